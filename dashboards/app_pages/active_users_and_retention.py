@@ -1,0 +1,212 @@
+"""Active users and retention: how many people are active, who came and who left, and who comes back."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pandas as pd
+import streamlit as st
+
+from dashboards import charts, data, people_charts
+from dashboards.components import (
+    GRAINS,
+    INCOMPLETE_NOTE,
+    date_range,
+    definition,
+    draw,
+    explain,
+    nothing_here,
+    open_page,
+    select,
+    several,
+    switch,
+    table_behind,
+)
+from dashboards.data import Metric
+from dashboards.wording import number, period, words
+from tailtracker_bi.bundle import Bundle
+
+ACTIVE = ("active_users", "dau", "wau", "mau")
+GROUPS = {
+    "users_new": "New",
+    "users_returning": "Returning",
+    "users_resurrecting": "Resurrecting",
+    "users_dormant": "Dormant",
+}
+SEGMENTS = {"all": "Everyone", "platform": "Platform", "country": "Country", "app_version": "App version"}
+MODES = {
+    "n_day": "In that period",
+    "unbounded": "In that period or later",
+    "rolling_24h": "Counted from each person's own start",
+}
+DEFAULT_DAYS, TOP_VALUES, MOST_VALUES = 90, 5, 8
+MOST_PERIODS = {"day": 30, "week": 26, "month": 24}
+
+Dates = tuple[date, date]
+
+
+def active_people(build: Bundle, metric: Metric, grain: str, segment: str, dates: Dates) -> None:
+    st.header(metric.label, help=definition(metric))
+    if grain not in data.grains_of(build, metric.metric_id):
+        st.caption(f"{metric.label} is counted by day only; shown by day.")
+        grain = "day"
+    if segment == "all":
+        points = data.series(build, metric.metric_id, grain).assign(segment_value=metric.label)
+    else:
+        points = data.series_by_segment(build, metric.metric_id, grain, segment)
+        points = points[points["segment_value"].isin(chosen_values(points, segment))]
+    points = data.within(points, "period_start", dates, grain)
+    if points.empty:
+        nothing_here("Nothing to show: choose other values or dates.")
+        return
+    draw(
+        charts.trend(points, label=metric.label, unit=metric.unit, form=metric.format, grain=grain),
+        INCOMPLETE_NOTE,
+    )
+    rows = points[["period_start", "segment_value", "value", "is_complete"]]
+    table_behind(by_period(rows, grain), rows, f"{metric.metric_id}_by_{grain}_{segment}", metric.label)
+
+
+def chosen_values(points: pd.DataFrame, segment: str) -> list[str]:
+    by_size = points.groupby("segment_value")["value"].sum().sort_values(ascending=False)
+    values = [str(value) for value in by_size.index]
+    return several(f"{SEGMENTS[segment]}: which", values, segment, values[:TOP_VALUES], MOST_VALUES)
+
+
+def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) -> None:
+    st.header(
+        "Who came and who left",
+        help="\n\n".join(
+            f"**{name}:** {metrics[key].description}" for key, name in GROUPS.items() if key in metrics
+        ),
+    )
+    points = pd.concat(data.series(build, key, grain).assign(group=name) for key, name in GROUPS.items())
+    points = data.within(points, "period_start", dates, grain)
+    if points.empty:
+        nothing_here("No activity between these dates.")
+        return
+    draw(charts.lifecycle(points, grain), "Pale: not complete yet. A gap: no data was received.")
+    rows = points.rename(columns={"group": "segment_value"})[
+        ["period_start", "segment_value", "value", "is_complete"]
+    ]
+    table_behind(by_period(rows, grain), rows, f"lifecycle_by_{grain}", "Who came and who left")
+
+
+def by_period(rows: pd.DataFrame, grain: str) -> pd.DataFrame:
+    """A row per period, newest first, and a column per line of the chart."""
+    wide = rows.pivot(index="period_start", columns="segment_value", values="value").sort_index(
+        ascending=False
+    )
+    complete = rows.groupby("period_start")["is_complete"].all()
+    table = pd.DataFrame({"Period": [period(start, grain) for start in wide.index]})
+    for name in rows["segment_value"].unique():
+        table[name] = [number(value, "integer") for value in wide[name]]
+    return table.assign(State=[charts.STATES[complete[start]] for start in wide.index])
+
+
+def days_active(build: Bundle) -> None:
+    found = data.rows(build, "stickiness", grain="month")
+    complete = found[found["is_complete"]]
+    month = pd.to_datetime(complete["period_start"]).max()
+    about = "How many people were active on how many days of the last complete month."
+    st.header("Days active in a month" if complete.empty else f"Days active in {month:%B %Y}", help=about)
+    if complete.empty:
+        nothing_here("No month is complete yet.")
+        return
+    people = complete[pd.to_datetime(complete["period_start"]) == month].sort_values("days_active")
+    draw(people_charts.days_active(people), about)
+    table = pd.DataFrame(
+        {
+            "Days active": people["days_active"].astype(str),
+            "People": [number(users, "integer") for users in people["users"]],
+        }
+    )
+    table_behind(table, people[["period_start", "days_active", "users"]], "days_active", "Days active")
+
+
+def retention(build: Bundle, dates: Dates) -> None:
+    st.header(
+        "Retention", help="Of the people who started in a period (a cohort), the share who came back later."
+    )
+    kinds = data.rows(build, "retention_cohorts", segment="all")
+    if kinds.empty:
+        nothing_here("No cohort has started yet.")
+        return
+    with st.container(horizontal=True, vertical_alignment="top"):
+        with st.container(width=220):
+            retention_id = select(
+                "Of whom", {key: words(key) for key in kinds["retention_id"].unique()}, "retention"
+            )
+        own = kinds[kinds["retention_id"] == retention_id]
+        modes = {key: MODES.get(key, words(key)) for key in sorted(own["mode"].unique())}
+        with st.container(width=280):
+            mode = select("Came back", modes, "mode")
+        grains = {key: GRAINS[key] for key in GRAINS if key in set(own["cohort_grain"])}
+        grain = switch("Cohorts by", grains, "cohorts", "week" if "week" in grains else next(iter(grains)))
+    cohorts = own[(own["mode"] == mode) & (own["cohort_grain"] == grain)]
+    cohorts = data.within(cohorts, "cohort_start", dates, grain).sort_values(["cohort_start", "period_index"])
+    cohorts = cohorts.assign(cohort_start=pd.to_datetime(cohorts["cohort_start"]))
+    starts = sorted(cohorts["cohort_start"].unique())[-MOST_PERIODS[grain] :]
+    drawn = cohorts[cohorts["cohort_start"].isin(starts) & (cohorts["period_index"] <= MOST_PERIODS[grain])]
+    if drawn[drawn["period_index"] > 0].empty:
+        nothing_here("No cohort in this range is old enough to have come back: choose an earlier start.")
+        return
+    st.subheader("Average of the cohorts")
+    curve = data.retention_curve(cohorts)
+    if curve[curve["period_index"] > 0].empty:
+        nothing_here("No later period is complete yet.")
+    else:
+        draw(
+            people_charts.retention_curve(curve, grain),
+            "All who came back divided by all in the cohorts, over complete periods only. "
+            "Later points rest on fewer cohorts.",
+        )
+    st.subheader("Cohorts")
+    draw(
+        people_charts.retention_heat_map(drawn, grain),
+        f"Percent of each cohort (size in brackets) who came back. Grey, with a dash: that {grain} is not "
+        f"over yet, or its data is missing. Drawn: the newest {MOST_PERIODS[grain]} cohorts of the chosen dates.",
+    )
+    rows = cohorts[["cohort_start", "period_index", "cohort_size", "retained", "is_complete"]]
+    table_behind(
+        retention_table(drawn, grain), rows, f"retention_{retention_id}_{mode}_by_{grain}", "Cohorts"
+    )
+
+
+def retention_table(cohorts: pd.DataFrame, grain: str) -> pd.DataFrame:
+    shares = (cohorts["retained"] / cohorts["cohort_size"]).where(cohorts["is_complete"])
+    wide = cohorts.assign(share=shares).pivot(index="cohort_start", columns="period_index", values="share")
+    sizes = cohorts.groupby("cohort_start")["cohort_size"].first()
+    table = pd.DataFrame({"Cohort": [period(start, grain) for start in wide.index]})
+    table["People"] = [number(sizes[start], "integer") for start in wide.index]
+    for index in sorted(set(cohorts["period_index"]) - {0}):
+        table[f"{grain.capitalize()} {index}"] = [
+            "" if pd.isna(share) else number(share, "percent") for share in wide[index]
+        ]
+    return table.iloc[::-1]
+
+
+build = open_page(
+    "Active users and retention", "How many people are active, who came and left, and who comes back."
+)
+metrics = data.catalog(build)
+active = {key: metrics[key].label for key in ACTIVE if key in metrics}
+known_days = pd.to_datetime(data.rows(build, "metric_values", metric_id="dau", segment="all")["period_start"])
+if not active or known_days.empty:
+    nothing_here("No activity has been counted yet.")
+    st.stop()
+bounds = (known_days.min().date(), known_days.max().date())
+with st.container(horizontal=True, vertical_alignment="top"):
+    with st.container(width=240):
+        metric = metrics[select("Metric", active, "metric", "active_users")]
+    grain = switch("By", GRAINS, "grain", "day")
+    with st.container(width=180):
+        segment = select("Split by", SEGMENTS, "segment")
+    with st.container(width=260):
+        default = (max(bounds[0], bounds[1] - timedelta(days=DEFAULT_DAYS - 1)), bounds[1])
+        dates = date_range("Dates", "dates", default, bounds)
+active_people(build, metric, grain, segment, dates)
+who_came_and_who_left(build, metrics, grain, dates)
+days_active(build)
+retention(build, dates)
+explain([metrics[key] for key in (*ACTIVE, *GROUPS, "stickiness", "retention_d7") if key in metrics])

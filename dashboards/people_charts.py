@@ -1,0 +1,162 @@
+"""Charts of groups of people: retention of cohorts, days active, steps of a funnel."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from dashboards.charts import BLUE, GREY, Layers
+from dashboards.wording import day, number, period
+
+ROW_HEIGHT = 26
+MOST_LABELLED_COLUMNS = 16
+PALE, NOT_COMPLETE = "#e4e9ed", "not complete"
+
+
+def retention_heat_map(cohorts: pd.DataFrame, grain: str) -> Layers:
+    """A row per cohort, a column per period since it began; cells that are not over yet are grey."""
+    cells = cohorts[cohorts["period_index"] > 0].copy()
+    cells["share"] = (cells["retained"] / cells["cohort_size"]).where(cells["is_complete"])
+    cells["cohort"] = [
+        f"{start:%b %Y} ({size:,})" if grain == "month" else f"{start.day} {start:%b} ({size:,})"
+        for start, size in zip(cells["cohort_start"], cells["cohort_size"], strict=True)
+    ]
+    cells["text"] = [_percent(share) for share in cells["share"]]
+    cells["when"] = [period(start, grain) for start in cells["cohort_start"]]
+    cells["back"] = [
+        f"{back:,.0f} of {size:,}" if complete else NOT_COMPLETE
+        for back, size, complete in zip(
+            cells["retained"], cells["cohort_size"], cells["is_complete"], strict=True
+        )
+    ]
+    cells["shown"] = cells["share"].map(lambda share: number(share, "percent"))
+    top = float(cells["share"].max()) if cells["share"].notna().any() else 1.0
+    base = alt.Chart(cells).encode(
+        x=alt.X(
+            "period_index:O",
+            title=f"{grain.capitalize()}s after the first",
+            axis=alt.Axis(labelAngle=0, orient="top", labelOverlap="greedy"),
+        ),
+        y=alt.Y(
+            "cohort:O",
+            title=None,
+            sort=alt.EncodingSortField("cohort_start", order="ascending"),
+            axis=alt.Axis(labelLimit=120),
+        ),
+    )
+    boxes = base.mark_rect(stroke="white", invalid=None).encode(
+        color=alt.condition(
+            "isValid(datum.share)",
+            alt.Color("share:Q", scale=alt.Scale(scheme="viridis", domain=[0, top]), legend=None),
+            alt.value(PALE),
+        ),
+        tooltip=[
+            alt.Tooltip("when:N", title="Cohort"),
+            alt.Tooltip("period_index:O", title=f"{grain.capitalize()} after"),
+            alt.Tooltip("shown:N", title="Came back"),
+            alt.Tooltip("back:N", title="People"),
+        ],
+    )
+    texts = base.mark_text(fontSize=11).encode(
+        text="text:N",
+        color=alt.condition(
+            f"isValid(datum.share) && datum.share < {0.6 * top}", alt.value("white"), alt.value("#1d2b36")
+        ),
+    )
+    layers = [boxes, texts] if cells["period_index"].nunique() <= MOST_LABELLED_COLUMNS else [boxes]
+    return alt.layer(*layers).properties(
+        height=alt.Step(ROW_HEIGHT if len(layers) > 1 else ROW_HEIGHT * 0.6),
+        description=f"Heat map of {cells['cohort_start'].nunique()} cohorts by {grain}: the share of each that "
+        "came back in each later period. The table below holds every value.",
+    )
+
+
+def _percent(share: float) -> str:
+    return "-" if pd.isna(share) else f"{share * 100:.0f}"
+
+
+def retention_curve(curve: pd.DataFrame, grain: str) -> Layers:
+    """The average of the cohorts by period since their start."""
+    later = curve[curve["period_index"] > 0]
+    drawn = later.assign(
+        shown=[number(share, "percent") for share in later["share"]],
+        of=[
+            f"{back:,.0f} of {people:,.0f}"
+            for back, people in zip(later["back"], later["people"], strict=True)
+        ],
+    )
+    base = alt.Chart(drawn).encode(
+        x=alt.X(
+            "period_index:Q",
+            title=f"{grain.capitalize()}s after the first",
+            axis=alt.Axis(tickMinStep=1, format="d", grid=False),
+        ),
+        y=alt.Y("share:Q", title="Share of people who came back", axis=alt.Axis(format=".0%", tickCount=5)),
+    )
+    points = base.mark_point(filled=True, size=55, color=BLUE).encode(
+        tooltip=[
+            alt.Tooltip("period_index:Q", title=f"{grain.capitalize()} after"),
+            alt.Tooltip("shown:N", title="Came back"),
+            alt.Tooltip("of:N", title="People"),
+            alt.Tooltip("cohorts:Q", title="Cohorts"),
+        ]
+    )
+    ends = "; ".join(
+        f"{grain} {row.period_index}: {row.shown}"
+        for row in drawn.iloc[[0, -1] if len(drawn) > 1 else [0]].itertuples()
+    )
+    return alt.layer(base.mark_line(strokeWidth=2, color=BLUE), points).properties(
+        height=280, description=f"Retention curve, average of complete cells. {ends}."
+    )
+
+
+def days_active(people: pd.DataFrame) -> Layers:
+    """How many people were active on how many days of a period."""
+    every_day = pd.DataFrame({"days_active": range(1, int(people["days_active"].max()) + 1)})
+    drawn = every_day.merge(people, on="days_active", how="left").fillna({"users": 0})
+    drawn["shown"] = [number(users, "integer", "people") for users in drawn["users"]]
+    base = alt.Chart(drawn).encode(
+        x=alt.X(
+            "days_active:O",
+            title="Days active in the month",
+            axis=alt.Axis(labelAngle=0, labelOverlap="greedy"),
+        ),
+        y=alt.Y(
+            "users:Q",
+            title="People",
+            axis=alt.Axis(format=",~d", tickCount=5),
+            scale=alt.Scale(domain=[0, 1.1 * float(drawn["users"].max())]),
+        ),
+        tooltip=[alt.Tooltip("days_active:O", title="Days active"), alt.Tooltip("shown:N", title="People")],
+    )
+    texts = base.mark_text(dy=-7, fontSize=10, color=GREY).encode(text=alt.Text("users:Q", format=","))
+    return alt.layer(base.mark_bar(color=BLUE), texts).properties(
+        height=260,
+        description=f"Histogram of {int(people['users'].sum()):,} people by number of days active.",
+    )
+
+
+def funnel(steps: pd.DataFrame, start: pd.Timestamp) -> Layers:
+    """A bar per step of a funnel, with the people who reached it and their share of those who entered."""
+    entered = float(steps["users"].iloc[0])
+    drawn = steps.assign(
+        step=[
+            f"{index}. {name}" for index, name in zip(steps["step_index"], steps["step_name"], strict=True)
+        ],
+        text=[f"{users:,.0f}" + (f" ({users / entered:.0%})" if entered else "") for users in steps["users"]],
+    )
+    base = alt.Chart(drawn).encode(
+        x=alt.X("users:Q", title="People", axis=None, scale=alt.Scale(domain=[0, max(entered, 1) * 1.35])),
+        y=alt.Y(
+            "step:N",
+            title=None,
+            sort=None,
+            axis=alt.Axis(labelLimit=190, minExtent=165, ticks=False, domain=False),
+        ),
+        tooltip=[alt.Tooltip("step:N", title="Step"), alt.Tooltip("text:N", title="People")],
+    )
+    texts = base.mark_text(align="left", dx=5).encode(text="text:N")
+    words = "; ".join(f"{step}: {text}" for step, text in zip(drawn["step"], drawn["text"], strict=True))
+    return alt.layer(base.mark_bar(color=BLUE), texts).properties(
+        height=alt.Step(34), description=f"Funnel of those who entered from {day(start)}. {words}."
+    )

@@ -1,0 +1,22 @@
+"""The router: which pages there are. Start it with `tailtracker-bi dashboard`."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+page = st.navigation(
+    [
+        st.Page("app_pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),
+        st.Page(
+            "app_pages/active_users_and_retention.py",
+            title="Active users and retention",
+            icon=":material/group:",
+            url_path="active-users-and-retention",
+        ),
+    ]
+)
+st.set_page_config(page_title=f"{page.title} · TailTracker BI", page_icon="🐾", layout="wide")
+page.run()

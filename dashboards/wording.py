@@ -1,0 +1,68 @@
+"""How numbers, periods and definitions are written, in one way on every page."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Literal
+
+import pandas as pd
+
+Format = Literal["integer", "percent", "decimal"]
+
+NO_DATA = "no data"
+AXIS_FORMATS: dict[str, str] = {"integer": ",~d", "percent": ".0%", "decimal": ",.2~f"}
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def number(value: float | None, form: str, unit: str = "") -> str:
+    """`1,234 people`, `12.3%`, `0.45`; `no data` where there is none."""
+    if value is None or pd.isna(value):
+        return NO_DATA
+    text = {"integer": f"{value:,.0f}", "percent": f"{value:.1%}"}.get(form, f"{value:,.2f}")
+    return f"{text} {unit}" if unit in {"people", "events"} else text
+
+
+def change(now: float | None, before: float | None, form: str) -> str:
+    """Shares change by percentage points, counts by percent; empty where there is nothing to compare."""
+    if now is None or before is None or pd.isna(now) or pd.isna(before):
+        return ""
+    if form == "percent":
+        return f"{(now - before) * 100:+.1f} points"
+    if form == "integer" and before:
+        return f"{(now - before) / before:+.1%}"
+    return f"{now - before:+,.0f}" if form == "integer" else f"{now - before:+,.2f}"
+
+
+def day(moment: date | pd.Timestamp) -> str:
+    return f"{moment.day} {moment:%b %Y}"
+
+
+def period(start: date | pd.Timestamp, grain: str) -> str:
+    """`6 Mar 2025`, `week of 3 Mar 2025`, `March 2025`."""
+    if grain == "month":
+        return f"{start:%B %Y}"
+    return f"week of {day(start)}" if grain == "week" else day(start)
+
+
+def words(identifier: str) -> str:
+    """`sign_up` as `Sign up`."""
+    return identifier.replace("_", " ").capitalize()
+
+
+def plain(text: object) -> str:
+    """Text that came from outside, so that it shows as it is where Markdown is understood."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-!|~$:^&])", r"\\\1", str(text))
+
+
+def csv(frame: pd.DataFrame) -> bytes:
+    """The rows as CSV; text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    safe = frame.map(_neutral)
+    safe.columns = pd.Index([_neutral(str(name)) for name in frame.columns])
+    return safe.to_csv(index=False, date_format="%Y-%m-%d").encode("utf-8")
+
+
+def _neutral(cell: object) -> object:
+    if isinstance(cell, str) and cell.lstrip(" \u00a0").startswith(FORMULA_STARTS):
+        return f"'{cell}"
+    return cell

@@ -1,0 +1,33 @@
+with days as (
+
+    select * from {{ ref('int_raw_id_days') }}
+
+),
+
+identities as (
+
+    select * from {{ ref('int_identities_resolved') }}
+
+),
+
+inactive_events as (
+
+    select * from {{ source('config', 'inactive_events') }}
+
+)
+
+select
+    coalesce(identities.person_id, days.raw_id) as person_id,
+    days.raw_id,
+    days.event_date,
+    days.event_name,
+    days.platform,
+    days.country,
+    days.app_version,
+    days.events,
+    days.first_occurred_at,
+    inactive_events.event_name is null as is_activity,
+    days.is_excluded or coalesce(identities.is_excluded, false) as is_excluded
+from days
+left join identities on days.raw_id = identities.raw_id
+left join inactive_events on days.event_name = inactive_events.event_name

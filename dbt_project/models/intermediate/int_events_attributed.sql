@@ -1,0 +1,43 @@
+with events as (
+
+    select * from {{ ref('stg_mixpanel__events') }}
+
+),
+
+context as (
+
+    select * from {{ source('config', 'run_context') }}
+
+),
+
+excluded as (
+
+    select * from {{ source('config', 'excluded_properties') }}
+
+)
+
+select
+    events.export_day,
+    coalesce(events.user_id, events.device_id, events.distinct_id) as raw_id,
+    events.user_id,
+    events.device_id,
+    events.distinct_id,
+    events.insert_id,
+    events.event_name,
+    events.platform,
+    events.country,
+    events.app_version,
+    events.properties,
+    events.occurred_at,
+    {{ local_date('events.occurred_at', 'context.timezone') }} as event_date,
+    events.event_name in ('$identify', '$create_alias', '$merge') as is_identity_event,
+    exists (
+        select 1
+        from excluded
+        where
+            -- Looking for the text first is much cheaper than taking every JSON apart.
+            position(excluded.value in events.properties) > 0
+            and {{ json_text('events.properties', 'excluded.property') }} = excluded.value
+    ) as is_excluded
+from events
+cross join context

@@ -1,0 +1,53 @@
+{{ config(materialized='table') }}
+
+with pending_days as (
+
+    select * from {{ ref('stg_lake__pending_days') }}
+
+),
+
+identities as (
+
+    select * from {{ ref('int_identities_resolved') }}
+
+),
+
+identities_before as (
+
+    select * from {{ source('marks', 'identities') }}
+
+),
+
+moved_ids as (
+
+    select coalesce(identities.raw_id, identities_before.raw_id) as raw_id
+    from identities
+    full outer join identities_before on identities.raw_id = identities_before.raw_id
+    where
+        coalesce(identities.person_id, identities.raw_id, identities_before.raw_id)
+        <> coalesce(identities_before.person_id, identities_before.raw_id, identities.raw_id)
+        or coalesce(identities.is_excluded, false) <> coalesce(identities_before.is_excluded, false)
+
+),
+
+days as (
+
+    select * from {{ ref('int_raw_id_days') }}
+
+),
+
+touched_dates as (
+
+    -- A day of the source can hold events of the reporting days beside it.
+    select {{ add_days('min(source_day)', -1) }} as first_date
+    from pending_days
+    where source = 'mixpanel' and table_name = 'events'
+    union all
+    select min(days.event_date)
+    from days
+    inner join moved_ids on days.raw_id = moved_ids.raw_id
+
+)
+
+select min(first_date) as first_date
+from touched_dates

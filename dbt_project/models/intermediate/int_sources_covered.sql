@@ -1,0 +1,53 @@
+with days as (
+
+    select * from {{ ref('int_source_days_landed') }}
+
+),
+
+context as (
+
+    select * from {{ source('config', 'run_context') }}
+
+),
+
+bounds as (
+
+    select
+        days.source,
+        days.table_name,
+        min(case when days.is_landed then days.day end) as first_day,
+        max(case when days.is_landed then days.day end) as last_day,
+        min(case when days.is_landed and days.day >= context.history_start then days.day end) as covered_from
+    from days
+    cross join context
+    group by days.source, days.table_name
+
+),
+
+first_gaps as (
+
+    select
+        bounds.source,
+        bounds.table_name,
+        min(days.day) as gap_day
+    from bounds
+    inner join days
+        on bounds.source = days.source
+        and bounds.table_name = days.table_name
+        and bounds.covered_from < days.day
+        and not days.is_landed
+    group by bounds.source, bounds.table_name
+
+)
+
+select
+    bounds.source,
+    bounds.table_name,
+    bounds.first_day,
+    bounds.last_day,
+    bounds.covered_from,
+    {{ add_days('first_gaps.gap_day', -1) }} as complete_through
+from bounds
+inner join first_gaps
+    on bounds.source = first_gaps.source
+    and bounds.table_name = first_gaps.table_name

@@ -1,0 +1,166 @@
+with person_days as (
+
+    select * from {{ ref('fct_person_days') }}
+
+),
+
+day_periods as (
+
+    select * from {{ source('config', 'day_periods') }}
+
+),
+
+-- Calendar periods: distinct people in each.
+calendar_periods as (
+
+    select
+        'active_users' as metric_id,
+        day_periods.grain,
+        day_periods.period_start,
+        person_days.segment,
+        person_days.segment_value,
+        count(distinct person_days.person_id) as people
+    from person_days
+    inner join day_periods on person_days.event_date = day_periods.day
+    group by day_periods.grain, day_periods.period_start, person_days.segment, person_days.segment_value
+
+),
+
+-- Trailing windows without ever joining a day with the days behind it: an active day keeps its person counted until the
+-- window has passed or the person's next active day, whichever is earlier; +1 where that begins, -1 where it ends.
+windows as (
+
+    select * from (values ('wau', 7), ('mau', 30)) as windows (metric_id, length)
+
+),
+
+active_days as (
+
+    select
+        segment,
+        segment_value,
+        event_date,
+        lead(event_date) over (partition by person_id, segment, segment_value order by event_date) as next_event_date
+    from person_days
+
+),
+
+counted_spells as (
+
+    select
+        windows.metric_id,
+        active_days.segment,
+        active_days.segment_value,
+        active_days.event_date as first_day,
+        least({{ add_days('active_days.event_date', 'windows.length') }}, active_days.next_event_date) as day_after
+    from active_days
+    cross join windows
+
+),
+
+changes as (
+
+    select metric_id, segment, segment_value, first_day as day, 1 as people
+    from counted_spells
+    union all
+    select metric_id, segment, segment_value, day_after as day, -1 as people
+    from counted_spells
+
+),
+
+daily_changes as (
+
+    select metric_id, segment, segment_value, day, sum(people) as people
+    from changes
+    group by metric_id, segment, segment_value, day
+
+),
+
+segment_values as (
+
+    select distinct metric_id, segment, segment_value from daily_changes
+
+),
+
+trailing_windows as (
+
+    select
+        segment_values.metric_id,
+        'day' as grain,
+        day_periods.period_start,
+        segment_values.segment,
+        segment_values.segment_value,
+        sum(coalesce(daily_changes.people, 0)) over (
+            partition by segment_values.metric_id, segment_values.segment, segment_values.segment_value
+            order by day_periods.period_start
+        ) as people
+    from segment_values
+    inner join day_periods on day_periods.grain = 'day'
+    left join daily_changes
+        on segment_values.metric_id = daily_changes.metric_id
+        and segment_values.segment = daily_changes.segment
+        and segment_values.segment_value = daily_changes.segment_value
+        and day_periods.day = daily_changes.day
+
+),
+
+daily_active as (
+
+    select 'dau' as metric_id, grain, period_start, segment, segment_value, people
+    from calendar_periods
+    where grain = 'day'
+
+),
+
+counts as (
+
+    select * from calendar_periods
+    union all
+    select * from daily_active
+    union all
+    select * from trailing_windows
+
+),
+
+stickiness as (
+
+    select
+        'stickiness' as metric_id,
+        monthly.grain,
+        monthly.period_start,
+        monthly.segment,
+        monthly.segment_value,
+        coalesce(daily_active.people, 0) as numerator,
+        monthly.people as denominator
+    from trailing_windows as monthly
+    left join daily_active
+        on monthly.period_start = daily_active.period_start
+        and monthly.segment = daily_active.segment
+        and monthly.segment_value = daily_active.segment_value
+    where monthly.metric_id = 'mau'
+
+)
+
+select
+    metric_id,
+    grain,
+    period_start,
+    segment,
+    segment_value,
+    cast(people as double) as numerator,
+    cast(null as double) as denominator,
+    cast(people as double) as value
+from counts
+
+union all
+
+select
+    metric_id,
+    grain,
+    period_start,
+    segment,
+    segment_value,
+    cast(numerator as double) as numerator,
+    cast(denominator as double) as denominator,
+    {{ divide('numerator', 'denominator') }} as value
+from stickiness

@@ -1,0 +1,67 @@
+-- The entries stand beside the models that compute them: `meta.metrics` in this folder's YAML.
+{%- set fields = [
+    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'sources', 'grains'
+] -%}
+{%- set numbers = ['trailing_days', 'previous_periods', 'following_days'] -%}
+{%- set entries = [] -%}
+{%- if execute -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'model' -%}
+        {%- for entry in node.config.meta.get('metrics', []) -%}
+            {%- do entries.append(entry) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+{%- endif %}
+
+with entries as (
+
+    {% for entry in entries | sort(attribute='id') %}
+    select
+        '{{ entry.id }}' as metric_id,
+        {% for field in fields %}
+        cast({{ "'" ~ entry[field] | trim | replace("'", "''") ~ "'" if entry[field] else 'null' }} as varchar) as {{ field }},
+        {% endfor %}
+        {% for number in numbers %}
+        {{ entry.get(number, 0) }} as {{ number }},
+        {% endfor %}
+        {{ entry.get('bigger_is_better', true) }} as bigger_is_better
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
+funnels as (
+
+    select * from {{ source('config', 'funnels') }}
+
+),
+
+-- An entry for "{funnel_id}" stands for one metric a declared funnel.
+per_funnel as (
+
+    select
+        replace(entries.metric_id, '{funnel_id}', funnels.funnel_id) as metric_id,
+        replace(entries.label, '{funnel}', funnels.label) as label,
+        replace(entries.description, '{funnel}', funnels.label) as description,
+        entries.not_for,
+        entries.unit,
+        entries.format,
+        entries.domain,
+        entries.owner,
+        entries.decision,
+        entries.sources,
+        entries.grains,
+        entries.trailing_days,
+        entries.previous_periods,
+        funnels.window_days as following_days,
+        entries.bigger_is_better
+    from entries
+    inner join funnels on position('{funnel_id}' in entries.metric_id) > 0
+
+)
+
+select * from entries
+where position('{funnel_id}' in metric_id) = 0
+
+union all
+
+select * from per_funnel

@@ -1,0 +1,140 @@
+with entries as (
+
+    select * from {{ ref('fct_funnel_entries') }}
+
+),
+
+attempt_steps as (
+
+    select * from {{ ref('int_funnel_attempt_steps') }}
+
+),
+
+funnels as (
+
+    select * from {{ source('config', 'funnels') }}
+
+),
+
+steps as (
+
+    select * from {{ source('config', 'funnel_steps') }}
+
+),
+
+day_periods as (
+
+    select * from {{ source('config', 'day_periods') }}
+
+),
+
+covered as (
+
+    select * from {{ ref('int_sources_covered') }}
+    where source = 'mixpanel' and table_name = 'events'
+
+),
+
+timed_steps as (
+
+    select
+        entries.funnel_id,
+        entries.entry_grain,
+        entries.entry_start,
+        segments.segment,
+        {{ segment_value('entries') }} as segment_value,
+        attempt_steps.step_index,
+        {{ seconds_between('previous_steps.occurred_at', 'attempt_steps.occurred_at') }} as seconds_from_previous
+    from entries
+    inner join attempt_steps
+        on entries.funnel_id = attempt_steps.funnel_id
+        and entries.person_id = attempt_steps.person_id
+        and entries.same_value = attempt_steps.same_value
+        and entries.entry_number = attempt_steps.entry_number
+    left join attempt_steps as previous_steps
+        on attempt_steps.funnel_id = previous_steps.funnel_id
+        and attempt_steps.person_id = previous_steps.person_id
+        and attempt_steps.same_value = previous_steps.same_value
+        and attempt_steps.entry_number = previous_steps.entry_number
+        and attempt_steps.step_index = previous_steps.step_index + 1
+    cross join {{ segments() }}
+
+),
+
+reached as (
+
+    select
+        funnel_id,
+        entry_grain,
+        entry_start,
+        segment,
+        segment_value,
+        step_index,
+        count(*) as users,
+        avg(seconds_from_previous) as avg_seconds_from_previous,
+        percentile_cont(0.5) within group (order by seconds_from_previous) as median_seconds_from_previous
+    from timed_steps
+    group by funnel_id, entry_grain, entry_start, segment, segment_value, step_index
+
+),
+
+seen_periods as (
+
+    select distinct
+        day_periods.grain as entry_grain,
+        day_periods.period_start as entry_start,
+        day_periods.period_end as entry_end
+    from day_periods
+    cross join covered
+    where day_periods.day between covered.first_day and covered.last_day
+    union all
+    select
+        'all' as entry_grain,
+        null as entry_start,
+        covered.last_day as entry_end
+    from covered
+    where covered.last_day is not null
+
+),
+
+groups as (
+
+    select funnels.funnel_id, seen_periods.*, 'all' as segment, 'all' as segment_value
+    from funnels
+    cross join seen_periods
+    union
+    select reached.funnel_id, seen_periods.*, reached.segment, reached.segment_value
+    from reached
+    inner join seen_periods
+        on reached.entry_grain = seen_periods.entry_grain
+        and reached.entry_start is not distinct from seen_periods.entry_start
+
+)
+
+select
+    groups.funnel_id,
+    groups.entry_grain,
+    groups.entry_start,
+    groups.segment,
+    groups.segment_value,
+    steps.step_index,
+    steps.step_name,
+    coalesce(reached.users, 0) as users,
+    reached.avg_seconds_from_previous,
+    reached.median_seconds_from_previous,
+    coalesce(
+        (groups.entry_start is null or groups.entry_start >= covered.covered_from)
+        and {{ add_days('groups.entry_end', 'funnels.window_days') }} <= covered.complete_through,
+        false
+    ) as is_complete
+from groups
+inner join funnels on groups.funnel_id = funnels.funnel_id
+inner join steps on groups.funnel_id = steps.funnel_id
+cross join covered
+left join reached
+    on groups.funnel_id = reached.funnel_id
+    and groups.entry_grain = reached.entry_grain
+    and groups.entry_start is not distinct from reached.entry_start
+    and groups.segment = reached.segment
+    and groups.segment_value = reached.segment_value
+    and steps.step_index = reached.step_index

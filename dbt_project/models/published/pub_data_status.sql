@@ -1,0 +1,128 @@
+with sources as (
+
+    select * from {{ source('config', 'sources') }}
+
+),
+
+context as (
+
+    select * from {{ source('config', 'run_context') }}
+
+),
+
+covered as (
+
+    select * from {{ ref('int_sources_covered') }}
+
+),
+
+landings as (
+
+    select * from {{ ref('stg_lake__landings') }}
+
+),
+
+landed as (
+
+    select
+        source,
+        table_name,
+        count(*) as days,
+        min(source_day) as first_day,
+        max(source_day) as last_day,
+        cast(sum(loaded) as bigint) as rows_loaded,
+        cast(sum(quarantined) as bigint) as quarantined,
+        max(landed_at) as loaded_at
+    from landings
+    where status = 'landed'
+    group by source, table_name
+
+),
+
+failed as (
+
+    select
+        source,
+        table_name,
+        count(*) as days,
+        min(source_day) as first_day,
+        max(source_day) as last_day,
+        max(reason) as reason
+    from landings
+    where status = 'failed' and is_latest_attempt
+    group by source, table_name
+
+),
+
+excluded as (
+
+    select 'mixpanel' as source, 'events' as table_name, cast(sum(events) as bigint) as events
+    from {{ ref('int_event_days_identified') }}
+    where is_excluded
+
+),
+
+described as (
+
+    select
+        sources.source,
+        sources.table_name,
+        sources.is_on,
+        covered.last_day,
+        covered.complete_through,
+        landed.days as landed_days,
+        {{ days_between('least(context.history_start, landed.first_day)', 'context.as_of') }} as wanted_days,
+        landed.rows_loaded,
+        landed.quarantined,
+        excluded.events as excluded,
+        landed.loaded_at,
+        failed.days as failed_days,
+        failed.first_day as first_failed_day,
+        failed.last_day as last_failed_day,
+        failed.reason as failure,
+        {{ add_days('context.as_of', -1) }} as yesterday
+    from sources
+    cross join context
+    left join covered
+        on sources.source = covered.source
+        and sources.table_name = covered.table_name
+    left join landed
+        on sources.source = landed.source
+        and sources.table_name = landed.table_name
+    left join failed
+        on sources.source = failed.source
+        and sources.table_name = failed.table_name
+    left join excluded
+        on sources.source = excluded.source
+        and sources.table_name = excluded.table_name
+
+)
+
+select
+    source,
+    table_name,
+    last_day,
+    complete_through,
+    case when landed_days is not null then greatest(wanted_days - landed_days, 0) end as days_missing,
+    coalesce(rows_loaded, 0) as rows,
+    coalesce(quarantined, 0) as quarantined,
+    coalesce(excluded, 0) as excluded,
+    loaded_at,
+    case
+        when failed_days > 0 then 'failed'
+        when not is_on then 'off'
+        when landed_days is null then 'empty'
+        when complete_through < yesterday then 'late'
+        else 'ok'
+    end as status,
+    case
+        when failed_days > 0
+            then
+                cast(failed_days as varchar) || ' days did not land (' || cast(first_failed_day as varchar) || ' to '
+                || cast(last_failed_day as varchar) || '): ' || failure
+        when not is_on then 'no credentials are set'
+        when landed_days is null then 'nothing has landed yet'
+        when complete_through < yesterday
+            then 'complete through ' || cast(complete_through as varchar) || '; yesterday was ' || cast(yesterday as varchar)
+    end as reason
+from described

@@ -1,0 +1,45 @@
+with definitions as (
+
+    select * from {{ ref('metric_definitions') }}
+
+),
+
+notes as (
+
+    select * from {{ source('config', 'metric_notes') }}
+
+),
+
+covered as (
+
+    select * from {{ ref('int_sources_covered') }}
+
+),
+
+landed as (
+
+    select distinct definitions.metric_id
+    from definitions
+    inner join covered on position(covered.source || '.' || covered.table_name in definitions.sources) > 0
+    where covered.last_day is not null
+
+)
+
+select
+    definitions.metric_id,
+    cast(coalesce(notes.label, definitions.label) as varchar) as label,
+    definitions.description,
+    definitions.not_for,
+    definitions.unit,
+    definitions.format,
+    definitions.bigger_is_better,
+    definitions.domain,
+    cast(coalesce(notes.owner, definitions.owner) as varchar) as owner,
+    definitions.decision,
+    case when landed.metric_id is null then 'no_data' else 'active' end as status,
+    cast(notes.target as double) as target,
+    definitions.sources,
+    definitions.grains
+from definitions
+left join notes on definitions.metric_id = notes.metric_id
+left join landed on definitions.metric_id = landed.metric_id

@@ -1,0 +1,7 @@
+select
+    grain,
+    period_start,
+    days_active,
+    users,
+    is_complete
+from {{ ref('metric_stickiness_days') }}

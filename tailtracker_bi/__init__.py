@@ -1,0 +1,1 @@
+"""TailTracker BI: pull, check, model, publish."""

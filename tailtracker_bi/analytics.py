@@ -1,0 +1,223 @@
+"""`analytics.yml`: what counts as activity, who is left out, which retentions and funnels are computed.
+
+The shipped file holds the defaults; TAILTRACKER_ANALYTICS may replace top-level keys. `load_analytics` checks both and
+tells every mistake with its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from tailtracker_bi.errors import SettingsError
+
+DEFAULT_FILE = "analytics.yml"
+MOST_IN_WINDOW = 1_000_000
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+EventName = Annotated[str, Field(min_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+
+class Activity(_Strict):
+    """Events that are no sign of a person."""
+
+    exclude_events: list[EventName] = []
+
+
+class PropertyEquals(_Strict):
+    """Events that carry this property value."""
+
+    property: str = Field(min_length=1)
+    equals: str
+
+
+class TestAccounts(_Strict):
+    """People and events that are left out everywhere."""
+
+    __test__ = False  # pytest: not a test class
+
+    user_ids: list[str] = []
+    event_properties: list[PropertyEquals] = []
+
+
+class Retention(_Strict):
+    """One declared retention: who starts, what counts as a return, how it is cut."""
+
+    id: Identifier
+    label: str | None = None
+    start_event: EventName
+    return_event: EventName = "any"
+    cohort: Literal["first", "recurring"] = "first"
+    modes: list[Literal["n_day", "unbounded"]] = Field(["n_day", "unbounded"], min_length=1)
+    grains: list[Literal["day", "week", "month"]] = Field(["day", "week", "month"], min_length=1)
+
+
+class PropertyFilter(_Strict):
+    """A condition on one property of an event; a missing property equals nothing."""
+
+    property: str = Field(min_length=1)
+    equals: str | None = None
+    not_equals: str | None = None
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> PropertyFilter:
+        if (self.equals is None) == (self.not_equals is None):
+            raise ValueError("give either equals or not_equals")
+        return self
+
+
+class FunnelStep(_Strict):
+    """An event, and the conditions its properties must all meet."""
+
+    event: EventName
+    where: list[PropertyFilter] = []
+
+
+def _named_step(value: Any) -> Any:
+    return {"event": value} if isinstance(value, str) else value
+
+
+class Window(_Strict):
+    """A length of time above zero; the parts add up."""
+
+    seconds: int = Field(0, ge=0, le=MOST_IN_WINDOW)
+    minutes: int = Field(0, ge=0, le=MOST_IN_WINDOW)
+    hours: int = Field(0, ge=0, le=MOST_IN_WINDOW)
+    days: int = Field(0, ge=0, le=MOST_IN_WINDOW)
+
+    @model_validator(mode="after")
+    def _above_zero(self) -> Window:
+        if not self.total_seconds:
+            raise ValueError("the window must be longer than 0")
+        return self
+
+    @property
+    def total_seconds(self) -> int:
+        return self.seconds + 60 * (self.minutes + 60 * (self.hours + 24 * self.days))
+
+
+class Funnel(_Strict):
+    """One declared funnel: steps in order, within a window that counts from the entry."""
+
+    id: Identifier
+    label: str | None = None
+    steps: list[Annotated[FunnelStep, BeforeValidator(_named_step)]] = Field(min_length=2)
+    window: Window
+    order: Literal["ordered"] = "ordered"
+    attempt: Literal["best"] = "best"
+    same_property: str | None = Field(None, min_length=1)
+
+
+class MetricNotes(_Strict):
+    """What the business adds to a metric of the catalogue."""
+
+    label: str | None = None
+    owner: str | None = None
+    target: float | None = Field(None, allow_inf_nan=False)
+
+
+class Analytics(_Strict):
+    """The whole file."""
+
+    activity: Activity
+    test_accounts: TestAccounts
+    retention: list[Retention]
+    funnels: list[Funnel]
+    metrics: dict[str, MetricNotes]
+
+    @field_validator("retention", "funnels")
+    @classmethod
+    def _unique_ids(cls, entries: list[Any]) -> list[Any]:
+        ids = [entry.id for entry in entries]
+        repeated = sorted({entry_id for entry_id in ids if ids.count(entry_id) > 1})
+        if repeated:
+            raise ValueError(f"the id {repeated[0]!r} stands more than once")
+        return entries
+
+
+def load_analytics(override: Path | None = None) -> Analytics:
+    """Read and check the defaults and, where given, the file that replaces some of their top-level keys.
+
+    Raises SettingsError naming the file, the line and the field of each mistake.
+    """
+    default_text = resources.files("tailtracker_bi").joinpath(DEFAULT_FILE).read_text(encoding="utf-8")
+    content, lines = _parse(DEFAULT_FILE, default_text)
+    name = DEFAULT_FILE
+    if override is not None:
+        name = str(override)
+        try:
+            text = override.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"TAILTRACKER_ANALYTICS: can't read {override}: {error}") from None
+        own, lines = _parse(name, text)
+        content = {**content, **own}
+    try:
+        return Analytics.model_validate(content)
+    except ValidationError as error:
+        messages = [_explain(problem, lines) for problem in error.errors(include_url=False)]
+        raise SettingsError(f"{name}: " + "; ".join(messages)) from None
+
+
+def _explain(problem: Any, lines: dict[tuple[Hashable, ...], int]) -> str:
+    path = tuple(part for part in problem["loc"])
+    known = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in lines), ())
+    field = ".".join(str(part) for part in path)
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = "unknown key"
+    return f"line {lines.get(known, 1)}: {field}: {message}"
+
+
+def _parse(name: str, text: str) -> tuple[dict[str, Any], dict[tuple[Hashable, ...], int]]:
+    """The file's content, and the line of each path into it."""
+    try:
+        content = yaml.safe_load(text)
+        lines: dict[tuple[Hashable, ...], int] = {}
+        if content is None:
+            return {}, lines
+        _note_lines(yaml.compose(text, Loader=yaml.SafeLoader), (), lines)
+    except _RepeatedKeyError as error:
+        raise SettingsError(f"{name}: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SettingsError(f"{name}: line {line}: not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{name}: line 1: must be a mapping of top-level keys")
+    return content, lines
+
+
+class _RepeatedKeyError(ValueError):
+    pass
+
+
+def _note_lines(node: yaml.Node, path: tuple[Hashable, ...], lines: dict[tuple[Hashable, ...], int]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = (*path, key.value)
+            if place in lines:
+                raise _RepeatedKeyError(f"line {key.start_mark.line + 1}: {key.value} stands twice")
+            lines[place] = key.start_mark.line + 1
+            _note_lines(value, place, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*path, index)] = value.start_mark.line + 1
+            _note_lines(value, (*path, index), lines)

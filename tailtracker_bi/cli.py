@@ -1,0 +1,307 @@
+"""The command line: `tailtracker-bi`. Results go to stdout, progress and errors to stderr.
+
+Exit codes: 0 all that was asked for is done; 1 a failure; 2 wrong usage or settings.
+"""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import pyarrow as pa
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBars
+from rich.table import Table
+
+from tailtracker_bi import bundle, pipeline
+from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.errors import SettingsError, TailTrackerError
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.settings import Settings, load_settings, reader_environment
+from tailtracker_bi.sources import SOURCES
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DASHBOARD = Path(__file__).parent.parent / "dashboards" / "streamlit_app.py"
+COUNTED = ("received", "loaded", "deduplicated", "filtered", "quarantined")
+STATUS_STYLES = {
+    "ok": "green",
+    "landed": "green",
+    "late": "yellow",
+    "failed": "red",
+    "off": "dim",
+    "empty": "yellow",
+}
+
+
+class Format(StrEnum):
+    """How `query` prints."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+DAY_FORMAT = ["%Y-%m-%d"]
+
+
+def main() -> None:
+    """Run a command; what people are meant to read goes to stderr as one line, with its exit code."""
+    try:
+        app()
+    except TailTrackerError as error:
+        err.print(f"[red]error:[/red] {_plain(error)}")
+        sys.exit(error.exit_code)
+
+
+def _plain(error: object) -> str:
+    return str(error).replace("[", r"\[")
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings, analytics.yml and each source: what is well, and what to do about the rest."""
+    settings = load_settings()
+    load_analytics(settings.analytics_path)
+    rows = [("settings", True, f"HOME is {settings.home}"), ("analytics.yml", True, "is sound")]
+    on = [source for source in SOURCES if source.is_on(settings)]
+    for source in SOURCES:
+        if source in on:
+            check = source(settings).check()
+            rows.append((check.what, check.is_ok, check.detail))
+        else:
+            rows.append((source.name, True, "is off: no credentials are set"))
+    if not on:
+        rows.append(("sources", False, "none is on: set the credentials of one, see .env.example"))
+    try:
+        found = bundle.current(settings.home)
+        sound = bundle.is_pointer_sound(settings.home)
+        rows.append(
+            (
+                "bundle",
+                sound,
+                found.build if sound else "the pointer names no build: run `tailtracker-bi rollback`",
+            )
+        )
+    except bundle.NoBundleError as error:
+        rows.append(("bundle", True, str(error)))
+    for what, is_ok, detail in rows:
+        print(f"{'ok   ' if is_ok else 'WRONG'}  {what:<14} {detail}")
+    if not all(is_ok for _, is_ok, _ in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def refresh(
+    from_day: Annotated[
+        datetime | None,
+        typer.Option(
+            "--from", formats=DAY_FORMAT, help="First day to pull; no look-back, no repair outside."
+        ),
+    ] = None,
+    to_day: Annotated[
+        datetime | None, typer.Option("--to", formats=DAY_FORMAT, help="Last day to pull, inclusive.")
+    ] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only this source; may be given again.")] = None,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Compute all models in full.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the warehouse anew from the lake.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be pulled, and pull nothing.")
+    ] = False,
+) -> None:
+    """Pull, build, check and publish. Without dates: all that is missing, and the days that may still change."""
+    settings = load_settings()
+    first, last = (moment.date() if moment else None for moment in (from_day, to_day))
+    if dry_run:
+        load_analytics(settings.analytics_path)
+        _print_plan(settings, first, last, source or [])
+        return
+    for off in (item.name for item in SOURCES if not item.is_on(settings)):
+        err.print(f"{off} is off: no credentials are set")
+    if not (first or last or settings.history_start):
+        err.print(f"history starts on {pipeline.history_start(settings)} (TAILTRACKER_HISTORY_START)")
+    with Bars() as bars:
+        report = pipeline.refresh(
+            settings,
+            bars,
+            first=first,
+            last=last,
+            sources=source or [],
+            full_refresh=full_refresh,
+            rebuild=rebuild,
+        )
+    _print_report(report)
+    if not report.is_success:
+        raise typer.Exit(1)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SQL statement over the bundle's tables.")],
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
+) -> None:
+    """Ask the current bundle, read-only."""
+    settings = load_settings()
+    result = bundle.query(bundle.current(settings.home), sql)
+    if format is Format.json:
+        print(to_json(result))
+    elif format is Format.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(result.column_names)
+        writer.writerows([_cell(value) for value in row.values()] for row in result.to_pylist())
+    else:
+        table = Table(*result.column_names)
+        for row in result.to_pylist():
+            table.add_row(*("" if value is None else str(_cell(value)) for value in row.values()))
+        Console(soft_wrap=True).print(table)
+
+
+@app.command()
+def status() -> None:
+    """The sources, their last days, and the bundle that readers see."""
+    settings = load_settings()
+    lake = Lake(settings.home)
+    table = Table("source", "table", "days", "first", "last", "latest attempt", "outcome")
+    for source in SOURCES:
+        known = lake.summary(source.name, source.table)
+        outcome = known.status or ("empty" if source.is_on(settings) else "off")
+        table.add_row(
+            source.name,
+            source.table,
+            str(known.days),
+            str(known.first_day or ""),
+            str(known.last_day or ""),
+            f"{known.attempted_at:%Y-%m-%d %H:%M}Z" if known.attempted_at else "",
+            f"[{STATUS_STYLES[outcome]}]{outcome}[/]" + (f": {_plain(known.reason)}" if known.reason else ""),
+        )
+    Console(soft_wrap=True).print(table)
+    found = bundle.current(settings.home)
+    info = bundle.query(found, "select built_at, as_of from bundle_info").to_pylist()[0]
+    age = datetime.now(UTC).replace(tzinfo=None) - info["built_at"]
+    print(f"bundle {found.build}, as of {info['as_of']}, built {str(age).split('.')[0]} ago")
+    for row in bundle.query(found, "select source, table_name, status, reason from data_status").to_pylist():
+        print(
+            f"  {row['source']}.{row['table_name']}: {row['status']}{': ' + row['reason'] if row['reason'] else ''}"
+        )
+    if not bundle.is_pointer_sound(settings.home):
+        raise TailTrackerError(
+            "the pointer to the current build is torn: readers take the newest; run `tailtracker-bi rollback --to`"
+        )
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        str | None, typer.Option(help="The build to go back to; without it, the one before.")
+    ] = None,
+) -> None:
+    """Make an earlier build the one that readers see, until the next refresh."""
+    settings = load_settings()
+    with Bars() as bars, pipeline.locked(settings.home, bars):
+        found = bundle.roll_back(settings.home, to)
+    print(found.build)
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)] = 8501,
+) -> None:
+    """Serve the dashboard on this machine, in the foreground."""
+    settings = load_settings()
+    command = [sys.executable, "-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
+    try:
+        sys.exit(
+            subprocess.call(
+                [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],
+                cwd=DASHBOARD.parent,
+                env=reader_environment(settings),
+            )
+        )
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+class Bars(pipeline.Progress):
+    """Progress bars on stderr, one a stage."""
+
+    def __init__(self) -> None:
+        self._bars = ProgressBars(
+            TextColumn("{task.fields[stage]:<8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=err,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def say(self, message: str) -> None:
+        err.print(message)
+
+    def step(self, stage: str, what: str, done: int, total: int) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task("", stage=stage)
+        self._bars.update(self._tasks[stage], description=what, completed=done, total=total)
+
+
+def _print_plan(settings: Settings, first: date | None, last: date | None, sources: list[str]) -> None:
+    for item in pipeline.plan(settings, Lake(settings.home), first, last, sources):
+        span = f", {item.requests[0][0]} to {item.requests[-1][1]}" if item.requests else ""
+        print(
+            f"{item.source.name}: {item.days} days{span}; {len(item.requests)} requests, about {item.seconds:.0f} s"
+        )
+
+
+def _print_report(report: pipeline.RunReport) -> None:
+    totals: dict[tuple[str, str], dict[str, int]] = {}
+    for line in report.days:
+        total = totals.setdefault((line["source"], line["table"]), dict.fromkeys(COUNTED, 0))
+        for name in COUNTED:
+            total[name] += line[name]
+    for (source, table), total in totals.items():
+        counts = ", ".join(f"{total[name]} {name}" for name in COUNTED[1:])
+        print(f"{source}.{table}: {total['received']} received = {counts}")
+    if report.build:
+        print(f"bundle {report.build}")
+    for error in dict.fromkeys(report.errors):
+        err.print(f"[red]error:[/red] {_plain(error)}")
+
+
+def to_json(result: pa.Table) -> str:
+    """One array of objects. Decimals are numbers, dates ISO, timestamps ISO with Z, NaN and infinity null."""
+    rows = (
+        orjson.dumps(row, default=_json_value, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
+        for row in result.to_pylist()
+    )
+    return "[" + ",\n ".join(row.decode() for row in rows) + "]"
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f")) if value.is_finite() else None
+    return str(value)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(sep="T", timespec="auto") + "Z"
+    return value

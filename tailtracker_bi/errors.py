@@ -1,0 +1,18 @@
+"""The errors people are meant to read: each says what, where and what to do, and carries its exit code.
+
+Everything else that is raised is a bug and may show a traceback.
+"""
+
+from __future__ import annotations
+
+
+class TailTrackerError(Exception):
+    """A failure with a message for the person who runs the command."""
+
+    exit_code = 1
+
+
+class SettingsError(TailTrackerError):
+    """Wrong settings, configuration or usage: nothing has run yet."""
+
+    exit_code = 2

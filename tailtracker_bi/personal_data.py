@@ -1,0 +1,207 @@
+"""What is personal data, and how it leaves a record before the record lands.
+
+Names decide first (a property called e-mail, phone, address, latitude ... is dropped), then values (what looks like an
+e-mail, phone number, IP address, coordinate or card number is masked). What has landed can't be unlanded, so a mask too
+many is better than one too few.
+
+Going through every value in Python would be slow. `SIEVE` is one regular expression, in RE2's syntax, that an engine
+runs over whole JSON texts: a text it does not match needs no cleaning, which `tests/unit/test_personal_data.py` holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import json
+import math
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+# Each pattern stands once, in syntax that both Python and RE2 read. Python adds what must not stand around a match.
+_EMAIL = r"[^\s\"@<>,;:\\]+@[^\s\"@<>,;:\\]+\.[A-Za-z]{2,}"
+_IP = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[0-9A-Fa-f]{1,4}:){3}[0-9A-Fa-f:.]*|[0-9A-Fa-f:]*::[0-9A-Fa-f:.]*"
+_CARD = r"[2-6](?:[ -]?[0-9]){12,18}"
+_COORDINATES = r"-?[0-9]{1,3}\.[0-9]{3,}[ \t\r\n\f\xa0]*[,;][ \t\r\n\f\xa0]*-?[0-9]{1,3}\.[0-9]{3,}"
+_PHONE = (
+    r"\+[ (]?[0-9](?:[ ()./-]{0,2}[0-9]){6,14}"
+    r"|\([0-9]{2,5}\)(?:[ ./-]?[0-9]){5,10}"
+    r"|0[0-9]{1,5}[ /-][0-9]{3,}(?:[ -]?[0-9]){0,8}"
+    r"|0[0-9]{1,5}(?:[ .-][0-9]{2,3}){3,5}"
+    r"|(?:1[ .-])?[0-9]{3}[ .-][0-9]{3}[ .-][0-9]{4}"
+)
+_PERSONAL_WORDS = (
+    r"mail|phone|telephone|mobile_number|phonenumber|address|addresses|emailaddress|ipaddress|ip|lat|lng|lon|latitude"
+    r"|longitude|coordinates|useragent|ssn|iban"
+)
+_NAME_OWNERS = r"first|last|full|middle|given|family|sur|maiden|nick|display|user|owner|contact|customer|reporter|finder|pet"
+_TOKEN_KINDS = r"push|device|fcm|apns|gcm|registration|android|ios"
+# Wide on purpose: any key with one of these in it is looked at closely. The short words count as `_WORD` would cut them.
+_KEY_HINT = (
+    r"(?i:mail|phone|mobile|address|latitude|longitude|coord|agent|token|name|ssn|iban|devices)"
+    r"|[^A-Za-z](?:ip|lat|lng|lon)s?[^a-z]|(?:Ip|Lat|Lng|Lon)s?[^a-z]"
+    r"|[^A-Z](?:IP|LAT|LNG|LON)S?(?:[^A-Za-z]|[A-Z][a-z])"
+)
+_PLACE_LIST = r"\[\s*-?[0-9][0-9.eE+-]*\s*,\s*-?[0-9][0-9.eE+-]*\s*\]"
+# What hides behind an escape would slip past the other patterns.
+_ESCAPE = r"\\[^\"\\]"
+
+SIEVE = "|".join((r"@", _IP, _CARD, _COORDINATES, _PHONE, _PLACE_LIST, _KEY_HINT, _ESCAPE))
+
+
+def _alone(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w+-])(?<![0-9]\.)(?:{pattern})(?![\w-])", re.ASCII)
+
+
+_EMAIL_PATTERN = re.compile(_EMAIL)
+_IP_PATTERN = _alone(_IP)
+_COORDINATES_PATTERN = _alone(_COORDINATES)
+_PHONE_PATTERN = _alone(_PHONE)
+_DIGITS_PATTERN = _alone(r"[0-9](?:[ -]?[0-9]){12,}")
+# All of the above have one of these in them; most texts don't.
+_PERSONAL_CHARACTER = re.compile(r"[0-9@:]")
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_PERSONAL_NAME = re.compile(
+    rf"(?:^|_)(?:e_?mail|e_?mails|{_PERSONAL_WORDS}|user_agent|(?:{_PERSONAL_WORDS})s|(?:lat|lng|lon)_lng)(?:_|$)"
+    rf"|^name$|(?:^|_)(?:{_NAME_OWNERS})_?name(?:_|$)|(?:^|_)(?:{_TOKEN_KINDS})_?tokens?(?:_|$)"
+    r"|^(?:android|ios)_devices$|(?:^|_)(?:firstname|lastname|fullname|surname|username|nickname)(?:_|$)"
+)
+_QUOTED_PAIR = re.compile(r"\"((?:[^\"\\]|\\.)*)\"(\s*:\s*)(\"(?:[^\"\\]|\\.)*\"?|[^,{}\[\]\"]*)")
+_ESCAPED_ASCII = re.compile(r"\\u00([2-7][0-9A-Fa-f])")
+_SHORTEST_CARD, _LONGEST_CARD = 13, 19
+# Numbers whose names say that they count versions, not computers.
+_VERSION_WORDS = {"version", "versions", "build", "release"}
+
+ID_PROPERTIES = {
+    "distinct_id", "$device_id", "$user_id", "$insert_id", "user_id", "alias",
+    "$identified_id", "$anon_id", "$anon_distinct_id", "$distinct_ids",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=10_000)
+def is_personal_name(name: str) -> bool:
+    """Whether a property of this name is dropped, whatever its value."""
+    return _PERSONAL_NAME.search("_".join(_words(name))) is not None
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(name)]
+
+
+def mask_text(text: str, name: str = "") -> str:
+    """The text with e-mails, phone numbers, IP addresses, coordinates and card numbers masked."""
+    if not _PERSONAL_CHARACTER.search(text):
+        return text
+    text = _EMAIL_PATTERN.sub("[email]", text)
+    text = _COORDINATES_PATTERN.sub(
+        lambda pair: "[coordinates]" if _are_coordinates(pair[0]) else pair[0], text
+    )
+    text = _DIGITS_PATTERN.sub(lambda digits: _mask_cards(digits[0]), text)
+    if not _VERSION_WORDS.intersection(_words(name)):
+        text = _IP_PATTERN.sub(lambda ip: "[ip]" if _is_ip(ip[0]) else ip[0], text)
+    return _PHONE_PATTERN.sub("[phone]", text)
+
+
+def _mask_cards(digits: str) -> str:
+    """Groups of digits, in which a card number may stand beside other numbers, such as its expiry date."""
+    groups = re.split("([ -])", digits)  # at even places; what separates them, at odd ones
+    start = 0
+    while start < len(groups):
+        for end in range(min(len(groups), start + 2 * _LONGEST_CARD), start, -2):
+            if _is_card("".join(groups[start:end:2])):
+                groups[start:end] = ["[card]"]
+                break
+        start += 2
+    return "".join(groups)
+
+
+def _is_card(digits: str) -> bool:
+    if not _SHORTEST_CARD <= len(digits) <= _LONGEST_CARD or digits[0] not in "23456":
+        return False
+    doubled = (int(digit) * 2 for digit in digits[-2::-2])
+    return (sum(int(digit) for digit in digits[::-2]) + sum(d - 9 if d > 9 else d for d in doubled)) % 10 == 0
+
+
+def _is_ip(text: str) -> bool:
+    for candidate in (text.rstrip("."), text.rstrip(".:")):
+        with suppress(ValueError):
+            return str(ipaddress.ip_address(candidate)) != "::"
+    return False
+
+
+def _are_coordinates(text: str) -> bool:
+    return _is_place(*(float(part) for part in re.split("[,;]", text)))
+
+
+def _is_place(first: float, second: float) -> bool:
+    return min(abs(first), abs(second)) <= 90 and max(abs(first), abs(second)) <= 180
+
+
+def clean_value(value: Any, name: str = "", hash_id: Callable[[str], str] = str) -> Any:
+    """A decoded JSON value without personal data: named properties gone, values masked, at every depth.
+
+    Values of the properties that identify people go through `hash_id` instead.
+    """
+    if name in ID_PROPERTIES and isinstance(value, str):
+        return hash_id(value)
+    if isinstance(value, dict):
+        return {
+            mask_text(key): clean_value(item, key, hash_id)
+            for key, item in value.items()
+            if not is_personal_name(key)
+        }
+    if isinstance(value, list):
+        if len(value) == 2 and all(isinstance(item, float) for item in value) and _is_place(*value):
+            return "[coordinates]"
+        return [clean_value(item, name, hash_id) for item in value]
+    if isinstance(value, str):
+        return mask_text(value, name)
+    if isinstance(value, int) and not isinstance(value, bool) and mask_text(str(value)) != str(value):
+        return "[card]"
+    return value
+
+
+def clean_json(text: str, hash_id: Callable[[str], str] = str) -> str:
+    """A JSON text without personal data; every number in it stays exact.
+
+    One that is nested too deeply to be gone through becomes an object that holds it, masked, as text.
+    """
+    try:
+        value = clean_value(json.loads(text, parse_float=_float_or_text), hash_id=hash_id)
+    except (ValueError, RecursionError):
+        value = {"[unreadable]": clean_broken_json(text)}
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _float_or_text(text: str) -> float | str:
+    """A number too large for a double stays as its text."""
+    value = float(text)
+    return value if math.isfinite(value) else text
+
+
+def clean_broken_json(text: str) -> str:
+    """Text that was meant to be JSON: the values of personal names are blanked, everything else is masked.
+
+    Where such a value is an object or a list, nothing tells its end: the text ends there.
+    """
+
+    def blank(pair: re.Match[str]) -> str:
+        return f'"{pair[1]}"{pair[2]}"[dropped]"' if is_personal_name(pair[1]) else pair[0]
+
+    text = _ESCAPED_ASCII.sub(lambda code: chr(int(code[1], 16)), text)
+    opened = (pair for pair in _QUOTED_PAIR.finditer(text) if text[pair.end() : pair.end() + 1] in {"{", "["})
+    end = next((pair.end() for pair in opened if is_personal_name(pair[1])), len(text))
+    return mask_text(_QUOTED_PAIR.sub(blank, text[:end]))
+
+
+def is_personal_id(raw_id: str) -> bool:
+    """Whether an id is itself an e-mail address, phone or card number."""
+    return mask_text(raw_id) != raw_id
+
+
+def hash_personal_id(raw_id: str, key: bytes) -> str:
+    """An id that is itself an e-mail or the like, as a keyed hash, so that it still tells people apart."""
+    return "hashed-" + hmac.new(key, raw_id.encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,220 @@
+"""Settings: the only reader of the environment.
+
+Every setting is an environment variable, or a line of the same name in `.env` in the current directory (the
+environment wins). `load_settings` checks them all before anything runs and names each wrong one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from secrets import token_hex
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tailtracker_bi.errors import SettingsError
+
+ENV_FILE = ".env"
+MIXPANEL_HOSTS = {
+    "us": "https://data.mixpanel.com",
+    "eu": "https://data-eu.mixpanel.com",
+    "in": "https://data-in.mixpanel.com",
+}
+DEFAULT_HISTORY = timedelta(days=90)
+_PLAIN_URL = re.compile(r"[a-z]+://[a-z0-9\[][a-z0-9.:\[\]-]*(?:/[a-z0-9._/-]*)?", re.IGNORECASE | re.ASCII)
+
+
+def _timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is not a time zone; use a name like Europe/Berlin or UTC")
+    return name
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+Timezone = Annotated[str, AfterValidator(_timezone)]
+Region = Annotated[Literal["us", "eu", "in"], BeforeValidator(_lower)]
+
+
+class ReaderSettings(BaseSettings):
+    """All that a reader of the bundle needs: no credentials."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    home: Annotated[Path, AfterValidator(_absolute)] = Field(
+        Path(".tailtracker"), alias="TAILTRACKER_HOME", validate_default=True
+    )
+
+
+class Settings(ReaderSettings):
+    """All settings, checked. Secrets are `SecretStr`: printing the settings never shows them."""
+
+    environment: Literal["dev", "staging", "prod"] = Field("dev", alias="TAILTRACKER_ENV")
+    timezone: Timezone = Field("UTC", alias="TAILTRACKER_TIMEZONE")
+    week_start: Annotated[
+        Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+        BeforeValidator(_lower),
+    ] = Field("monday", alias="TAILTRACKER_WEEK_START")
+    analytics_path: Path | None = Field(None, alias="TAILTRACKER_ANALYTICS")
+    fixed_now: Annotated[datetime, AfterValidator(_utc)] | None = Field(None, alias="TAILTRACKER_NOW")
+    history_start: date | None = Field(None, alias="TAILTRACKER_HISTORY_START")
+    warehouse: Literal["duckdb"] = Field("duckdb", alias="TAILTRACKER_WAREHOUSE")
+    own_hash_key: SecretStr | None = Field(None, alias="TAILTRACKER_HASH_KEY", min_length=16)
+    allow_loopback: bool = Field(False, alias="TAILTRACKER_ALLOW_LOOPBACK")
+    retry_scale: float = Field(1.0, alias="TAILTRACKER_RETRY_SCALE", ge=0, le=100)
+
+    mixpanel_project_id: str | None = Field(None, alias="MIXPANEL_PROJECT_ID")
+    mixpanel_username: str | None = Field(None, alias="MIXPANEL_USERNAME")
+    mixpanel_secret: SecretStr | None = Field(None, alias="MIXPANEL_SECRET")
+    mixpanel_region: Region = Field("us", alias="MIXPANEL_REGION")
+    mixpanel_export_url: str | None = Field(None, alias="MIXPANEL_EXPORT_URL")
+    mixpanel_timezone: Timezone | None = Field(None, alias="MIXPANEL_TIMEZONE")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        credentials = {
+            "MIXPANEL_PROJECT_ID": self.mixpanel_project_id,
+            "MIXPANEL_USERNAME": self.mixpanel_username,
+            "MIXPANEL_SECRET": self.mixpanel_secret,
+        }
+        missing = [name for name, value in credentials.items() if value is None]
+        if missing and len(missing) < len(credentials):
+            raise ValueError(
+                f"{', '.join(missing)} is missing: Mixpanel needs all of {', '.join(credentials)}"
+            )
+        if self.mixpanel_export_url is not None:
+            _check_base_url(
+                "MIXPANEL_EXPORT_URL", self.mixpanel_export_url, "mixpanel.com", self.allow_loopback
+            )
+        if self.history_start and self.history_start >= self.today:
+            raise ValueError(f"TAILTRACKER_HISTORY_START must be before today ({self.today})")
+        return self
+
+    @property
+    def now(self) -> datetime:
+        """Business time in UTC: TAILTRACKER_NOW, else the clock. Never for locks, limits or timeouts."""
+        return self.fixed_now or datetime.now(UTC)
+
+    @property
+    def today(self) -> date:
+        """Today in the reporting time zone."""
+        return self.now.astimezone(ZoneInfo(self.timezone)).date()
+
+    @property
+    def hash_key(self) -> bytes:
+        """Key of the pseudonyms; made once and kept in HOME, readable by its owner alone, where none is set."""
+        if self.own_hash_key:
+            return self.own_hash_key.get_secret_value().encode()
+        file = self.home / "hash.key"
+        if not file.exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            draft = self.home / f"hash.key.{os.getpid()}"
+            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.write(handle, token_hex(32).encode())
+            os.close(handle)
+            with suppress(FileExistsError):
+                os.link(draft, file)
+            draft.unlink()
+        return file.read_bytes()
+
+    @property
+    def is_mixpanel_on(self) -> bool:
+        return self.mixpanel_secret is not None
+
+    @property
+    def mixpanel_base_url(self) -> str:
+        return (self.mixpanel_export_url or MIXPANEL_HOSTS[self.mixpanel_region]).rstrip("/")
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret value, for redaction."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+
+
+def _check_base_url(name: str, url: str, domain: str, allow_loopback: bool) -> None:
+    """Refuse URLs that could carry credentials anywhere but to the vendor, or to this machine when that is allowed."""
+    if not _PLAIN_URL.fullmatch(url):
+        raise ValueError(f"{name} must be a plain base URL, without user, query or fragment")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(f"{name} is not a URL") from None
+    if parts.scheme == "https" and (host == domain or host.endswith("." + domain)):
+        return
+    if parts.scheme in {"http", "https"} and _is_loopback(host):
+        if allow_loopback:
+            return
+        raise ValueError(f"{name} points at this machine: set TAILTRACKER_ALLOW_LOOPBACK=1 if that is meant")
+    raise ValueError(f"{name} must be an https URL of {domain}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read and check the settings.
+
+    Raises SettingsError naming every wrong variable, and its line where it stands in `.env`. Secrets are never shown.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        messages = [_explain(problem) for problem in error.errors(include_url=False, include_input=False)]
+        raise SettingsError("settings: " + "; ".join(messages)) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"settings: {ENV_FILE} is not UTF-8 text") from None
+
+
+def reader_environment(settings: Settings) -> dict[str, str]:
+    """The environment for a process that only reads: without secrets, and with HOME wherever it runs."""
+    secret_names = {
+        str(field.alias)
+        for name, field in Settings.model_fields.items()
+        if isinstance(getattr(settings, name), SecretStr)
+    }
+    kept = {name: value for name, value in os.environ.items() if name not in secret_names}
+    return {**kept, "TAILTRACKER_HOME": str(settings.home)}
+
+
+def _explain(problem: Any) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    name = str(problem["loc"][0])
+    return f"{name}{_env_file_line(name)}: {message}"
+
+
+def _env_file_line(name: str) -> str:
+    file = Path(ENV_FILE)
+    if name in os.environ or not file.is_file():
+        return ""
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.removeprefix("export ").split("=", 1)[0].strip().upper() == name:
+            return f" ({ENV_FILE} line {number})"
+    return ""

@@ -1,0 +1,100 @@
+"""Reading HTTP bodies to their proven end.
+
+HTTP clients accept a gzip body that was cut off. Here the body is read raw and decompressed under watch: a stream
+counts as complete only if its last gzip member ended with a valid checksum, or, uncompressed, if HTTP itself says where
+the body ends. Lines end at `\\n` only; U+2028 and its like are text.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from tailtracker_bi.sources.base import BadResponseError
+
+BATCH_BYTES = 8 << 20
+LONGEST_LINE = 32 << 20
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+def body(response: httpx.Response, seconds: float) -> Iterator[bytes]:
+    """The decompressed body in pieces of bounded size; raises BadResponseError unless it is whole.
+
+    `seconds` bounds the whole transfer, so that a body that drips for ever ends in an error.
+    """
+    encoding = response.headers.get("content-encoding", "identity").lower()
+    pieces = _within(response.iter_raw(), seconds)
+    if encoding == "gzip" and response.headers.get("content-length") != "0":
+        yield from gunzip(pieces)
+    elif encoding in {"gzip", "identity"}:
+        if "content-length" not in response.headers and "transfer-encoding" not in response.headers:
+            raise BadResponseError(
+                "the body is neither gzip nor of known length: it can't be told whether it is whole"
+            )
+        yield from pieces
+    else:
+        raise BadResponseError(f"unexpected content encoding {encoding!r}")
+
+
+def _within(pieces: Iterable[bytes], seconds: float) -> Iterator[bytes]:
+    deadline = time.monotonic() + seconds
+    for piece in pieces:
+        if time.monotonic() > deadline:
+            raise BadResponseError(f"the transfer took longer than {seconds:.0f} s")
+        yield piece
+
+
+def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompress gzip of one or several members, at most BATCH_BYTES at a time.
+
+    Raises BadResponseError where there is no member, one is cut off or its checksum is wrong.
+    """
+    member = zlib.decompressobj(_GZIP)
+    is_inside = True
+    for piece in pieces:
+        data = piece
+        while data:
+            is_inside = True
+            try:
+                yield member.decompress(data, BATCH_BYTES)
+            except zlib.error as error:
+                raise BadResponseError(f"the gzip stream is broken: {error}") from None
+            data = member.unconsumed_tail
+            if member.eof:
+                data = member.unused_data
+                member = zlib.decompressobj(_GZIP)
+                is_inside = False
+    if is_inside:
+        raise BadResponseError("the gzip stream was cut off before its end")
+
+
+def line_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The bytes again, cut only after `\\n`, in batches of about BATCH_BYTES; the last may lack its newline."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        if len(held) < BATCH_BYTES:
+            continue
+        cut = held.rfind(b"\n") + 1
+        if cut:
+            yield bytes(held[:cut])
+            del held[:cut]
+        if len(held) > LONGEST_LINE:
+            raise BadResponseError(f"a line is longer than {LONGEST_LINE >> 20} MiB")
+    if held:
+        yield bytes(held)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds that the answer asks to wait, given in seconds or as a date; None where it asks nothing readable."""
+    value = response.headers.get("retry-after", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,208 @@
+"""Mixpanel's raw export: whole days of events, complete, cleaned and without duplicates.
+
+    Export API --gzip--> http.body -> http.line_batches -> EventLines (parse, check, clean, deduplicate) -> Days
+
+Facts this rests on (Mixpanel's "Raw Event Export" reference): both dates are inclusive and are days of the project;
+answers are not deduplicated; a broken export is a 200 whose last line is `terminated early`; 60 requests an hour and 3 a
+second are allowed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import date, timedelta
+from pathlib import Path
+
+import httpx
+from pyrate_limiter import Duration, Limiter, Rate, SQLiteBucket
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+
+from tailtracker_bi.personal_data import mask_text
+from tailtracker_bi.settings import Settings
+from tailtracker_bi.sources import http
+from tailtracker_bi.sources.base import (
+    BadResponseError,
+    Check,
+    Days,
+    DaySource,
+    SourceUnavailableError,
+    ranges,
+)
+from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
+
+REQUESTS_PER_HOUR = 60
+REQUESTS_PER_SECOND = 3
+REQUESTS_PER_PULL = REQUESTS_PER_HOUR // 2
+"""A pull plans with half of an hour's requests: the other half is for retries and for the run after a crash."""
+
+TRIES = 4
+LONGEST_WAIT_SECONDS = 300.0
+TRANSFER_SECONDS = 1800.0
+TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+
+
+class _RetryableError(BadResponseError):
+    """An answer that may be better next time; `wait_seconds` is what the server asked for."""
+
+    def __init__(self, message: str, wait_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+
+
+class Mixpanel(DaySource):
+    """Events through the raw export API."""
+
+    name = "mixpanel"
+    table = "events"
+    schema = EVENTS_SCHEMA
+    look_back = timedelta(days=7)
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        settings.home.mkdir(parents=True, exist_ok=True)
+        # In a file, so that the limits hold over restarts and between processes.
+        bucket = SQLiteBucket.init_from_file(
+            [Rate(REQUESTS_PER_SECOND, Duration.SECOND), Rate(REQUESTS_PER_HOUR, Duration.HOUR)],
+            table="mixpanel_export",
+            db_path=str(settings.home / "rate_limits.sqlite"),
+            use_file_lock=True,
+        )
+        self._limiter = Limiter(bucket)
+
+    @classmethod
+    def is_on(cls, settings: Settings) -> bool:
+        return settings.is_mixpanel_on
+
+    @classmethod
+    def timezone(cls, settings: Settings) -> str:
+        return settings.mixpanel_timezone or "UTC"
+
+    @classmethod
+    def split(cls, days: list[date]) -> list[tuple[date, date]]:
+        return ranges(days, longest=max(1, math.ceil(len(set(days)) / REQUESTS_PER_PULL)))
+
+    @contextmanager
+    def fetch(self, first: date, last: date, spool: Path) -> Iterator[Days]:
+        retrying = Retrying(
+            retry=retry_if_exception_type(_RetryableError),
+            stop=stop_after_attempt(TRIES),
+            wait=self._wait_seconds,
+            reraise=True,
+        )
+        with retrying(self._receive, first, last, spool) as lines:
+            lines.clean(self.settings.hash_key)
+            counts = lines.deduplicate()
+            yield Days(first, last, lines.rows(), lines.quarantine(), counts)
+
+    def check(self) -> Check:
+        yesterday = self.today(self.settings) - timedelta(days=1)
+        try:
+            with self._request(yesterday, yesterday):
+                pass
+        except (BadResponseError, SourceUnavailableError) as error:
+            return Check(self.name, is_ok=False, detail=str(error))
+        return Check(self.name, is_ok=True, detail=f"answers to project {self.settings.mixpanel_project_id}")
+
+    def _wait_seconds(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.wait_seconds if isinstance(error, _RetryableError) else None
+        wait = asked if asked is not None else 2.0**state.attempt_number
+        return min(wait, LONGEST_WAIT_SECONDS) * self.settings.retry_scale
+
+    def _receive(self, first: date, last: date, spool: Path) -> EventLines:
+        """The lines of one answer that has proven to be whole. The caller closes them."""
+        with ExitStack() as stack:
+            lines = stack.enter_context(EventLines(first, last, spool))
+            with self._request(first, last) as response:
+                try:
+                    for batch in http.line_batches(http.body(response, TRANSFER_SECONDS)):
+                        lines.add(batch)
+                except BadResponseError as error:
+                    raise _RetryableError(f"mixpanel: {first} to {last}: {error}") from None
+            self._check_whole(lines, first, last)
+            stack.pop_all()
+            return lines
+
+    def _check_whole(self, lines: EventLines, first: date, last: date) -> None:
+        where = f"mixpanel: {first} to {last}"
+        if lines.rejected("not JSON", containing="terminated early")[0]:
+            raise _RetryableError(f"{where}: the export was terminated early")
+        if lines.is_cut:
+            raise _RetryableError(f"{where}: the last line was cut off")
+        errors, example = lines.rejected("error")
+        if errors:
+            raise _RetryableError(f"{where}: an error in place of events: {example[:200]}")
+        unreadable, example = lines.rejected("not JSON")
+        if unreadable and unreadable == lines.received:
+            raise _RetryableError(f"{where}: not an export: none of {unreadable} lines is JSON")
+        shifted, _ = lines.rejected("shifted")
+        if shifted:
+            raise BadResponseError(
+                f"{where}: {shifted} events lie hours outside the days asked for: the project's days are not days in "
+                f"{self.timezone(self.settings)}; set MIXPANEL_TIMEZONE to the project's time zone"
+            )
+
+    @contextmanager
+    def _request(self, first: date, last: date) -> Iterator[httpx.Response]:
+        """The answer to one export request, its status checked, its body still unread."""
+        settings = self.settings
+        if not (settings.mixpanel_username and settings.mixpanel_secret):
+            raise SourceUnavailableError("mixpanel: set MIXPANEL_USERNAME and MIXPANEL_SECRET")
+        credentials = (settings.mixpanel_username, settings.mixpanel_secret.get_secret_value())
+        self._limiter.try_acquire("export")
+        try:
+            with (
+                httpx.Client(auth=credentials, timeout=TIMEOUT, trust_env=False) as client,
+                client.stream(
+                    "GET",
+                    f"{settings.mixpanel_base_url}/api/2.0/export",
+                    params={
+                        "from_date": str(first),
+                        "to_date": str(last),
+                        "project_id": settings.mixpanel_project_id,
+                    },
+                    headers={"accept-encoding": "gzip"},
+                ) as response,
+            ):
+                self._check_status(response, f"mixpanel: {first} to {last}")
+                yield response
+        except httpx.ConnectError as error:
+            raise SourceUnavailableError(
+                f"mixpanel: can't reach {settings.mixpanel_base_url}: {error}"
+            ) from None
+        except httpx.HTTPError as error:
+            raise _RetryableError(f"mixpanel: {first} to {last}: {type(error).__name__}: {error}") from None
+
+    def _check_status(self, response: httpx.Response, where: str) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        answer = f"{where}: answered {status}{self._told(response)}"
+        if status == 429 or status >= 500:
+            raise _RetryableError(answer, http.retry_after(response))
+        if status == 400 and "to_date" in answer:
+            raise BadResponseError(
+                f"{answer}; is {self.timezone(self.settings)} the project's time zone (MIXPANEL_TIMEZONE)?"
+            )
+        if status in {400, 401, 403}:
+            answer += (
+                "; check MIXPANEL_USERNAME, MIXPANEL_SECRET and MIXPANEL_PROJECT_ID, and whether the project's data "
+                f"lives in region {self.settings.mixpanel_region} (MIXPANEL_REGION)"
+            )
+        elif status == 402:
+            answer += "; the project's plan does not include the raw export"
+        elif 300 <= status < 400:
+            answer += "; redirects are not followed: check MIXPANEL_EXPORT_URL"
+        raise SourceUnavailableError(answer)
+
+    def _told(self, response: httpx.Response) -> str:
+        """What an error answer says, on one line, without markup, secrets or personal data."""
+        text = ""
+        with suppress(httpx.HTTPError, BadResponseError):
+            text = next(http.body(response, 30.0), b"")[:300].decode(errors="replace")
+        for secret in self.settings.secrets:
+            text = text.replace(secret, "[secret]")
+        text = " ".join(text.split())
+        return "" if not text or text.startswith("<") else f": {mask_text(text)}"

@@ -1,0 +1,429 @@
+"""The warehouse: shows the lake and the configuration to the engine, and has dbt build what follows from them.
+
+Configuration is data: small tables that models join, written anew before each build, so that compiled SQL never changes.
+What the last finished build had taken in stands in schema `marks`, written only after a build succeeded: a build that
+broke off left no mark, and the next one does its work again. Where settings or SQL changed that rows already stored
+depend on, those tables are dropped, and dbt fills them in full.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow as pa
+
+from tailtracker_bi.analytics import Analytics
+from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.settings import DEFAULT_HISTORY, Settings
+from tailtracker_bi.sources import SOURCES
+from tailtracker_bi.sources.base import DaySource, each_day
+
+DBT_PROJECT = Path(__file__).parent.parent / "dbt_project"
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+GRAINS = ("day", "week", "month")
+
+# Tables that keep what earlier builds computed, in families that are rebuilt together.
+FAMILIES = {
+    "people": ("intermediate.int_identity_ties", "intermediate.int_raw_id_days", "marts.fct_person_days"),
+    "funnels": ("intermediate.int_funnel_events",),
+}
+# SQL that their rows depend on, relative to the dbt project.
+FAMILY_SQL = ("macros", "models/staging", "models/intermediate", "models/marts")
+
+_STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
+
+
+class BuildError(TailTrackerError):
+    """dbt could not build a model, or a data test failed: nothing gets published."""
+
+
+class Warehouse:
+    """The DuckDB warehouse below HOME. One process at a time: callers hold the lock of `pipeline.locked`."""
+
+    _INTERNAL: ClassVar[dict[str, pa.Schema]] = {
+        "landings": pa.schema(
+            [("source", _STRING), ("table_name", _STRING), ("source_day", _DATE), ("landing", _LONG)]
+        ),
+        "identities": pa.schema([("raw_id", _STRING), ("person_id", _STRING), ("is_excluded", _BOOL)]),
+        "fingerprints": pa.schema([("family", _STRING), ("fingerprint", _STRING)]),
+    }
+
+    def __init__(self, settings: Settings, analytics: Analytics, lake: Lake) -> None:
+        self._settings, self._analytics, self._lake = settings, analytics, lake
+        self.path = settings.home / "warehouse.duckdb"
+
+    def drop(self) -> None:
+        """Remove the warehouse: the next build makes it anew from the lake."""
+        for file in (self.path, self.path.with_name(self.path.name + ".wal")):
+            file.unlink(missing_ok=True)
+
+    def prepare(self, full_refresh: bool = False) -> list[str]:
+        """Write what models read. Returns, in words, what will be rebuilt in full and why."""
+        try:
+            return self._prepare(full_refresh)
+        except (
+            duckdb.IOException,
+            duckdb.SerializationException,
+            duckdb.FatalException,
+            duckdb.InternalException,
+        ):
+            self.drop()
+            return [
+                "the warehouse file could not be read: it is made anew from the lake",
+                *self._prepare(full_refresh),
+            ]
+
+    def build(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> None:
+        """Run all models and data tests; then mark what was taken in.
+
+        `progress` is told the node just finished, and how many of how many. Raises BuildError.
+        """
+        run_dbt(self._settings.home, ["build", "--exclude-resource-type", "unit_test"], progress)
+        with self._connect() as connection:
+            connection.execute("begin")
+            connection.execute(
+                "create or replace table marks.landings as select source, table_name, source_day, landing "
+                "from staging.stg_lake__landings where status = 'landed'"
+            )
+            connection.execute(
+                "create or replace table marks.identities as from intermediate.int_identities_resolved"
+            )
+            _write(
+                connection,
+                "marks",
+                "fingerprints",
+                self._INTERNAL["fingerprints"],
+                self._fingerprints().items(),
+            )
+            connection.execute("commit")
+            connection.execute("checkpoint")
+
+    def _prepare(self, full_refresh: bool) -> list[str]:
+        with self._connect() as connection:
+            for schema in ("raw_lake", "config", "marks", *(f"raw_{source.name}" for source in SOURCES)):
+                connection.execute(f"create schema if not exists {schema}")
+            landings = self._lake.landings()
+            connection.register("landings_now", landings)
+            connection.execute("create or replace table raw_lake.landings as from landings_now")
+            for source in SOURCES:
+                self._show(connection, source)
+            for name, (schema, rows) in self._config_tables(landings).items():
+                _write(connection, "config", name, schema, rows)
+            for name, schema in self._INTERNAL.items():
+                if not _exists(connection, "marks", name):
+                    _write(connection, "marks", name, schema, [])
+            return self._drop_outdated(connection, full_refresh)
+
+    def _show(self, connection: duckdb.DuckDBPyConnection, source: type[DaySource]) -> None:
+        """A view of the source's Parquet files, or a typed empty relation where nothing has landed."""
+        files = self._lake.files(source.name, source.table)
+        connection.register("declared", source.schema.empty_table())
+        columns = connection.execute("describe declared").fetchall()
+        if files:
+            origin = f"read_parquet({files!r}, hive_partitioning = true, hive_types = {{'day': date}})"
+            select = ", ".join(f"{name}::{kind} as {name}" for name, kind, *_ in columns) + f" from {origin}"
+        else:
+            select = ", ".join(f"null::{kind} as {name}" for name, kind, *_ in columns) + " where false"
+        connection.execute(f"create or replace view raw_{source.name}.{source.table} as select {select}")
+
+    def _drop_outdated(self, connection: duckdb.DuckDBPyConnection, full_refresh: bool) -> list[str]:
+        rows = connection.execute("select family, fingerprint from marks.fingerprints").fetchall()
+        before: dict[str, str] = dict(rows)
+        told = []
+        for family, fingerprint in self._fingerprints().items():
+            is_there = all(_exists(connection, *table.split(".")) for table in FAMILIES[family])
+            if not full_refresh and is_there and before.get(family) == fingerprint:
+                continue
+            for table in FAMILIES[family]:
+                connection.execute(f"drop table if exists {table}")
+            if full_refresh:
+                told.append(f"{family}: rebuilt in full, as asked")
+            elif family in before:
+                told.append(f"{family}: rebuilt in full, because settings, analytics.yml or SQL changed")
+        return told
+
+    def _fingerprints(self) -> dict[str, str]:
+        """What the rows that a family keeps depend on, besides the lake."""
+        common = {
+            "timezone": self._settings.timezone,
+            "mixpanel_timezone": self._settings.mixpanel_timezone,
+            "excluded": [rule.model_dump() for rule in self._analytics.test_accounts.event_properties],
+            "sql": [
+                (str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8"))
+                for folder in FAMILY_SQL
+                for file in sorted((DBT_PROJECT / folder).rglob("*.sql"))
+            ],
+        }
+        own: dict[str, Any] = {
+            "people": self._analytics.activity.model_dump(),
+            "funnels": sorted({step.event for funnel in self._analytics.funnels for step in funnel.steps}),
+        }
+        return {
+            family: hashlib.sha256(json.dumps([common, own[family]], default=str).encode()).hexdigest()
+            for family in FAMILIES
+        }
+
+    def _config_tables(self, landings: pa.Table) -> dict[str, tuple[pa.Schema, Iterable[Any]]]:
+        settings, analytics = self._settings, self._analytics
+        landed = [
+            row
+            for row in landings.select(["source", "table_name", "day", "status"]).to_pylist()
+            if row["status"] == "landed"
+        ]
+        landed_days = [row["day"] for row in landed]
+        calendar = list(each_day(min(landed_days) - MARGIN, max(landed_days) + MARGIN)) if landed_days else []
+        started = settings.history_start or min([history_start(settings), *landed_days])
+        context = (settings.today, settings.timezone, settings.mixpanel_timezone or "UTC", started)
+        return {
+            "run_context": (
+                _schema(as_of=_DATE, timezone=_STRING, mixpanel_timezone=_STRING, history_start=_DATE),
+                [context],
+            ),
+            "sources": (
+                _schema(source=_STRING, table_name=_STRING, is_on=_BOOL),
+                [(source.name, source.table, source.is_on(settings)) for source in SOURCES],
+            ),
+            "day_periods": (
+                _schema(day=_DATE, grain=_STRING, period_start=_DATE, period_end=_DATE, period_index=_LONG),
+                [
+                    (day, grain, *period_of(day, grain, settings.week_start))
+                    for day in calendar
+                    for grain in GRAINS
+                ],
+            ),
+            "source_days": (
+                _schema(
+                    source=_STRING,
+                    table_name=_STRING,
+                    day=_DATE,
+                    first_source_day=_DATE,
+                    last_source_day=_DATE,
+                ),
+                [
+                    (
+                        source.name,
+                        source.table,
+                        day,
+                        *touched_days(day, settings.timezone, source.timezone(settings)),
+                    )
+                    for source in SOURCES
+                    for day in calendar
+                ],
+            ),
+            "inactive_events": (
+                _schema(event_name=_STRING),
+                [(name,) for name in sorted(set(analytics.activity.exclude_events))],
+            ),
+            "excluded_users": (
+                _schema(user_id=_STRING),
+                [(user,) for user in sorted(set(analytics.test_accounts.user_ids))],
+            ),
+            "excluded_properties": (
+                _schema(property=_STRING, value=_STRING),
+                [(rule.property, rule.equals) for rule in analytics.test_accounts.event_properties],
+            ),
+            "retentions": (
+                _schema(
+                    retention_id=_STRING,
+                    label=_STRING,
+                    start_event=_STRING,
+                    return_event=_STRING,
+                    cohort=_STRING,
+                ),
+                [
+                    (r.id, r.label or r.id, r.start_event, r.return_event, r.cohort)
+                    for r in analytics.retention
+                ],
+            ),
+            "retention_grains": (
+                _schema(retention_id=_STRING, grain=_STRING),
+                [(r.id, grain) for r in analytics.retention for grain in dict.fromkeys(r.grains)],
+            ),
+            "retention_modes": (
+                _schema(retention_id=_STRING, mode=_STRING),
+                [(r.id, mode) for r in analytics.retention for mode in dict.fromkeys(r.modes)],
+            ),
+            "funnels": (
+                _schema(
+                    funnel_id=_STRING,
+                    label=_STRING,
+                    same_property=_STRING,
+                    window_seconds=_LONG,
+                    window_days=_LONG,
+                ),
+                [
+                    (
+                        f.id,
+                        f.label or f.id,
+                        f.same_property,
+                        f.window.total_seconds,
+                        -(-f.window.total_seconds // 86_400),
+                    )
+                    for f in analytics.funnels
+                ],
+            ),
+            "funnel_steps": (
+                _schema(funnel_id=_STRING, step_index=pa.int32(), event_name=_STRING, step_name=_STRING),
+                [
+                    (f.id, number, step.event, step.event)
+                    for f in analytics.funnels
+                    for number, step in enumerate(f.steps, start=1)
+                ],
+            ),
+            "funnel_filters": (
+                _schema(
+                    funnel_id=_STRING, step_index=pa.int32(), property=_STRING, value=_STRING, is_equal=_BOOL
+                ),
+                [
+                    (
+                        f.id,
+                        number,
+                        rule.property,
+                        rule.equals if rule.not_equals is None else rule.not_equals,
+                        rule.not_equals is None,
+                    )
+                    for f in analytics.funnels
+                    for number, step in enumerate(f.steps, start=1)
+                    for rule in step.where
+                ],
+            ),
+            "metric_notes": (
+                _schema(metric_id=_STRING, label=_STRING, owner=_STRING, target=pa.float64()),
+                [(name, note.label, note.owner, note.target) for name, note in analytics.metrics.items()],
+            ),
+        }
+
+    @contextmanager
+    def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = duckdb.connect(str(self.path))
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
+
+
+MARGIN = timedelta(days=2)
+"""Days around those landed that the calendar must know: time zones reach a day over, and the day after tells of a gap."""
+
+
+def history_start(settings: Settings) -> date:
+    """The first day wanted: the setting, else 90 days before the first run, which is noted in HOME."""
+    if settings.history_start:
+        return settings.history_start
+    note = settings.home / "history_start"
+    if not note.exists():
+        settings.home.mkdir(parents=True, exist_ok=True)
+        note.write_text(str(settings.today - DEFAULT_HISTORY), encoding="utf-8")
+    return date.fromisoformat(note.read_text(encoding="utf-8").strip())
+
+
+def period_of(day: date, grain: str, week_start: str) -> tuple[date, date, int]:
+    """First day, last day and running number of the day, week or month that the day is in."""
+    if grain == "day":
+        return day, day, day.toordinal()
+    if grain == "week":
+        first = day - timedelta(days=(day.weekday() - WEEKDAYS.index(week_start)) % 7)
+        return first, first + timedelta(days=6), (first.toordinal() - WEEKDAYS.index(week_start)) // 7
+    first = day.replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return first, following - timedelta(days=1), first.year * 12 + first.month
+
+
+def touched_days(day: date, timezone: str, source_timezone: str) -> tuple[date, date]:
+    """The first and last day of a source in another time zone that share an instant with this day."""
+    starts = datetime.combine(day, time.min, ZoneInfo(timezone))
+    ends = datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(timezone))
+    zone = ZoneInfo(source_timezone)
+    # Subtract in UTC: at a change of the clocks wall-clock arithmetic would be off by the change.
+    last_instant = ends.astimezone(ZoneInfo("UTC")) - timedelta(microseconds=1)
+    return starts.astimezone(zone).date(), last_instant.astimezone(zone).date()
+
+
+def run_dbt(
+    home: Path, arguments: list[str], progress: Callable[[str, int, int], None] = lambda *_: None
+) -> None:
+    """Run dbt in this process on the warehouse below `home`. Raises BuildError naming what failed."""
+    # dbt takes seconds to import: only those who build pay for it.
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    state = home / "dbt"
+    state.mkdir(parents=True, exist_ok=True)
+    profile = {
+        "type": "duckdb",
+        "path": str(home / "warehouse.duckdb"),
+        "schema": "main",
+        "threads": 2,
+        "settings": {"TimeZone": "UTC"},
+    }
+    (state / "profiles.yml").write_text(
+        json.dumps({"tailtracker": {"target": "duckdb", "outputs": {"duckdb": profile}}}), encoding="utf-8"
+    )
+
+    def listen(event: Any) -> None:
+        if event.info.name == "LogModelResult":
+            progress(event.data.node_info.node_name, event.data.index, event.data.total)
+        elif event.info.name == "LogTestResult":
+            progress(event.data.name, event.data.index, event.data.num_models)
+
+    try:
+        result = dbtRunner(callbacks=[listen]).invoke(
+            [
+                *arguments,
+                "--project-dir", str(DBT_PROJECT),
+                "--profiles-dir", str(state),
+                "--target-path", str(state / "target"),
+                "--log-path", str(state / "logs"),
+                "--log-level", "none",
+                "--log-level-file", "info",
+                "--fail-fast",
+            ]
+        )  # fmt: skip
+    finally:
+        DuckDBConnectionManager.close_all_connections()
+    if not result.success:
+        raise BuildError(f"build: {_what_failed(result)}; details: {state / 'logs' / 'dbt.log'}")
+
+
+def _what_failed(result: Any) -> str:
+    if result.exception is not None:
+        return " ".join(str(result.exception).split())
+    failures = [
+        f"{node.node.name}: {' '.join((node.message or '').split())}"
+        for node in result.result
+        if node.status in {"error", "fail", "runtime error"}
+    ]
+    return "; ".join(failures) or "dbt failed"
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema(list(columns.items()))
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, schema: str, name: str, columns: pa.Schema, rows: Iterable[Any]
+) -> None:
+    records = [dict(zip(columns.names, row, strict=True)) for row in rows]
+    connection.register("rows_now", pa.Table.from_pylist(records, columns))
+    connection.execute(f"create or replace table {schema}.{name} as from rows_now")
+    connection.unregister("rows_now")
+
+
+def _exists(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> bool:
+    return bool(
+        connection.execute(
+            "select 1 from information_schema.tables where table_schema = ? and table_name = ?",
+            [schema, name],
+        ).fetchall()
+    )

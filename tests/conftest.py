@@ -1,0 +1,40 @@
+"""What all tests share: none reads the developer's environment or `.env`, none waits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailtracker_bi.settings import Settings, load_settings
+from tests.export_api import SECRET, USER
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings from outside, and an empty current directory."""
+    for name in os.environ:
+        if name.upper().startswith(("TAILTRACKER_", "MIXPANEL_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings below tmp_path that reach a Mixpanel on this machine and never wait between tries."""
+
+    def make(**overrides: Any) -> Settings:
+        defaults = {
+            "TAILTRACKER_HOME": tmp_path,
+            "TAILTRACKER_ALLOW_LOOPBACK": True,
+            "TAILTRACKER_RETRY_SCALE": 0,
+            "MIXPANEL_PROJECT_ID": "2195193",
+            "MIXPANEL_USERNAME": USER,
+            "MIXPANEL_SECRET": SECRET,
+        }
+        return load_settings(**defaults | overrides)
+
+    return make

@@ -1,0 +1,135 @@
+"""HTTP bodies: whole, or an error."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import time
+import zlib
+from collections.abc import Iterator
+from email.utils import formatdate
+
+import httpx
+import pytest
+
+from tailtracker_bi.sources import http
+from tailtracker_bi.sources.base import BadResponseError
+
+TEXT = "\n".join(f'{{"line": {number}, "text": "\u2028 and \u0085"}}' for number in range(2000)).encode()
+
+
+def pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def response(body: bytes, **headers: str) -> httpx.Response:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(200, headers=names, stream=httpx.ByteStream(body))
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096, 10**9])
+def test_gunzip_gives_everything_however_it_is_cut_into_pieces(size: int) -> None:
+    assert b"".join(http.gunzip(pieces(gzip.compress(TEXT), size))) == TEXT
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096, 10**9])
+def test_gunzip_gives_every_member(size: int) -> None:
+    two = gzip.compress(TEXT[:1000]) + gzip.compress(b"") + gzip.compress(TEXT[1000:])
+    assert b"".join(http.gunzip(pieces(two, size))) == TEXT
+
+
+def test_gzip_cut_anywhere_is_never_whole() -> None:
+    packed = gzip.compress(b'{"a":1}\n' * 5)
+    for length in range(len(packed)):
+        with pytest.raises(BadResponseError, match="cut off"):
+            list(http.gunzip([packed[:length]]))
+
+
+def test_gzip_cut_in_its_second_member_is_not_whole() -> None:
+    with pytest.raises(BadResponseError, match="cut off"):
+        list(http.gunzip([gzip.compress(TEXT) + gzip.compress(TEXT)[:-1]]))
+
+
+@pytest.mark.parametrize("place", [-1, -5, -8, 30])
+def test_gzip_with_a_changed_byte_is_refused(place: int) -> None:
+    packed = bytearray(gzip.compress(random.Random(1).randbytes(200)))
+    packed[place] ^= 1
+    with pytest.raises(BadResponseError, match=r"broken|cut off"):
+        list(http.gunzip([bytes(packed)]))
+
+
+def test_what_follows_gzip_and_is_not_gzip_is_refused() -> None:
+    with pytest.raises(BadResponseError, match="broken"):
+        list(http.gunzip([gzip.compress(TEXT) + b"terminated early"]))
+
+
+def test_gzip_bomb_comes_out_in_pieces_of_bounded_size() -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = packer.compress(bytes(5 * http.BATCH_BYTES)) + packer.flush()
+    assert max(len(piece) for piece in http.gunzip([bomb])) <= http.BATCH_BYTES
+    with pytest.raises(BadResponseError, match="a line is longer than 32 MiB"):
+        list(http.line_batches(http.gunzip([bomb])))
+
+
+@pytest.mark.parametrize("size", [1, 1000, 10**9])
+def test_line_batches_are_cut_after_newlines_only(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BATCH_BYTES", 5000)
+    batches = list(http.line_batches(pieces(TEXT, size)))
+    assert b"".join(batches) == TEXT
+    assert all(batch.endswith(b"}\n") for batch in batches[:-1])
+    assert len(batches) > 1 or size > len(TEXT)
+
+
+def test_no_bytes_are_no_batches() -> None:
+    assert list(http.line_batches([])) == []
+
+
+def test_plain_body_of_unknown_length_is_refused() -> None:
+    with pytest.raises(BadResponseError, match="can't be told whether it is whole"):
+        list(http.body(response(TEXT), 10))
+
+
+@pytest.mark.parametrize("headers", [{"content_length": str(len(TEXT))}, {"transfer_encoding": "chunked"}])
+def test_plain_body_whose_end_http_tells_is_taken(headers: dict[str, str]) -> None:
+    assert b"".join(http.body(response(TEXT, **headers), 10)) == TEXT
+
+
+def test_gzip_body_without_any_gzip_in_it_is_refused_unless_http_says_that_it_is_empty() -> None:
+    with pytest.raises(BadResponseError, match="cut off"):
+        list(http.body(response(b"", content_encoding="gzip", transfer_encoding="chunked"), 10))
+    assert list(http.body(response(b"", content_encoding="gzip", content_length="0"), 10)) == []
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip"])
+def test_unexpected_encoding_is_refused(encoding: str) -> None:
+    with pytest.raises(BadResponseError, match="unexpected content encoding"):
+        list(http.body(response(TEXT, content_encoding=encoding), 10))
+
+
+def test_body_that_drips_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 30))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+
+    class Drip(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            while True:
+                yield b"x"
+
+    dripping = httpx.Response(200, headers={"transfer-encoding": "chunked"}, stream=Drip())
+    with pytest.raises(BadResponseError, match="longer than 1800 s"):
+        list(http.body(dripping, 1800))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7), ("86400", 86400), ("0", 0), ("", None), ("soon", None), ("-3", None), ("1.5", None)],
+)
+def test_retry_after_in_seconds(value: str, seconds: float | None) -> None:
+    assert http.retry_after(response(b"", retry_after=value)) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    wait = http.retry_after(response(b"", retry_after=formatdate(time.time() + 60, usegmt=True)))
+    assert wait == pytest.approx(60, abs=2)
+    assert http.retry_after(response(b"", retry_after="Wed, 21 Oct 2015 07:28:00 GMT")) == 0
+    assert http.retry_after(response(b"")) is None
