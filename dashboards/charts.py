@@ -112,11 +112,12 @@ def _names_at_the_end(drawn: pd.DataFrame) -> alt.Chart:
         height = max(float(value), height + gap)
         heights.append(height)
     labels = ends.assign(value=heights, period_start=ends["period_start"].max())
-    return (
+    names: alt.Chart = (
         alt.Chart(labels)
         .mark_text(align="left", dx=8, fontWeight=600, limit=110)
         .encode(x="period_start:T", y="value:Q", text="line:N")
     )
+    return names
 
 
 def _trend_in_words(drawn: pd.DataFrame, label: str, grain: str) -> str:
@@ -146,25 +147,25 @@ def lifecycle(points: pd.DataFrame, grain: str) -> alt.Chart:
         shown=[number(value, "integer", "people") for value in drawn["value"]],
         state=drawn["is_complete"].map(STATES),
     ).dropna(subset=["value"])
-    return (
+    bars: alt.Chart = (
         alt.Chart(drawn)
         .mark_rect(stroke="white", strokeWidth=0.5)
         .encode(
             x=_time_axis(grain, drawn),
             x2="end:T",
-            y=alt.Y("bottom:Q", title="People (those who left: below zero)", axis=alt.Axis(format=",~d")),
+            y=alt.Y("bottom:Q", title="People", axis=alt.Axis(format=",~d", tickCount=5)),
             y2="top:Q",
             color=alt.Color(
                 "group:N",
                 scale=alt.Scale(domain=order, range=[BLUE, SKY, GREEN, VERMILION]),
-                legend=alt.Legend(title=None, orient="top", columns=4, columnPadding=12),
+                legend=alt.Legend(title=None, orient="top", columns=2),
             ),
             opacity=alt.condition("datum.is_complete", alt.value(1), alt.value(0.4)),
             tooltip=[alt.Tooltip("group:N", title="People"), *TOOLTIP],
         )
-        .properties(
-            height=HEIGHT,
-            description=f"Bars by {grain}: returning, resurrecting and new people above zero, dormant people "
-            "below. The table below holds every value.",
-        )
+    )
+    return bars.properties(
+        height=HEIGHT + 40,
+        description=f"Bars by {grain}: returning, resurrecting and new people above zero, dormant people "
+        "below. The table below holds every value.",
     )

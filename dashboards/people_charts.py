@@ -8,7 +8,7 @@ import pandas as pd
 from dashboards.charts import BLUE, GREY, Layers
 from dashboards.wording import day, number, period
 
-ROW_HEIGHT = 26
+ROW_HEIGHT, AXIS_HEIGHT = 26, 70
 MOST_LABELLED_COLUMNS = 16
 PALE, NOT_COMPLETE = "#e4e9ed", "not complete"
 
@@ -40,33 +40,32 @@ def retention_heat_map(cohorts: pd.DataFrame, grain: str) -> Layers:
         y=alt.Y(
             "cohort:O",
             title=None,
-            sort=alt.EncodingSortField("cohort_start", order="ascending"),
+            sort=list(cells["cohort"].unique()),
             axis=alt.Axis(labelLimit=120),
         ),
     )
-    boxes = base.mark_rect(stroke="white", invalid=None).encode(
-        color=alt.condition(
-            "isValid(datum.share)",
-            alt.Color("share:Q", scale=alt.Scale(scheme="viridis", domain=[0, top]), legend=None),
-            alt.value(PALE),
-        ),
+    boxes = base.mark_rect(stroke="white").encode(
         tooltip=[
             alt.Tooltip("when:N", title="Cohort"),
             alt.Tooltip("period_index:O", title=f"{grain.capitalize()} after"),
             alt.Tooltip("shown:N", title="Came back"),
             alt.Tooltip("back:N", title="People"),
-        ],
+        ]
     )
+    known = boxes.transform_filter("isValid(datum.share)").encode(
+        color=alt.Color("share:Q", scale=alt.Scale(scheme="viridis", domain=[0, top]), legend=None)
+    )
+    unknown = boxes.transform_filter("!isValid(datum.share)").encode(color=alt.value(PALE))
     texts = base.mark_text(fontSize=11).encode(
         text="text:N",
         color=alt.condition(
             f"isValid(datum.share) && datum.share < {0.6 * top}", alt.value("white"), alt.value("#1d2b36")
         ),
     )
-    layers = [boxes, texts] if cells["period_index"].nunique() <= MOST_LABELLED_COLUMNS else [boxes]
-    return alt.layer(*layers).properties(
-        height=alt.Step(ROW_HEIGHT if len(layers) > 1 else ROW_HEIGHT * 0.6),
-        description=f"Heat map of {cells['cohort_start'].nunique()} cohorts by {grain}: the share of each that "
+    is_labelled = cells["period_index"].nunique() <= MOST_LABELLED_COLUMNS
+    return alt.layer(known, unknown, *([texts] if is_labelled else [])).properties(
+        height=AXIS_HEIGHT + cells["cohort"].nunique() * (ROW_HEIGHT if is_labelled else ROW_HEIGHT / 2),
+        description=f"Heat map of {cells['cohort'].nunique()} cohorts by {grain}: the share of each that "
         "came back in each later period. The table below holds every value.",
     )
 
@@ -158,5 +157,5 @@ def funnel(steps: pd.DataFrame, start: pd.Timestamp) -> Layers:
     texts = base.mark_text(align="left", dx=5).encode(text="text:N")
     words = "; ".join(f"{step}: {text}" for step, text in zip(drawn["step"], drawn["text"], strict=True))
     return alt.layer(base.mark_bar(color=BLUE), texts).properties(
-        height=alt.Step(34), description=f"Funnel of those who entered from {day(start)}. {words}."
+        height=20 + 34 * len(drawn), description=f"Funnel of those who entered from {day(start)}. {words}."
     )

@@ -9,11 +9,10 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 page = st.navigation(
     [
-        st.Page("app_pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),
+        st.Page("app_pages/overview.py", title="Overview", default=True),
         st.Page(
             "app_pages/active_users_and_retention.py",
             title="Active users and retention",
-            icon=":material/group:",
             url_path="active-users-and-retention",
         ),
     ]

@@ -27,7 +27,7 @@ _IP = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[0-9A-Fa-f]{1,4}:){3}[0-9A-Fa-f:.]*|[0-
 _CARD = r"[2-6](?:[ -]?[0-9]){12,18}"
 _COORDINATES = r"-?[0-9]{1,3}\.[0-9]{3,}[ \t\r\n\f\xa0]*[,;][ \t\r\n\f\xa0]*-?[0-9]{1,3}\.[0-9]{3,}"
 _PHONE = (
-    r"\+[ (]?[0-9](?:[ ()./-]{0,2}[0-9]){6,14}"
+    r"\+[ (]?[0-9](?:[ ()./-]{0,3}[0-9]){6,14}"
     r"|\([0-9]{2,5}\)(?:[ ./-]?[0-9]){5,10}"
     r"|0[0-9]{1,5}[ /-][0-9]{3,}(?:[ -]?[0-9]){0,8}"
     r"|0[0-9]{1,5}(?:[ .-][0-9]{2,3}){3,5}"
@@ -70,7 +70,9 @@ _PERSONAL_NAME = re.compile(
     r"|^(?:android|ios)_devices$|(?:^|_)(?:firstname|lastname|fullname|surname|username|nickname)(?:_|$)"
 )
 _QUOTED_PAIR = re.compile(r"\"((?:[^\"\\]|\\.)*)\"(\s*:\s*)(\"(?:[^\"\\]|\\.)*\"?|[^,{}\[\]\"]*)")
-_ESCAPED_ASCII = re.compile(r"\\u00([2-7][0-9A-Fa-f])")
+_ESCAPES = re.compile(r"\\[\"\\]|(?:\\u[0-9A-Fa-f]{4}|\\[bfnrt/])+")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile(r"(\\u[dD][89A-Fa-f][0-9A-Fa-f]{2})")
 _SHORTEST_CARD, _LONGEST_CARD = 13, 19
 # Numbers whose names say that they count versions, not computers.
 _VERSION_WORDS = {"version", "versions", "build", "release"}
@@ -191,10 +193,18 @@ def clean_broken_json(text: str) -> str:
     def blank(pair: re.Match[str]) -> str:
         return f'"{pair[1]}"{pair[2]}"[dropped]"' if is_personal_name(pair[1]) else pair[0]
 
-    text = _ESCAPED_ASCII.sub(lambda code: chr(int(code[1], 16)), text)
+    text = _ESCAPES.sub(lambda escapes: _unescape(escapes[0]), text)
     opened = (pair for pair in _QUOTED_PAIR.finditer(text) if text[pair.end() : pair.end() + 1] in {"{", "["})
     end = next((pair.end() for pair in opened if is_personal_name(pair[1])), len(text))
-    return mask_text(_QUOTED_PAIR.sub(blank, text[:end]))
+    return "".join(mask_text(part) for part in _SURROGATE.split(_QUOTED_PAIR.sub(blank, text[:end])))
+
+
+def _unescape(escapes: str) -> str:
+    """What these escapes stand for; quotes, backslashes and halves of surrogate pairs stay escaped."""
+    if escapes[1] in '"\\':
+        return escapes
+    text: str = json.loads(f'"{escapes}"')
+    return escapes if _HALF_PAIR.search(text) else text
 
 
 def is_personal_id(raw_id: str) -> bool:

@@ -313,7 +313,7 @@ class Warehouse:
             connection.close()
 
 
-MARGIN = timedelta(days=2)
+MARGIN = timedelta(days=3)
 """Days around those landed that the calendar must know: time zones reach a day over, and the day after tells of a gap."""
 
 

@@ -72,7 +72,7 @@ class Measure(NamedTuple):
     grain: str
     start: date
     segment: Segment
-    numerator: int
+    numerator: int | None
     denominator: int | None
     reads_from: date
     reads_to: date
@@ -333,7 +333,7 @@ def metric_values(world: World) -> dict[MetricKey, MetricRow]:
             continue
         value: float | None = numerator
         if denominator is not None:
-            value = numerator / denominator if denominator else None
+            value = numerator / denominator if denominator and numerator is not None else None
         if measure.segment == ALL or value or denominator:
             rows[key] = (numerator, denominator, value, _covers(first, last, measure))
     return rows
@@ -421,7 +421,7 @@ def _lifecycle(world: World, events: list[Seen], grain: str) -> Iterator[Measure
 
 
 def _retention_headlines(world: World, events: list[Seen]) -> Iterator[Measure]:
-    """retention_dN: the N-th day after sign-up, by cohort day, as far as that day is there."""
+    """retention_dN: the N-th day after sign-up, by cohort day; a cohort has a size before that day is there."""
     known_days = days(world)
     for spec in world.retention:
         if spec["id"] != "sign_up":
@@ -431,9 +431,10 @@ def _retention_headlines(world: World, events: list[Seen]) -> Iterator[Measure]:
             for day in known_days:
                 for n in HEADLINE_DAYS:
                     until = day + timedelta(days=n)
-                    if until <= known_days[-1]:
-                        size, retained = cells.get((day, segment, n), (0, 0))
-                        yield Measure(f"retention_d{n}", "day", day, segment, retained, size, day, until)
+                    size = cells.get((day, segment, 0), (0, 0))[0]
+                    retained = cells.get((day, segment, n), (0, 0))[1]
+                    seen = retained if until <= known_days[-1] or not size else None
+                    yield Measure(f"retention_d{n}", "day", day, segment, seen, size, day, until)
 
 
 def _conversions(world: World) -> Iterator[Measure]:
@@ -572,9 +573,10 @@ def _chosen(
     by_period: dict[tuple[str, date | None], list[list[Seen]]] = defaultdict(list)
     for attempt in tries:
         by_period[("all", None)].append(attempt)
-        if attempt[0].day >= first_day:
-            for grain in GRAINS:
-                by_period[(grain, period_of(world, grain, attempt[0].day))].append(attempt)
+        for grain in GRAINS:
+            start = period_of(world, grain, attempt[0].day)
+            if period_end(grain, start) >= first_day:
+                by_period[(grain, start)].append(attempt)
 
     def preference(attempt: list[Seen]) -> tuple[Any, ...]:
         return (-len(attempt), _event_order(attempt[0], spec["steps"]))

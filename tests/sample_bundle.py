@@ -1,14 +1,14 @@
 """A small published build for page tests: 70 days of 260 invented people, the same on every run.
 
-7 March was not received, so days and windows from there on are incomplete. Every number is counted from the same
-people, so the identities between metrics hold. Stripe is off: its metric has no data.
+7 March was not received, so days and windows from there on are incomplete. Every number is counted from the
+same people, so the identities between metrics hold. Stripe is off: its metric has no data.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,8 @@ from random import Random
 
 import duckdb
 import pandas as pd
+
+from tailtracker_bi.bundle import Bundle
 
 BUILD = "20250312T060000-5a3e10"
 FIRST, COMPLETE, GAP, LAST = date(2025, 1, 1), date(2025, 3, 6), date(2025, 3, 7), date(2025, 3, 11)
@@ -30,26 +32,26 @@ ONBOARDING = (
 )
 RECOVERY = ("Lost Pet Alert Created", "Alert Shared", "Search Initiated", "Pet Recovered")
 
-CATALOG = [
-    # metric_id, label, description, unit, format, bigger_is_better, grains, sources, status
-    ("dau", "Daily active people", "People active on the day.", "people", "integer", True, "day"),
-    ("wau", "Weekly active people", "People active in the 7 days up to the day.", "people", "integer", True, "day"),
-    ("mau", "Monthly active people", "People active in the 30 days up to the day.", "people", "integer", True, "day"),
-    ("active_users", "Active people", "People active in the day, week or month.", "people", "integer", True, "all"),
-    ("stickiness", "Stickiness", "Daily divided by monthly active people.", "share", "percent", True, "day"),
-    ("users_new", "New people", "First activity ever.", "people", "integer", True, "all"),
-    ("users_returning", "Returning people", "Active now and before.", "people", "integer", True, "all"),
-    ("users_resurrecting", "Resurrecting people", "Active now, away before.", "people", "integer", True, "all"),
-    ("users_dormant", "Dormant people", "Active before, not now.", "people", "integer", False, "all"),
-    ("pulse", "Pulse", "(New + resurrecting) / dormant.", "ratio", "decimal", True, "all"),
-    ("events", "Events", "Events received.", "events", "integer", None, "all"),
-    ("retention_d1", "Day 1 retention", "Back one day after signing up.", "share", "percent", True, "day"),
-    ("retention_d7", "Day 7 retention", "Back seven days after signing up.", "share", "percent", True, "day"),
-    ("retention_d30", "Day 30 retention", "Back 30 days after signing up.", "share", "percent", True, "day"),
-    ("onboarding_conversion", "Onboarding", "Reached the last step.", "share", "percent", True, "all"),
-    ("lost_pet_recovery_conversion", "Lost pet recovery", "Pet was found.", "share", "percent", True, "all"),
-    ("subscribers", "Subscribers", "Customers who pay.", "people", "integer", True, "day"),
-]  # fmt: skip
+ACTIVE = ("engagement", "active", "mixpanel")
+CATALOG = """
+dau | Daily active people | People active on the day. | people integer up | day
+wau | Weekly active people | People active in the 7 days up to the day. | people integer up | day
+mau | Monthly active people | People active in the 30 days up to the day. | people integer up | day
+active_users | Active people | People active in the day, week or month. | people integer up | day,week,month
+stickiness | Stickiness | Daily divided by monthly active people. | share percent up | day
+users_new | New people | First activity ever. | people integer up | day,week,month
+users_returning | Returning people | Active now and in the period before. | people integer up | day,week,month
+users_resurrecting | Resurrecting people | Active now, away before. | people integer up | day,week,month
+users_dormant | Dormant people | Active in the period before, not now. | people integer down | day,week,month
+pulse | Pulse | New and resurrecting people divided by dormant ones. | ratio decimal up | day,week,month
+events | Events | Events received. | events integer - | day,week,month
+retention_d1 | Day 1 retention | Back one day after signing up. | share percent up | day
+retention_d7 | Day 7 retention | Back seven days after signing up. | share percent up | day
+retention_d30 | Day 30 retention | Back 30 days after signing up. | share percent up | day
+onboarding_conversion | Onboarding | Reached the last step within 7 days. | share percent up | day,week,month
+lost_pet_recovery_conversion | Lost pet recovery | The pet was found. | share percent up | day,week,month
+subscribers | Subscribers | Customers who pay. | people integer up | day
+"""
 
 
 @dataclass
@@ -95,7 +97,7 @@ def later(first: date, grain: str, periods: int) -> date:
 
 
 def is_complete(grain: str, first: date) -> bool:
-    return FIRST <= first and later(first, grain, 1) - timedelta(days=1) <= COMPLETE
+    return first >= FIRST and later(first, grain, 1) - timedelta(days=1) <= COMPLETE
 
 
 def segments_of(people: list[Person]) -> Iterator[tuple[str, str, list[Person]]]:
@@ -128,9 +130,7 @@ def _active_on(group: list[Person], first: date, last: date) -> set[int]:
 def _activity(group: list[Person]) -> Iterator[tuple[str, str, date, float, float | None, bool]]:
     for day in DAYS:
         dau, wau, mau = (len(_active_on(group, day - timedelta(days=n), day)) for n in (0, 6, 29))
-        whole_week, whole_month = (
-            day <= COMPLETE and day - timedelta(days=n) >= FIRST for n in (6, 29)
-        )  # fmt: skip
+        whole_week, whole_month = (day <= COMPLETE and day - timedelta(days=n) >= FIRST for n in (6, 29))
         yield "dau", "day", day, dau, None, is_complete("day", day)
         yield "wau", "day", day, wau, None, whole_week
         yield "mau", "day", day, mau, None, whole_month
@@ -246,59 +246,65 @@ def funnel_steps(people: list[Person]) -> Iterator[Row]:
 
 
 def metric_catalog() -> Iterator[Row]:
-    for metric, label, description, unit, form, bigger, grains in CATALOG:
-        is_off = metric == "subscribers"
-        yield (
-            metric, label, description, "Comparing complete periods with incomplete ones.", unit, form, bigger,
-            "subscriptions" if is_off else "engagement", "Growth", "Where to put effort next.",
-            "no_data" if is_off else "active", 60.0 if metric == "dau" else None,
-            "stripe" if is_off else "mixpanel", "day,week,month" if grains == "all" else grains,
-        )  # fmt: skip
+    not_for, decision = "Comparing complete periods with incomplete ones.", "Where to put effort next."
+    for line in CATALOG.strip().splitlines():
+        metric, label, description, shape, grains = line.split(" | ")
+        unit, form, better = shape.split()
+        is_up = {"up": True, "down": False}.get(better)
+        target = 60.0 if metric == "dau" else None
+        domain, status, source = ("subscriptions", "no_data", "stripe") if metric == "subscribers" else ACTIVE
+        what = (metric, label, description, not_for, unit, form, is_up)
+        yield (*what, domain, "Growth", decision, status, target, source, grains)
 
 
 LATE = ("late", "7 March 2025 has not been received")
 
 
-def publish(home: Path, *, mixpanel: tuple[str, str] = LATE, build: str = BUILD) -> Path:
-    """Write the build, make it the current one and return its file; `mixpanel` is that source's status and reason."""
+METRIC = (
+    "metric_id label description not_for unit format bigger_is_better domain owner decision status target "
+    "sources grains"
+)
+INFO = "build built_at as_of engine version run_id"
+STATUS = "source table_name last_day days_missing rows quarantined excluded loaded_at status reason"
+TABLES: dict[str, tuple[str, Callable[[list[Person]], Iterable[Row]]]] = {
+    "metric_catalog": (METRIC, lambda _: metric_catalog()),
+    "metric_values": (
+        "metric_id grain period_start segment segment_value numerator denominator value is_complete",
+        metric_values,
+    ),
+    "retention_cohorts": (
+        "retention_id mode cohort_grain cohort_start segment segment_value period_index cohort_size "
+        "retained is_complete",
+        retention_cohorts,
+    ),
+    "stickiness": ("grain period_start days_active users is_complete", stickiness),
+    "funnel_steps": (
+        "funnel_id entry_grain entry_start segment segment_value step_index step_name users "
+        "avg_seconds_from_previous median_seconds_from_previous is_complete",
+        funnel_steps,
+    ),
+}
+
+
+def publish(home: Path, *, mixpanel: tuple[str, str] = LATE, build: str = BUILD) -> Bundle:
+    """Write the build and make it the current one; `mixpanel` is that source's status and reason."""
     people = invent_people()
-    info = [(build, datetime(2025, 3, 12, 6, 0), date(2025, 3, 12), "duckdb", "0.1.0", "run-1")]
-    received = datetime(2025, 3, 12, 5, 50)
-    status = [
+    built, received = datetime.fromisoformat("2025-03-12T06:00"), datetime.fromisoformat("2025-03-12T05:50")
+    status: list[Row] = [
         ("mixpanel", "events", LAST, 1, 42_000, 7, 120, received, *mixpanel),
         ("stripe", "charges", None, None, 0, 0, 0, None, "off", "STRIPE_API_KEY is not set"),
     ]
-    tables: dict[str, tuple[str, Iterable[Row]]] = {
-        "bundle_info": ("build text, built_at timestamp, as_of date, engine text, version text, run_id text", info),
-        "data_status": (
-            "source text, table_name text, last_day date, days_missing bigint, rows bigint, quarantined bigint,"
-            " excluded bigint, loaded_at timestamp, status text, reason text", status),
-        "metric_catalog": (
-            "metric_id text, label text, description text, not_for text, unit text, format text,"
-            " bigger_is_better boolean, domain text, owner text, decision text, status text, target double,"
-            " sources text, grains text", metric_catalog()),
-        "metric_values": (
-            "metric_id text, grain text, period_start date, segment text, segment_value text, numerator double,"
-            " denominator double, value double, is_complete boolean", metric_values(people)),
-        "retention_cohorts": (
-            "retention_id text, mode text, cohort_grain text, cohort_start date, segment text, segment_value text,"
-            " period_index bigint, cohort_size bigint, retained bigint, is_complete boolean",
-            retention_cohorts(people)),
-        "stickiness": (
-            "grain text, period_start date, days_active bigint, users bigint, is_complete boolean",
-            stickiness(people)),
-        "funnel_steps": (
-            "funnel_id text, entry_grain text, entry_start date, segment text, segment_value text, step_index bigint,"
-            " step_name text, users bigint, avg_seconds_from_previous double, median_seconds_from_previous double,"
-            " is_complete boolean", funnel_steps(people)),
-    }  # fmt: skip
+    contents: dict[str, tuple[str, Iterable[Row]]] = {
+        "bundle_info": (INFO, [(build, built, date(2025, 3, 12), "duckdb", "0.1.0", "run-1")]),
+        "data_status": (STATUS, status),
+        **{name: (columns, rows(people)) for name, (columns, rows) in TABLES.items()},
+    }
     folder = home / "published"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{build}.duckdb"
     with duckdb.connect(str(file)) as connection:
-        for name, (columns, rows) in tables.items():
-            connection.execute(f"create table {name} ({columns})")
-            frame = pd.DataFrame(list(rows), dtype=object)
-            connection.execute(f"insert into {name} select * from frame") if len(frame) else None
+        for name, (columns, rows) in contents.items():
+            connection.register("made", pd.DataFrame(list(rows), columns=columns.split(), dtype=object))
+            connection.execute(f"create table {name} as select * from made")
     (folder / "current").write_text(build, encoding="utf-8")
-    return file
+    return Bundle(build, file)

@@ -54,7 +54,10 @@ def active_people(build: Bundle, metric: Metric, grain: str, segment: str, dates
         points = data.series(build, metric.metric_id, grain).assign(segment_value=metric.label)
     else:
         points = data.series_by_segment(build, metric.metric_id, grain, segment)
-        points = points[points["segment_value"].isin(chosen_values(points, segment))]
+        chosen = chosen_values(points, segment)
+        points = points[points["segment_value"].isin(chosen)].sort_values(
+            "segment_value", key=lambda values: values.map(chosen.index), kind="stable"
+        )
     points = data.within(points, "period_start", dates, grain)
     if points.empty:
         nothing_here("Nothing to show: choose other values or dates.")
@@ -85,7 +88,11 @@ def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str,
     if points.empty:
         nothing_here("No activity between these dates.")
         return
-    draw(charts.lifecycle(points, grain), "Pale: not complete yet. A gap: no data was received.")
+    draw(
+        charts.lifecycle(points, grain),
+        "Below zero: people who were active in the period before and were not in this one. "
+        "Pale: not complete yet. A gap: no data was received.",
+    )
     rows = points.rename(columns={"group": "segment_value"})[
         ["period_start", "segment_value", "value", "is_complete"]
     ]
@@ -165,7 +172,7 @@ def retention(build: Bundle, dates: Dates) -> None:
     draw(
         people_charts.retention_heat_map(drawn, grain),
         f"Percent of each cohort (size in brackets) who came back. Grey, with a dash: that {grain} is not "
-        f"over yet, or its data is missing. Drawn: the newest {MOST_PERIODS[grain]} cohorts of the chosen dates.",
+        f"over yet, or its data is missing. Drawn: the newest {MOST_PERIODS[grain]} cohorts.",
     )
     rows = cohorts[["cohort_start", "period_index", "cohort_size", "retained", "is_complete"]]
     table_behind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import cycle
 
 import pandas as pd
 import streamlit as st
@@ -30,26 +31,25 @@ from tailtracker_bi.bundle import Bundle
 # Each daily figure compares with one whose days do not overlap its own; a day, with the same weekday.
 DAYS_BACK = {"dau": 7, "wau": 7, "mau": 30, "stickiness": 30}
 COHORT_DAYS = 28
-TILE_WIDTH = 168
 RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All"}
 
 
 def headline_tiles(build: Bundle, metrics: dict[str, Metric]) -> None:
     st.header(
-        "Latest complete figures", help="Each is compared with an earlier complete period of the same length."
+        "Latest complete figures", help="Each is compared with an earlier, complete time of the same length."
     )
-    with st.container(horizontal=True):
-        for metric_id, days_back in DAYS_BACK.items():
-            if metric := metrics.get(metric_id):
-                with st.container(width=TILE_WIDTH):
-                    tile(metric, data.latest(data.series(build, metric_id, "day"), days_back))
-        if metric := metrics.get("users_new"):
-            with st.container(width=TILE_WIDTH):
-                tile(metric, data.latest(data.series(build, "users_new", "week")), grain="week")
-        if metric := metrics.get("retention_d7"):
-            with st.container(width=TILE_WIDTH):
-                reading = data.pooled(data.series(build, "retention_d7", "day"), COHORT_DAYS)
-                tile(metric, reading, when=f"last {COHORT_DAYS} complete daily cohorts")
+    places = cycle(st.columns(3) + st.columns(3))
+    for metric_id, days_back in DAYS_BACK.items():
+        if metric := metrics.get(metric_id):
+            with next(places):
+                tile(metric, data.latest(data.series(build, metric_id, "day"), days_back))
+    if metric := metrics.get("users_new"):
+        with next(places):
+            tile(metric, data.latest(data.series(build, "users_new", "week")), grain="week")
+    if metric := metrics.get("retention_d7"):
+        with next(places):
+            reading = data.pooled(data.series(build, "retention_d7", "day"), COHORT_DAYS)
+            tile(metric, reading, when=f"last {COHORT_DAYS} complete daily cohorts")
 
 
 def trend(build: Bundle, metrics: dict[str, Metric]) -> None:

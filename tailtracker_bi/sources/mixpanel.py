@@ -182,7 +182,7 @@ class Mixpanel(DaySource):
         answer = f"{where}: answered {status}{self._told(response)}"
         if status == 429 or status >= 500:
             raise _RetryableError(answer, http.retry_after(response))
-        if status == 400 and "to_date" in answer:
+        if status == 400 and "to_date cannot be later" in answer:
             raise BadResponseError(
                 f"{answer}; is {self.timezone(self.settings)} the project's time zone (MIXPANEL_TIMEZONE)?"
             )

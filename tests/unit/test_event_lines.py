@@ -337,7 +337,7 @@ def test_personal_data_is_in_no_column_and_not_in_the_quarantine(tmp_path: Path)
         event_line("Cut", START, "jane@example.com", **personal)[:-1],
     ]
     outcome = process_lines(tmp_path, lines)
-    assert len(outcome.rows), len(outcome.quarantine) == (1, 2)
+    assert (len(outcome.rows), len(outcome.quarantine)) == (1, 2)
     kept = str(outcome)
     assert not [canary for canary in ("jane", "Elm Street", "1234567") if canary in kept]
 

@@ -10,6 +10,13 @@ identities as (
 
 ),
 
+covered as (
+
+    select * from {{ ref('int_sources_covered') }}
+    where source = 'mixpanel' and table_name = 'events'
+
+),
+
 inactive_events as (
 
     select * from {{ source('config', 'inactive_events') }}
@@ -29,5 +36,7 @@ select
     inactive_events.event_name is null as is_activity,
     days.is_excluded or coalesce(identities.is_excluded, false) as is_excluded
 from days
+-- A day of the source may reach into a reporting day that has not landed whole; that day waits.
+inner join covered on days.event_date <= covered.last_day
 left join identities on days.raw_id = identities.raw_id
 left join inactive_events on days.event_name = inactive_events.event_name

@@ -57,7 +57,6 @@ attempt_steps as (
                 partition by
                     attempt_steps.funnel_id,
                     attempt_steps.person_id,
-                    attempt_steps.same_value,
                     attempt_steps.entry_number
                 order by candidates.occurred_at, candidates.event_number
             ) as choice
@@ -82,7 +81,6 @@ attempt_steps as (
 select
     funnel_id,
     person_id,
-    same_value,
     entry_number,
     step_index,
     occurred_at

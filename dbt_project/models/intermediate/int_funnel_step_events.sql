@@ -12,6 +12,13 @@ identities as (
 
 ),
 
+covered as (
+
+    select * from {{ ref('int_sources_covered') }}
+    where source = 'mixpanel' and table_name = 'events'
+
+),
+
 funnels as (
 
     select * from {{ source('config', 'funnels') }}
@@ -30,11 +37,9 @@ filters as (
 
 ),
 
-first_steps as (
+events_of_steps as (
 
-    select funnel_id, event_name, min(step_index) as step_index
-    from steps
-    group by funnel_id, event_name
+    select distinct funnel_id, event_name from steps
 
 ),
 
@@ -55,25 +60,24 @@ events_of_funnels as (
         events.app_version,
         events.properties,
         events.event_date,
-        events.occurred_at,
-        first_steps.step_index as first_step
+        events.occurred_at
     from events
-    inner join first_steps on events.event_name = first_steps.event_name
-    inner join funnels on first_steps.funnel_id = funnels.funnel_id
+    inner join covered on events.event_date <= covered.last_day
+    inner join events_of_steps on events.event_name = events_of_steps.event_name
+    inner join funnels on events_of_steps.funnel_id = funnels.funnel_id
     left join identities on events.raw_id = identities.raw_id
     where not coalesce(identities.is_excluded, false)
 
 ),
 
--- Numbers tell events apart, so that a repeated step takes another event, and put events of one instant in step order.
-numbered as (
+told_apart as (
 
     select
         *,
         row_number() over (
-            partition by funnel_id, person_id, same_value
-            order by occurred_at, first_step, event_name, insert_id, properties
-        ) as event_number
+            partition by funnel_id, person_id
+            order by occurred_at, event_name, coalesce(insert_id, ''), properties
+        ) as event_key
     from events_of_funnels
     where same_value is not null
 
@@ -83,12 +87,15 @@ numbered as (
 matched as (
 
     select
-        numbered.*,
-        steps.step_index
-    from numbered
+        told_apart.*,
+        steps.step_index,
+        min(steps.step_index) over (
+            partition by told_apart.funnel_id, told_apart.person_id, told_apart.event_key
+        ) as first_step
+    from told_apart
     inner join steps
-        on numbered.funnel_id = steps.funnel_id
-        and numbered.event_name = steps.event_name
+        on told_apart.funnel_id = steps.funnel_id
+        and told_apart.event_name = steps.event_name
     where
         not exists (
             select 1
@@ -96,9 +103,23 @@ matched as (
             where
                 filters.funnel_id = steps.funnel_id
                 and filters.step_index = steps.step_index
-                and (coalesce({{ json_text('numbered.properties', 'filters.property') }} = filters.value, false))
+                and (coalesce({{ json_text('told_apart.properties', 'filters.property') }} = filters.value, false))
                 <> filters.is_equal
         )
+
+),
+
+-- Numbers tell a person's events apart, so that a repeated step takes another event, and put events of one instant in
+-- the order of the steps.
+numbered as (
+
+    select
+        *,
+        dense_rank() over (
+            partition by funnel_id, person_id
+            order by occurred_at, first_step, event_key
+        ) as event_number
+    from matched
 
 ),
 
@@ -106,10 +127,10 @@ matched as (
 looking as (
 
     select funnel_id, person_id, same_value, event_number, occurred_at, step_index, step_index as from_step, 0 as is_sought
-    from matched
+    from numbered
     union all
     select funnel_id, person_id, same_value, event_number, occurred_at, step_index, step_index - 1 as from_step, 1 as is_sought
-    from matched
+    from numbered
 
 ),
 
@@ -127,22 +148,21 @@ found as (
 )
 
 select
-    matched.funnel_id,
-    matched.person_id,
-    matched.same_value,
-    matched.step_index,
-    matched.event_number,
-    matched.platform,
-    matched.country,
-    matched.app_version,
-    matched.event_date,
-    matched.occurred_at,
+    numbered.funnel_id,
+    numbered.person_id,
+    numbered.same_value,
+    numbered.step_index,
+    numbered.event_number,
+    numbered.platform,
+    numbered.country,
+    numbered.app_version,
+    numbered.event_date,
+    numbered.occurred_at,
     found.next_step_at
-from matched
+from numbered
 inner join found
-    on matched.funnel_id = found.funnel_id
-    and matched.person_id = found.person_id
-    and matched.same_value = found.same_value
-    and matched.event_number = found.event_number
-    and matched.step_index = found.step_index
+    on numbered.funnel_id = found.funnel_id
+    and numbered.person_id = found.person_id
+    and numbered.event_number = found.event_number
+    and numbered.step_index = found.step_index
     and found.is_sought = 0

@@ -38,8 +38,8 @@ days as (
 
 touched_dates as (
 
-    -- A day of the source can hold events of the reporting days beside it.
-    select {{ add_days('min(source_day)', -1) }} as first_date
+    -- Time zones lie up to 26 hours apart, so a day of the source can hold events of two reporting days before it.
+    select {{ add_days('min(source_day)', -2) }} as first_date
     from pending_days
     where source = 'mixpanel' and table_name = 'events'
     union all

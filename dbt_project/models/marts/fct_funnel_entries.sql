@@ -22,11 +22,10 @@ attempts as (
     select
         funnel_id,
         person_id,
-        same_value,
         entry_number,
         max(step_index) as steps_reached
     from attempt_steps
-    group by funnel_id, person_id, same_value, entry_number
+    group by funnel_id, person_id, entry_number
 
 ),
 
@@ -46,7 +45,6 @@ ranked as (
     select
         attempts.funnel_id,
         attempts.person_id,
-        attempts.same_value,
         attempts.entry_number,
         attempts.steps_reached,
         entry_periods.entry_grain,
@@ -58,17 +56,12 @@ ranked as (
         row_number() over (
             partition by
                 attempts.funnel_id, attempts.person_id, entry_periods.entry_grain, entry_periods.entry_start
-            order by
-                attempts.steps_reached desc,
-                entry_events.occurred_at,
-                attempts.same_value,
-                attempts.entry_number
+            order by attempts.steps_reached desc, attempts.entry_number
         ) as preference
     from attempts
     inner join entry_events
         on attempts.funnel_id = entry_events.funnel_id
         and attempts.person_id = entry_events.person_id
-        and attempts.same_value = entry_events.same_value
         and attempts.entry_number = entry_events.event_number
     inner join entry_periods on entry_events.event_date = entry_periods.day
 
@@ -79,7 +72,6 @@ select
     entry_grain,
     entry_start,
     person_id,
-    same_value,
     entry_number,
     entry_date,
     platform,

@@ -49,12 +49,10 @@ timed_steps as (
     inner join attempt_steps
         on entries.funnel_id = attempt_steps.funnel_id
         and entries.person_id = attempt_steps.person_id
-        and entries.same_value = attempt_steps.same_value
         and entries.entry_number = attempt_steps.entry_number
     left join attempt_steps as previous_steps
         on attempt_steps.funnel_id = previous_steps.funnel_id
         and attempt_steps.person_id = previous_steps.person_id
-        and attempt_steps.same_value = previous_steps.same_value
         and attempt_steps.entry_number = previous_steps.entry_number
         and attempt_steps.step_index = previous_steps.step_index + 1
     cross join {{ segments() }}

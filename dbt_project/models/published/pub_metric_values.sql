@@ -108,9 +108,13 @@ spine as (
     select metric_id, grain, period_start, 'all' as segment, 'all' as segment_value
     from seen_periods
     union
-    select metric_id, grain, period_start, segment, segment_value
+    select computed.metric_id, computed.grain, computed.period_start, computed.segment, computed.segment_value
     from computed
-    where value <> 0 or denominator > 0
+    left join missing_days
+        on computed.metric_id = missing_days.metric_id
+        and computed.grain = 'day'
+        and computed.period_start = missing_days.day
+    where missing_days.day is null and (computed.value <> 0 or computed.denominator > 0)
 
 )
 

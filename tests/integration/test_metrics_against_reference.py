@@ -1,0 +1,44 @@
+"""The SQL against the obvious slow version, on random small worlds: every row of every published metric."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.reference import funnel_rows, metric_values, retention_cells
+from tests.worlds import by_key, compile_models, differences, random_world, sql_tables
+
+WORLDS = 100
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, str]]:
+    return compile_models(tmp_path_factory.mktemp("compiled"))
+
+
+@pytest.mark.parametrize("seed", range(WORLDS))
+def test_sql_gives_the_answers_of_the_slow_version(
+    seed: int, models: list[tuple[str, str, str]], tmp_path: Path
+) -> None:
+    world = random_world(seed)
+    tables = sql_tables(world, models, tmp_path)
+
+    metrics = by_key(
+        tables["metric_values"],
+        ("metric_id", "grain", "period_start", "segment", "segment_value"),
+        ("numerator", "denominator", "value", "is_complete"),
+    )
+    assert differences(metrics, metric_values(world)) == {}
+
+    cells = by_key(
+        tables["retention_cohorts"],
+        ("retention_id", "mode", "cohort_grain", "cohort_start", "segment", "segment_value", "period_index"),
+        ("cohort_size", "retained", "is_complete"),
+    )
+    assert differences(cells, retention_cells(world)) == {}
+
+    funnels = by_key(
+        tables["funnel_steps"],
+        ("funnel_id", "entry_grain", "entry_start", "segment", "segment_value", "step_index"),
+        ("users", "avg_seconds_from_previous", "median_seconds_from_previous"),
+    )
+    assert differences(funnels, funnel_rows(world)) == {}

@@ -1,0 +1,311 @@
+"""Mixpanel's export, over real sockets: whole days or an error, never half a day."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.settings import Settings
+from tailtracker_bi.sources import mixpanel
+from tailtracker_bi.sources.base import BadResponseError, DayCounts, SourceUnavailableError, each_day
+from tailtracker_bi.sources.mixpanel import TRIES, Mixpanel
+from tests.export_api import SECRET, USER, Days, event_line, serve
+
+DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)
+START = 1_704_067_200
+"""DAY begins."""
+# Enough, and random enough, that half of the compressed bytes hold whole lines.
+LINES = [event_line("Open", START + number, f"user-{number * 7919 % 10007}", _insert_id=f"i{number}") for number in range(600)]
+EXPORT: Days = {DAY: LINES, NEXT_DAY: [event_line("Open", START + 86400, "u1")]}
+WHOLE = {DAY: DayCounts(received=600, loaded=600), NEXT_DAY: DayCounts(received=1, loaded=1)}
+
+MakeSettings = Callable[..., Settings]
+
+# How each fault is refused once it does not go away.
+TRANSIENT = {
+    "cut_gzip": "cut off before its end",
+    "cut_gzip_no_length": "cut off before its end",
+    "cut_gzip_with_length": "RemoteProtocolError",
+    "no_gzip_at_all": "cut off before its end",
+    "bad_crc": "gzip stream is broken",
+    "cut_line": "the last line was cut off",
+    "terminated_early": "terminated early",
+    "export_terminated_early": "terminated early",
+    "plain_unknown_length": "can't be told whether it is whole",
+    "html_200": "not an export",
+    "json_error_200": "query took too long",
+    "http_429": "answered 429: .*Query rate limit exceeded",
+    "http_500": "answered 500",
+    "http_502": "answered 502",
+    "http_503": "answered 503",
+}
+
+
+@dataclass
+class Received:
+    """What a fetch gave."""
+
+    rows: list[dict[str, Any]]
+    quarantine: list[dict[str, Any]]
+    counts: dict[date, DayCounts]
+
+
+def fetch(source: Mixpanel, first: date = DAY, last: date = NEXT_DAY) -> Received:
+    with source.fetch(first, last, source.settings.home / "spool") as days:
+        return Received(days.rows.read_all().to_pylist(), days.quarantine.read_all().to_pylist(), days.counts)
+
+
+@pytest.fixture
+def _no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixpanel, "REQUESTS_PER_SECOND", 1000)
+    monkeypatch.setattr(mixpanel, "REQUESTS_PER_HOUR", 2000)
+
+
+pytestmark = pytest.mark.usefixtures("_no_limits")
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_whole_days_arrive_with_one_authorized_request(make_settings: MakeSettings, chunked: bool) -> None:
+    with serve(EXPORT, chunked=chunked) as api:
+        received = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)))
+    assert received.counts == WHOLE
+    assert len({row["insert_id"] for row in received.rows}) == 601
+    (request,) = api.requests
+    assert (request.path, request.from_date, request.to_date) == ("/api/2.0/export", "2024-01-01", "2024-01-02")
+    assert request.headers["accept-encoding"] == "gzip"
+
+
+def test_an_export_without_events_is_empty_days(make_settings: MakeSettings) -> None:
+    with serve({}) as api:
+        received = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)))
+    assert received == Received([], [], {DAY: DayCounts(), NEXT_DAY: DayCounts()})
+
+
+def test_days_served_from_a_directory_arrive(make_settings: MakeSettings, tmp_path: Path) -> None:
+    (tmp_path / "2024-01-01.jsonl.gz").write_bytes(gzip.compress(b"\n".join(LINES) + b"\n"))
+    with serve(tmp_path) as api:
+        received = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), DAY, NEXT_DAY)
+    assert received.counts == {DAY: WHOLE[DAY], NEXT_DAY: DayCounts()}
+
+
+@pytest.mark.parametrize("fault", ["two_members", "plain_with_length"])
+def test_a_whole_answer_in_another_form_is_taken_at_once(make_settings: MakeSettings, fault: str) -> None:
+    with serve(EXPORT, faults=[fault]) as api:
+        assert fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url))).counts == WHOLE
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("fault", TRANSIENT)
+def test_transient_fault_never_lands_half_a_day(make_settings: MakeSettings, fault: str) -> None:
+    with serve(EXPORT, faults=[fault] * (TRIES - 1)) as api:
+        assert fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url))).counts == WHOLE
+    assert len(api.requests) == TRIES
+
+
+@pytest.mark.parametrize("fault", TRANSIENT)
+def test_lasting_fault_is_refused_after_all_tries_naming_the_days(make_settings: MakeSettings, fault: str) -> None:
+    with (
+        serve(EXPORT, faults=lambda _: fault) as api,
+        pytest.raises(BadResponseError, match=f"(?s)mixpanel: 2024-01-01 to 2024-01-02: .*{TRANSIENT[fault]}") as refusal,
+    ):
+        fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)))
+    assert len(api.requests) == TRIES
+    assert SECRET not in str(refusal.value)
+    assert "<" not in str(refusal.value) or fault == "html_200"
+
+
+def test_faults_of_different_kinds_in_turn_are_survived(make_settings: MakeSettings) -> None:
+    with serve(EXPORT, faults=["http_500", "cut_gzip", "html_200"]) as api:
+        assert fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url))).counts == WHOLE
+
+
+def test_broken_records_in_a_whole_export_are_set_aside_and_the_rest_goes_on(make_settings: MakeSettings) -> None:
+    with serve({DAY: [b'{"lone": "\\ud800"}', *LINES]}) as api:
+        received = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), DAY, DAY)
+    assert received.counts == {DAY: DayCounts(received=601, loaded=600, quarantined=1)}
+    assert [row["reason"] for row in received.quarantine] == ["not JSON"]
+
+
+# Refused at once.
+
+
+def refused(settings: Settings) -> str:
+    with pytest.raises(TailTrackerError) as refusal:
+        fetch(Mixpanel(settings))
+    message = str(refusal.value)
+    assert SECRET not in message
+    assert refusal.value.exit_code == 1
+    return message
+
+
+def test_wrong_secret_is_refused_at_once_and_never_shown(make_settings: MakeSettings) -> None:
+    with serve(EXPORT) as api:
+        message = refused(make_settings(MIXPANEL_EXPORT_URL=api.url, MIXPANEL_SECRET="a-wrong-secret"))
+    assert "a-wrong-secret" not in message
+    assert "answered 401" in message
+    assert "MIXPANEL_SECRET" in message
+    assert "MIXPANEL_REGION" in message
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("http_400", "MIXPANEL_PROJECT_ID"),
+        ("http_402", "plan does not include the raw export"),
+        ("http_403", "MIXPANEL_USERNAME"),
+        ("http_404", "answered 404"),
+        ("redirect", "redirects are not followed"),
+    ],
+)
+def test_lasting_refusal_is_told_at_once(make_settings: MakeSettings, fault: str, told: str) -> None:
+    with serve(EXPORT, faults=lambda _: fault) as api:
+        message = refused(make_settings(MIXPANEL_EXPORT_URL=api.url))
+    assert told in message
+    assert [request.path for request in api.requests] == ["/api/2.0/export"]
+
+
+def test_answer_that_repeats_secret_and_addresses_is_told_without_them(make_settings: MakeSettings) -> None:
+    with serve(EXPORT, faults=["echoed_secret"]) as api:
+        message = refused(make_settings(MIXPANEL_EXPORT_URL=api.url))
+    assert "[secret] of [email] may not read this project" in message
+    assert "jane" not in message
+
+
+def test_day_that_has_not_begun_for_mixpanel_is_refused_at_once_naming_the_time_zone(make_settings: MakeSettings) -> None:
+    with serve(EXPORT, faults=lambda _: "too_late_to_date") as api:
+        message = refused(make_settings(MIXPANEL_EXPORT_URL=api.url, MIXPANEL_TIMEZONE="Asia/Tokyo"))
+    assert "to_date cannot be later than today" in message
+    assert "is Asia/Tokyo the project's time zone (MIXPANEL_TIMEZONE)?" in message
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("hours", [-7, 9])
+def test_events_at_wrong_hours_are_refused_at_once_naming_the_setting(make_settings: MakeSettings, hours: int) -> None:
+    events = [event_line("Open", START + (hour + hours) * 3600, f"u{hour}") for hour in range(24)]
+    with serve({DAY: events}) as api, pytest.raises(BadResponseError, match=r"not days in UTC; set MIXPANEL_TIMEZONE"):
+        fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), DAY, DAY)
+    assert len(api.requests) == 1
+
+
+def test_unreachable_host_is_told_without_the_secret(make_settings: MakeSettings) -> None:
+    with serve({}) as api:
+        pass
+    assert f"can't reach {api.url}" in refused(make_settings(MIXPANEL_EXPORT_URL=api.url))
+
+
+def test_missing_credentials_are_told_without_a_request(make_settings: MakeSettings) -> None:
+    nothing = dict.fromkeys(("MIXPANEL_PROJECT_ID", "MIXPANEL_USERNAME", "MIXPANEL_SECRET"))
+    with serve({}) as api:
+        settings = make_settings(MIXPANEL_EXPORT_URL=api.url, **nothing)
+        assert not Mixpanel.is_on(settings)
+        assert "set MIXPANEL_USERNAME" in refused(settings)
+    assert api.requests == []
+
+
+# Waiting.
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "waits"),
+    [
+        ("7", [7.0, 7.0, 7.0]),
+        ("86400", [300.0, 300.0, 300.0]),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", [0.0, 0.0, 0.0]),
+        (None, [2.0, 4.0, 8.0]),
+    ],
+)
+def test_retry_after_is_respected_up_to_a_cap(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, retry_after: str | None, waits: list[float]
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with serve(EXPORT, faults=["http_429"] * 3, retry_after=retry_after) as api:
+        received = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_RETRY_SCALE=1)))
+    assert received.counts == WHOLE
+    assert slept == waits
+
+
+def test_retry_scale_of_zero_waits_for_nothing(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with serve(EXPORT, faults=["http_429", "http_500"], retry_after="60") as api:
+        fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)))
+    assert sum(slept) == 0
+
+
+def test_request_limits_hold_over_restarts_and_for_retries(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixpanel, "REQUESTS_PER_SECOND", 2)
+    monkeypatch.setattr(mixpanel, "REQUESTS_PER_HOUR", 3)
+    with serve(EXPORT, faults=["http_500"]) as api:
+        settings = make_settings(MIXPANEL_EXPORT_URL=api.url)
+        fetch(Mixpanel(settings))
+        fetch(Mixpanel(settings))
+        restarted = Mixpanel(settings)
+        assert not restarted._limiter.try_acquire("export", timeout=0.05)
+    first, second, third = (request.received_at for request in api.requests)
+    assert second - first < 1 <= third - first + 0.05
+
+
+# Planning, and doctor.
+
+
+def test_two_years_are_planned_within_half_an_hours_requests(make_settings: MakeSettings) -> None:
+    first = date(2023, 1, 1)
+    days = list(each_day(first, first + timedelta(days=736)))
+    plan = Mixpanel(make_settings()).split(days[::-1])
+    assert len(plan) <= 30
+    assert [day for start, end in plan for day in each_day(start, end)] == days
+
+
+@pytest.mark.parametrize(
+    ("days", "plan"),
+    [
+        ([], []),
+        ([1], [(1, 1)]),
+        ([3, 1, 1, 2], [(1, 1), (2, 2), (3, 3)]),
+        ([1, 5], [(1, 1), (5, 5)]),
+        (list(range(1, 32)), [(day, min(day + 1, 31)) for day in range(1, 32, 2)]),
+    ],
+)
+def test_plan_asks_for_the_days_wanted_and_no_others(
+    make_settings: MakeSettings, days: list[int], plan: list[tuple[int, int]]
+) -> None:
+    ranges = Mixpanel(make_settings()).split([date(2024, 1, day) for day in days])
+    assert [(first.day, last.day) for first, last in ranges] == plan
+
+
+def test_check_says_what_to_do(make_settings: MakeSettings) -> None:
+    now = {"TAILTRACKER_NOW": datetime(2024, 1, 2, 12)}
+    with serve(EXPORT) as api:
+        well = Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url, **now)).check()
+        wrong = Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url, MIXPANEL_SECRET="wrong", **now)).check()
+    assert (well.is_ok, well.detail) == (True, "answers to project 2195193")
+    assert not wrong.is_ok
+    assert "check MIXPANEL_USERNAME" in wrong.detail
+    assert {request.from_date for request in api.requests} == {"2024-01-01"}
+
+
+def test_credentials_go_out_in_the_header_and_nowhere_else(make_settings: MakeSettings) -> None:
+    with serve(EXPORT) as api:
+        fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url + "/")))
+    (request,) = api.requests
+    assert request.headers["authorization"].startswith("Basic ")
+    rest = {name: value for name, value in request.headers.items() if name != "authorization"}
+    assert not [text for text in (USER, SECRET) if text in json.dumps([request.path, rest])]
+
+
+def test_source_errors_are_of_the_two_kinds_that_callers_tell_apart() -> None:
+    assert not issubclass(SourceUnavailableError, BadResponseError)
+    assert not issubclass(BadResponseError, SourceUnavailableError)

@@ -1,0 +1,210 @@
+"""Small worlds: events, what landed of them, and settings, run through the real lake and the real SQL.
+
+`sql_tables` lands a world and runs the project's own compiled models on it. It leaves dbt itself out, which would take
+seconds a world; `tests/integration/test_refresh.py` goes the whole way.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+
+from tailtracker_bi.analytics import Analytics, load_analytics
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.sources.base import Days, each_day, ranges
+from tailtracker_bi.sources.event_lines import EventLines
+from tailtracker_bi.warehouse import Warehouse, run_dbt
+from tests.reference import Event, World
+
+Table = list[dict[str, Any]]
+
+
+def compile_models(home: Path) -> list[tuple[str, str, str]]:
+    """(schema, name, SQL) of every model as a full build runs it, in an order that can be run."""
+    settings = load_settings(TAILTRACKER_HOME=home)
+    Warehouse(settings, load_analytics(), Lake(home)).prepare()
+    run_dbt(home, ["compile"])
+    manifest = json.loads((home / "dbt" / "target" / "manifest.json").read_text())
+    models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+    ordered: dict[str, None] = {}
+
+    def visit(name: str) -> None:
+        for parent in models[name]["depends_on"]["nodes"]:
+            if parent in models and parent not in ordered:
+                visit(parent)
+        ordered[name] = None
+
+    for name in models:
+        visit(name)
+    return [(models[name]["schema"], models[name]["name"], models[name]["compiled_code"]) for name in ordered]
+
+
+def land(lake: Lake, spool: Path, events: list[Event], first: date, last: date) -> None:
+    """Land the days from first to last, in one request, with the events that the source holds for them."""
+    lines = b"".join(
+        orjson.dumps(event) + b"\n"
+        for event in events
+        if first <= datetime.fromtimestamp(event["properties"]["time"], UTC).date() <= last
+    )
+    with EventLines(first, last, spool) as export:
+        if lines:
+            export.add(lines)
+        export.clean(b"key")
+        counts = export.deduplicate()
+        lake.land("mixpanel", "events", Days(first, last, export.rows(), export.quarantine(), counts))
+
+
+def analytics_of(world: World) -> Analytics:
+    """The world's rules as `analytics.yml` would say them."""
+    content = {
+        "activity": {"exclude_events": sorted(world.exclude_events)},
+        "test_accounts": {
+            "user_ids": sorted(world.excluded_user_ids),
+            "event_properties": [{"property": name, "equals": value} for name, value in world.excluded_properties],
+        },
+        "retention": world.retention,
+        "funnels": [{**funnel, "window": {"seconds": funnel["window"]}} for funnel in world.funnels],
+        "metrics": {},
+    }
+    return Analytics.model_validate(content)
+
+
+def settings_of(world: World, home: Path) -> Settings:
+    """The world's settings; it is the day after the last landed one, or later."""
+    return load_settings(
+        TAILTRACKER_HOME=home,
+        TAILTRACKER_TIMEZONE=world.timezone,
+        TAILTRACKER_WEEK_START=world.week_start,
+        TAILTRACKER_HISTORY_START=world.history_start,
+        TAILTRACKER_NOW=datetime.combine(max(world.landed_days) + timedelta(days=2), datetime.min.time(), UTC),
+    )
+
+
+def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> dict[str, Table]:
+    """Every published table, by its name in the bundle."""
+    lake = Lake(home)
+    for first, last in ranges(sorted(world.landed_days), longest=len(world.landed_days)):
+        land(lake, home / "spool", world.events, first, last)
+    warehouse = Warehouse(settings_of(world, home), analytics_of(world), lake)
+    warehouse.prepare()
+    with duckdb.connect(str(warehouse.path)) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        for schema in {schema for schema, _, _ in models}:
+            connection.execute(f"create schema if not exists {schema}")
+        for schema, name, sql in models:
+            connection.execute(f"create table {schema}.{name} as {sql}")
+        return {
+            name.removeprefix("pub_"): connection.execute(f"from published.{name}").to_arrow_table().to_pylist()
+            for schema, name, _ in models
+            if schema == "published"
+        }
+
+
+def random_world(seed: int) -> World:
+    """A few people over a few weeks: devices before users, two users on a device, segments, repeats, gaps, ties in time."""
+    dice = random.Random(seed)
+    first = date(2024, dice.choice([2, 3, 10]), dice.randint(1, 28))
+    length = dice.randint(8, 45)
+    names = ["A", "B", "C", "D", "Server"]
+    users = [f"u{number}" for number in range(dice.randint(1, 5))]
+    devices = [f"d{number}" for number in range(dice.randint(1, 5))]
+    # Few distinct times of day, so that events share instants and stand exactly at the ends of windows.
+    seconds = [dice.randrange(86_400) for _ in range(3)] + [0, 86_399]
+    events: list[Event] = []
+    for number in range(dice.randint(5, 70)):
+        moment = datetime.combine(first, datetime.min.time(), UTC) + timedelta(
+            days=dice.randrange(length), seconds=dice.choice(seconds)
+        )
+        properties: dict[str, Any] = {"time": int(moment.timestamp()), "$insert_id": f"i{number:03}"}
+        device, user = dice.choice(devices), dice.choice(users)
+        form = dice.random()
+        if form < 0.3:
+            properties |= {"distinct_id": f"$device:{device}", "$device_id": device}
+        elif form < 0.5:
+            properties |= {"distinct_id": user, "$device_id": device, "$user_id": user}
+        elif form < 0.55:
+            properties |= {"distinct_id": user, "$device_id": device}
+        else:
+            properties |= {"distinct_id": user}
+        if dice.random() < 0.8:
+            properties["platform"] = dice.choice(["ios", "Android"])
+        if dice.random() < 0.5:
+            properties["mp_country_code"] = dice.choice(["DE", "FR"])
+        if dice.random() < 0.3:
+            properties["alert_id"] = dice.choice(["x", "y"])
+        if dice.random() < 0.1:
+            properties["mp_lib"] = "load-test"
+        events.append({"event": dice.choice(names), "properties": properties})
+    if dice.random() < 0.3:
+        old, new = dice.sample([*users, *devices, "stray"], 2)
+        event, properties = dice.choice(
+            [
+                ("$identify", {"$anon_id": old, "$identified_id": new}),
+                ("$merge", {"$distinct_ids": [old, new]}),
+                ("$create_alias", {"alias": new}),
+            ]
+        )
+        moment = datetime.combine(first, datetime.min.time(), UTC) + timedelta(days=dice.randrange(length))
+        events.append(
+            {"event": event, "properties": {"time": int(moment.timestamp()), "distinct_id": old, **properties}}
+        )
+    landed = set(each_day(first, first + timedelta(days=length - 1)))
+    if dice.random() < 0.3:
+        landed -= set(dice.sample(sorted(landed), 1))
+    return World(
+        events=events,
+        timezone=dice.choice(["UTC", "UTC", "Europe/Berlin", "America/New_York", "Pacific/Auckland"]),
+        week_start=dice.choice(["monday", "sunday"]),
+        landed_days=landed,
+        history_start=first + timedelta(days=dice.choice([-5, 0, 3])),
+        exclude_events={"Server"},
+        excluded_user_ids={"u1"} if dice.random() < 0.2 else set(),
+        excluded_properties=[("mp_lib", "load-test")],
+        retention=[
+            {"id": "sign_up", "start_event": "A", "return_event": "any", "cohort": "first"},
+            {
+                "id": "repeat", "start_event": "any", "return_event": "B", "cohort": "recurring",
+                "modes": ["n_day", "unbounded"], "grains": ["week", "month"],
+            },
+        ],
+        funnels=[
+            {"id": "plain", "steps": [{"event": "A"}, {"event": "B"}, {"event": "C"}], "window": dice.choice([86_400, 259_200])},
+            {"id": "repeated", "steps": [{"event": "A"}, {"event": "B"}, {"event": "A"}], "window": 172_800},
+            {
+                "id": "filtered",
+                "steps": [
+                    {"event": "A"},
+                    {"event": "A", "where": [{"property": "platform", "not_equals": "ios"}]},
+                    {"event": "B", "where": [{"property": "mp_country_code", "equals": "DE"}]},
+                ],
+                "window": 604_800,
+                "same_property": dice.choice([None, "alert_id"]),
+            },
+        ],
+    )  # fmt: skip
+
+
+def by_key(rows: Table, keys: tuple[str, ...], values: tuple[str, ...]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """The rows as a mapping; keys must be unique."""
+    mapping = {tuple(row[key] for key in keys): tuple(row[value] for value in values) for row in rows}
+    assert len(mapping) == len(rows), f"{keys} do not tell the rows apart"
+    return mapping
+
+
+def differences(left: dict[Any, Any], right: dict[Any, Any], most: int = 5) -> dict[Any, Any]:
+    """The first keys at which the two disagree, with both answers."""
+    found: dict[Any, Any] = defaultdict(tuple)
+    for key in [*left, *(key for key in right if key not in left)]:
+        if left.get(key) != right.get(key):
+            found[key] = (left.get(key), right.get(key))
+        if len(found) == most:
+            break
+    return dict(found)
