@@ -48,16 +48,16 @@ def trend(
         scale=alt.Scale(zero=True),
     )
     base = alt.Chart().encode(x=_time_axis(grain, drawn), y=y, color=color, detail="line:N")
-    layers = [
-        base.mark_line(strokeWidth=2).properties(data=complete),
-        base.mark_line(strokeWidth=2, strokeDash=[4, 3], opacity=0.5).properties(
-            data=_incomplete_runs(drawn)
-        ),
-        base.mark_point(filled=True, size=70).encode(
-            tooltip=[alt.Tooltip("line:N", title="Line"), *TOOLTIP],
-            opacity=alt.condition("datum.is_complete", alt.value(_point_opacity(drawn)), alt.value(0.5)),
-        ).properties(data=drawn.dropna(subset=["value"])),
-    ]  # fmt: skip
+    dashed = _incomplete_runs(drawn)
+    points_drawn = base.mark_point(filled=True, size=70).encode(
+        tooltip=[alt.Tooltip("line:N", title="Line"), *TOOLTIP],
+        opacity=alt.condition("datum.is_complete", alt.value(_point_opacity(drawn)), alt.value(0.5)),
+    )
+    layers = [points_drawn.properties(data=drawn.dropna(subset=["value"]))]
+    if complete["value"].notna().any():
+        layers.append(base.mark_line(strokeWidth=2).properties(data=complete))
+    if dashed["value"].notna().any():
+        layers.append(base.mark_line(strokeWidth=2, strokeDash=[4, 3], opacity=0.5).properties(data=dashed))
     if target is not None:
         layers += _target_rule(target, form, unit)
     if len(names) > 1:

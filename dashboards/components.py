@@ -13,13 +13,14 @@ import streamlit as st
 from dashboards import data
 from dashboards.charts import Layers
 from dashboards.data import Metric, Reading
-from dashboards.wording import change, csv, day, number, period, plain
-from tailtracker_bi.bundle import Bundle
+from dashboards.wording import change, csv, day, number, period, plain, words
+from tailtracker_bi.bundle import Bundle, NoBundleError
 from tailtracker_bi.errors import TailTrackerError
 
 Source: TypeAlias = Mapping[Hashable, Any]
 
 STALE_AFTER_DAYS = 2
+NUMBER_WIDTH = 100
 GRAINS = {"day": "Day", "week": "Week", "month": "Month"}
 BADGES = {
     "ok": ("green", ":material/check_circle:"),
@@ -40,10 +41,13 @@ def open_page(title: str, summary: str) -> Bundle:
     st.markdown(summary)
     try:
         build = data.current_build()
-    except TailTrackerError as error:
-        st.info(f"**There is no data to show yet.** {plain(error)}", icon=":material/info:")
+    except NoBundleError:
+        st.info("**There is no data to show yet:** nothing has been published.", icon=":material/info:")
         st.markdown("Run this where TailTracker BI is installed, then reload this page:")
         st.code("tailtracker-bi refresh", language="bash")
+        st.stop()
+    except TailTrackerError as error:
+        st.error(f"**There is no data to show:** {plain(error)}", icon=":material/error:")
         st.stop()
     _freshness(build)
     return build
@@ -51,14 +55,14 @@ def open_page(title: str, summary: str) -> Bundle:
 
 def _freshness(build: Bundle) -> None:
     info = data.rows(build, "bundle_info").iloc[0]
-    sources = data.rows(build, "data_status")
+    sources = data.sources(build)
     as_of = pd.Timestamp(info["as_of"])
     age = (data.today() - as_of.date()).days
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**Data as of {day(as_of)}**", width="content")
         for source in sources.to_dict("records"):
             color, icon = BADGES.get(source["status"], BADGES["empty"])
-            st.badge(_state(source), color=color, icon=icon, help=plain(source["reason"] or "") or None)  # type: ignore[arg-type]
+            st.badge(_state(source), color=color, icon=icon, help=plain(source["reason"]) or None)  # type: ignore[arg-type]
     if age > STALE_AFTER_DAYS:
         st.warning(
             f"The newest build is {age} days old. Run `tailtracker-bi refresh` for newer data.",
@@ -73,29 +77,46 @@ def _freshness(build: Bundle) -> None:
             "Quarantined: rows that failed a check and are in no number. "
             "Excluded: rows of internal and test accounts."
         )
-        show_table(sources.rename(columns={"table_name": "table"}), "Sources and their last days")
+        table = pd.DataFrame(
+            {
+                "Source": sources["source"] + " " + sources["table_name"],
+                "State": sources["status"],
+                "Last day": sources["last_day"].map(_date),
+                "Days missing": sources["days_missing"].map("{:,}".format),
+                "Rows": sources["rows"].map("{:,}".format),
+                "Quarantined": sources["quarantined"].map("{:,}".format),
+                "Excluded": sources["excluded"].map("{:,}".format),
+                "Loaded (UTC)": sources["loaded_at"].map(
+                    lambda at: "" if pd.isna(at) else f"{at:%Y-%m-%d %H:%M}"
+                ),
+                "Why": sources["reason"],
+            }
+        )
+        show_table(table, "Sources, their state and their last days", right=list(table.columns[3:7]))
+
+
+def _date(moment: pd.Timestamp) -> str:
+    return "" if pd.isna(moment) else day(moment)
 
 
 def _name(source: Source) -> str:
-    return plain(
-        f"{str(source['source']).replace('_', ' ').capitalize()} {source['table_name'] or ''}".strip()
-    )
+    return plain(f"{words(source['source'])} {source['table_name']}".strip())
 
 
 def _state(source: Source) -> str:
-    status, last = source["status"], source["last_day"]
-    until: str = "" if pd.isna(last) else f"up to {day(pd.Timestamp(last))}"
+    status, last = source["status"], _date(source["last_day"])
+    until = f"up to {last}" if last else ""
     said = {"ok": until or "complete", "off": "off", "empty": "nothing received yet"}
     return f"{_name(source)}: {said.get(status, f'{status}, {until}')}".removesuffix(", ")
 
 
 def _trouble(source: Source) -> str:
-    missing: int = int(source["days_missing"] or 0) if pd.notna(source["days_missing"]) else 0
+    missing = int(source["days_missing"])
     parts = ["could not be read" if source["status"] == "failed" else "is late"]
     if missing:
         parts.append(f"{missing} {'day is' if missing == 1 else 'days are'} missing")
-    reason = f" Why: {plain(source['reason'])}." if source["reason"] else ""
-    return f"**{_name(source)}** {', '.join(parts)}. What depends on it is marked as not complete.{reason}"
+    why = f" Why: {plain(source['reason'])}." if source["reason"] else ""
+    return f"**{_name(source)}** {', '.join(parts)}. What depends on it is marked as not complete.{why}"
 
 
 def select(label: str, options: Mapping[str, str], key: str, default: str | None = None) -> str:
@@ -153,10 +174,8 @@ def tile(metric: Metric, reading: Reading, *, grain: str = "day", label: str = "
         False: "inverse",
         None: "off",
     }
-    spans = [
-        when or ("no complete period yet" if reading.start is None else period(reading.start, grain)),
-        "" if reading.before_start is None else f"vs {period(reading.before_start, grain)}",
-    ]
+    span = "no complete period yet" if reading.start is None else period(reading.start, grain)
+    compared = "" if reading.before_start is None else f" vs {period(reading.before_start, grain)}"
     with st.container(border=True, height="stretch", gap=None):
         st.metric(
             label or metric.label,
@@ -165,7 +184,7 @@ def tile(metric: Metric, reading: Reading, *, grain: str = "day", label: str = "
             delta_color=colors[metric.bigger_is_better],
             help=definition(metric),
         )
-        st.caption(" ".join(spans))
+        st.caption(when or span + compared)
 
 
 def definition(metric: Metric) -> str:
@@ -178,19 +197,23 @@ def explain(metrics: Sequence[Metric]) -> None:
     """The definitions on the page, for those who can't hover."""
     with st.expander("What are these numbers, and what are they not for?"):
         for metric in metrics:
-            helps = f" Helps to decide: {metric.decision}" if metric.decision else ""
-            owner = f" Owner: {plain(metric.owner)}." if metric.owner else ""
-            st.markdown(f"**{metric.label}:** {definition(metric)}\n\n{helps}{owner}")
+            parts = {
+                "Not for": metric.not_for,
+                "Helps to decide": metric.decision,
+                "Owner": plain(metric.owner),
+            }
+            notes = " ".join(f"*{name}:* {text}" for name, text in parts.items() if text)
+            st.markdown(f"**{metric.label}:** {metric.description} {notes}")
 
 
 def why_no_data(build: Bundle, metric: Metric) -> None:
     """In place of a chart: that there is no data, and why."""
-    sources = data.rows(build, "data_status")
+    sources = data.sources(build)
     reasons = [
         f"{_name(source)} is {source['status']}"
         + (f" ({plain(source['reason'])})" if source["reason"] else "")
-        for source in sources[sources["source"].isin(metric.sources)].to_dict("records")
-        if source["status"] != "ok"
+        for source in sources[sources["status"] != "ok"].to_dict("records")
+        if f"{source['source']}.{source['table_name']}" in metric.sources
     ]
     because = "; ".join(reasons) if reasons else "no value has been published for it yet"
     st.info(f"**{metric.label}: no data.** {because}.", icon=":material/info:")
@@ -208,7 +231,7 @@ def draw(chart: alt.Chart | Layers, note: str = "") -> None:
 
 
 def show_table(frame: pd.DataFrame, alt_text: str, right: Sequence[str] = ()) -> None:
-    columns = {name: st.column_config.TextColumn(alignment="right") for name in right}
+    columns = {name: st.column_config.TextColumn(alignment="right", width=NUMBER_WIDTH) for name in right}
     st.dataframe(frame, hide_index=True, alt=alt_text, column_config=columns)
 
 

@@ -69,9 +69,14 @@ def _rows(build: Bundle, table: str, equals: tuple[tuple[str, str], ...]) -> pd.
     return bundle.read(build, table, None, **dict(equals))
 
 
+def sources(build: Bundle) -> pd.DataFrame:
+    """A row per source and table: how far it goes and what state it is in; no reason is an empty one."""
+    return rows(build, "data_status").fillna({"reason": "", "table_name": "", "days_missing": 0})
+
+
 def catalog(build: Bundle) -> dict[str, Metric]:
-    """Metrics by id, in the order of the catalogue, without those that are deprecated."""
-    known = rows(build, "metric_catalog")
+    """Metrics by id, by domain and label, without those that are deprecated."""
+    known = rows(build, "metric_catalog").sort_values(["domain", "label"])
     return {
         entry["metric_id"]: Metric(
             metric_id=entry["metric_id"],

@@ -10,11 +10,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 page = st.navigation(
     [
         st.Page("app_pages/overview.py", title="Overview", default=True),
-        st.Page(
-            "app_pages/active_users_and_retention.py",
-            title="Active users and retention",
-            url_path="active-users-and-retention",
-        ),
+        st.Page("app_pages/active_users_and_retention.py", title="Active users and retention"),
     ]
 )
 st.set_page_config(page_title=f"{page.title} · TailTracker BI", page_icon="🐾", layout="wide")

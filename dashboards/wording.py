@@ -27,6 +27,8 @@ def change(now: float | None, before: float | None, form: str) -> str:
     """Shares change by percentage points, counts by percent; empty where there is nothing to compare."""
     if now is None or before is None or pd.isna(now) or pd.isna(before):
         return ""
+    if now == before:
+        return "no change"
     if form == "percent":
         return f"{(now - before) * 100:+.1f} points"
     if form == "integer" and before:

@@ -190,9 +190,10 @@ def _parse(name: str, text: str) -> tuple[dict[str, Any], dict[tuple[Hashable, .
     try:
         content = yaml.safe_load(text)
         lines: dict[tuple[Hashable, ...], int] = {}
-        if content is None:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if content is None or root is None:
             return {}, lines
-        _note_lines(yaml.compose(text, Loader=yaml.SafeLoader), (), lines)
+        _note_lines(root, (), lines)
     except _RepeatedKeyError as error:
         raise SettingsError(f"{name}: {error}") from None
     except yaml.MarkedYAMLError as error:

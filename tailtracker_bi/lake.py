@@ -71,7 +71,6 @@ class Lake:
             counts.check(f"{source}.{table} {day}")
         path = self._table_path(source, table)
         self._roll_back_unrecorded(source, table)
-        self._set_aside(source, table, days)
         write_deltalake(
             path,
             days.rows,
@@ -79,6 +78,7 @@ class Lake:
             predicate=f"day >= '{days.first}' and day <= '{days.last}'" if _exists(path) else None,
             partition_by=["day"],
         )
+        self._set_aside(source, table, days)
         version = DeltaTable(path).version()
         self._record(
             {
@@ -110,6 +110,10 @@ class Lake:
     def landed_days(self, source: str, table: str) -> set[date]:
         """The days that are there."""
         return set(self._landed(source, table)["day"].to_pylist())
+
+    def records_a_day(self, source: str, table: str) -> float | None:
+        """How many records a day brought on average; None where no day is there."""
+        return pc.mean(self._landed(source, table)["received"]).as_py()
 
     def files(self, source: str, table: str) -> list[str]:
         """The Parquet files that hold what the ledger says is there; `day` stands in their paths."""

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any
 
 # Each pattern stands once, in syntax that both Python and RE2 read. Python adds what must not stand around a match.
-_EMAIL = r"[^\s\"@<>,;:\\]+@[^\s\"@<>,;:\\]+\.[A-Za-z]{2,}"
+_EMAIL = r"(?<![^\s\"@<>,;:\\])[^\s\"@<>,;:\\]+@[^\s\"@<>,;:\\]+\.[A-Za-z]{2,}"
 _IP = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[0-9A-Fa-f]{1,4}:){3}[0-9A-Fa-f:.]*|[0-9A-Fa-f:]*::[0-9A-Fa-f:.]*"
 _CARD = r"[2-6](?:[ -]?[0-9]){12,18}"
 _COORDINATES = r"-?[0-9]{1,3}\.[0-9]{3,}[ \t\r\n\f\xa0]*[,;][ \t\r\n\f\xa0]*-?[0-9]{1,3}\.[0-9]{3,}"
@@ -39,7 +39,8 @@ _PERSONAL_WORDS = (
 )
 _NAME_OWNERS = r"first|last|full|middle|given|family|sur|maiden|nick|display|user|owner|contact|customer|reporter|finder|pet"
 _TOKEN_KINDS = r"push|device|fcm|apns|gcm|registration|android|ios"
-# Wide on purpose: any key with one of these in it is looked at closely. The short words count as `_WORD` would cut them.
+# Wide on purpose: any key with one of these in it is looked at closely. The short words count where `_WORD` would
+# cut them out.
 _KEY_HINT = (
     r"(?i:mail|phone|mobile|address|latitude|longitude|coord|agent|token|name|ssn|iban|devices)"
     r"|[^A-Za-z](?:ip|lat|lng|lon)s?[^a-z]|(?:Ip|Lat|Lng|Lon)s?[^a-z]"
@@ -69,7 +70,7 @@ _PERSONAL_NAME = re.compile(
     rf"|^name$|(?:^|_)(?:{_NAME_OWNERS})_?name(?:_|$)|(?:^|_)(?:{_TOKEN_KINDS})_?tokens?(?:_|$)"
     r"|^(?:android|ios)_devices$|(?:^|_)(?:firstname|lastname|fullname|surname|username|nickname)(?:_|$)"
 )
-_QUOTED_PAIR = re.compile(r"\"((?:[^\"\\]|\\.)*)\"(\s*:\s*)(\"(?:[^\"\\]|\\.)*\"?|[^,{}\[\]\"]*)")
+_QUOTED_PAIR = re.compile(r"\"((?:[^\"\\]|\\.){0,256})\"(\s*:\s*)(\"(?:[^\"\\]|\\.)*\"?|[^,{}\[\]\"]*)")
 _ESCAPES = re.compile(r"\\[\"\\]|(?:\\u[0-9A-Fa-f]{4}|\\[bfnrt/])+")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _SURROGATE = re.compile(r"(\\u[dD][89A-Fa-f][0-9A-Fa-f]{2})")

@@ -145,7 +145,15 @@ def plan(
         for name, source in known.items()
         if source.is_on(settings) and (not sources or name in sources)
     ]
-    return [Plan(source, source.split(_wanted(settings, lake, source, first, last))) for source in chosen]
+    return [
+        Plan(
+            source,
+            source.split(
+                _wanted(settings, lake, source, first, last), lake.records_a_day(source.name, source.table)
+            ),
+        )
+        for source in chosen
+    ]
 
 
 def _wanted(

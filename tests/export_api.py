@@ -1,4 +1,4 @@
-"""A stand-in for Mixpanel's raw Export API, over real sockets, that goes wrong in every way the real one does.
+"""A stand-in for Mixpanel's raw Export API, over real sockets, which fails in all the ways the real one does.
 
     with serve({date(2024, 1, 1): [event_line("Open", ...)]}, faults=["cut_gzip"]) as api:
         ...  # MIXPANEL_EXPORT_URL=api.url

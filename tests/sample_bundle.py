@@ -32,7 +32,7 @@ ONBOARDING = (
 )
 RECOVERY = ("Lost Pet Alert Created", "Alert Shared", "Search Initiated", "Pet Recovered")
 
-ACTIVE = ("engagement", "active", "mixpanel")
+ACTIVE = ("engagement", "active", "mixpanel.events")
 CATALOG = """
 dau | Daily active people | People active on the day. | people integer up | day
 wau | Weekly active people | People active in the 7 days up to the day. | people integer up | day
@@ -252,7 +252,9 @@ def metric_catalog() -> Iterator[Row]:
         unit, form, better = shape.split()
         is_up = {"up": True, "down": False}.get(better)
         target = 60.0 if metric == "dau" else None
-        domain, status, source = ("subscriptions", "no_data", "stripe") if metric == "subscribers" else ACTIVE
+        domain, status, source = (
+            ("subscriptions", "no_data", "stripe.charges") if metric == "subscribers" else ACTIVE
+        )
         what = (metric, label, description, not_for, unit, form, is_up)
         yield (*what, domain, "Growth", decision, status, target, source, grains)
 
@@ -265,7 +267,10 @@ METRIC = (
     "sources grains"
 )
 INFO = "build built_at as_of engine version run_id"
-STATUS = "source table_name last_day days_missing rows quarantined excluded loaded_at status reason"
+STATUS = (
+    "source table_name last_day complete_through days_missing rows quarantined excluded loaded_at "
+    "status reason"
+)
 TABLES: dict[str, tuple[str, Callable[[list[Person]], Iterable[Row]]]] = {
     "metric_catalog": (METRIC, lambda _: metric_catalog()),
     "metric_values": (
@@ -286,13 +291,13 @@ TABLES: dict[str, tuple[str, Callable[[list[Person]], Iterable[Row]]]] = {
 }
 
 
-def publish(home: Path, *, mixpanel: tuple[str, str] = LATE, build: str = BUILD) -> Bundle:
+def publish(home: Path, *, mixpanel: tuple[str, str | None] = LATE, build: str = BUILD) -> Bundle:
     """Write the build and make it the current one; `mixpanel` is that source's status and reason."""
     people = invent_people()
     built, received = datetime.fromisoformat("2025-03-12T06:00"), datetime.fromisoformat("2025-03-12T05:50")
     status: list[Row] = [
-        ("mixpanel", "events", LAST, 1, 42_000, 7, 120, received, *mixpanel),
-        ("stripe", "charges", None, None, 0, 0, 0, None, "off", "STRIPE_API_KEY is not set"),
+        ("mixpanel", "events", LAST, COMPLETE, 1, 42_000, 7, 120, received, *mixpanel),
+        ("stripe", "charges", None, None, 0, 0, 0, 0, None, "off", "STRIPE_API_KEY is not set"),
     ]
     contents: dict[str, tuple[str, Iterable[Row]]] = {
         "bundle_info": (INFO, [(build, built, date(2025, 3, 12), "duckdb", "0.1.0", "run-1")]),

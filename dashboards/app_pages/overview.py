@@ -24,8 +24,8 @@ from dashboards.components import (
     tile,
     why_no_data,
 )
-from dashboards.data import Metric
-from dashboards.wording import NO_DATA, change, number, period
+from dashboards.data import Metric, Reading
+from dashboards.wording import NO_DATA, change, day, number, period
 from tailtracker_bi.bundle import Bundle
 
 # Each daily figure compares with one whose days do not overlap its own; a day, with the same weekday.
@@ -49,7 +49,8 @@ def headline_tiles(build: Bundle, metrics: dict[str, Metric]) -> None:
     if metric := metrics.get("retention_d7"):
         with next(places):
             reading = data.pooled(data.series(build, "retention_d7", "day"), COHORT_DAYS)
-            tile(metric, reading, when=f"last {COHORT_DAYS} complete daily cohorts")
+            compared = "" if reading.before is None else f" vs the {COHORT_DAYS} before"
+            tile(metric, reading, when=f"last {COHORT_DAYS} complete daily cohorts{compared}")
 
 
 def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
@@ -123,7 +124,11 @@ def funnels(build: Bundle, metrics: dict[str, Metric]) -> None:
 
 
 def all_metrics(build: Bundle, metrics: dict[str, Metric]) -> None:
-    st.header("All metrics", help="Metrics that are not counted by the chosen period are shown by day.")
+    st.header(
+        "All metrics",
+        help="Metrics that are not counted by the chosen period are shown by day; "
+        f"retention over {COHORT_DAYS} daily cohorts.",
+    )
     grain = switch("Compare by", GRAINS, "compare", "week")
     table = pd.DataFrame([in_the_table(build, metric, grain) for metric in metrics.values()])
     show_table(
@@ -133,19 +138,28 @@ def all_metrics(build: Bundle, metrics: dict[str, Metric]) -> None:
 
 
 def in_the_table(build: Bundle, metric: Metric, grain: str) -> dict[str, str]:
-    grains = data.grains_of(build, metric.metric_id)
-    used = grain if grain in grains else "day"
-    reading = data.latest(data.series(build, metric.metric_id, used)) if grains else data.NOTHING_READ
+    reading, span = latest_reading(build, metric, grain)
     return {
         "Metric": metric.label,
         "Latest": number(reading.value, metric.format),
         "Before": number(reading.before, metric.format),
         "Change": change(reading.value, reading.before, metric.format),
         "Target": number(metric.target, metric.format) if metric.target is not None else "",
-        "Period": period(reading.start, used) if reading.start is not None else NO_DATA,
+        "Period": span,
         "Owner": metric.owner,
         "What it is": metric.description,
     }
+
+
+def latest_reading(build: Bundle, metric: Metric, grain: str) -> tuple[Reading, str]:
+    """The latest value with the time that it is of; cohorts of one day are too small to compare."""
+    grains = data.grains_of(build, metric.metric_id)
+    if metric.metric_id.startswith("retention_d") and grains:
+        reading = data.pooled(data.series(build, metric.metric_id, "day"), COHORT_DAYS)
+        return reading, NO_DATA if reading.start is None else f"cohorts from {day(reading.start)}"
+    used = grain if grain in grains else "day"
+    reading = data.latest(data.series(build, metric.metric_id, used))
+    return reading, NO_DATA if reading.start is None else period(reading.start, used)
 
 
 def labels(metrics: dict[str, Metric]) -> dict[str, str]:

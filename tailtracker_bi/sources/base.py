@@ -98,8 +98,11 @@ class DaySource(ABC):
 
     @classmethod
     @abstractmethod
-    def split(cls, days: list[date]) -> list[tuple[date, date]]:
-        """The requests that fetch these days, as inclusive ranges without gaps, within the source's limits."""
+    def split(cls, days: list[date], records_a_day: float | None) -> list[tuple[date, date]]:
+        """The requests that fetch these days, as inclusive ranges without gaps, within the source's limits.
+
+        `records_a_day` is what days held so far, None where none has landed.
+        """
 
     @abstractmethod
     @contextmanager

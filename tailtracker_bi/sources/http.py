@@ -95,6 +95,6 @@ def retry_after(response: httpx.Response) -> float | None:
     if value.isdecimal():
         return float(value)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        return max(0.0, float(parsedate_to_datetime(value).timestamp() - time.time()))
     except (ValueError, TypeError):
         return None

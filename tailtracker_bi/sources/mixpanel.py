@@ -37,6 +37,11 @@ REQUESTS_PER_SECOND = 3
 REQUESTS_PER_PULL = REQUESTS_PER_HOUR // 2
 """A pull plans with half of an hour's requests: the other half is for retries and for the run after a crash."""
 
+# Many days a request spare the hour's requests; few keep a broken one cheap. So requests are sized by what days hold.
+RECORDS_PER_REQUEST = 2_000_000
+FIRST_REQUEST_DAYS = 31
+LONGEST_REQUEST_DAYS = 92
+
 TRIES = 4
 LONGEST_WAIT_SECONDS = 300.0
 TRANSFER_SECONDS = 1800.0
@@ -80,8 +85,12 @@ class Mixpanel(DaySource):
         return settings.mixpanel_timezone or "UTC"
 
     @classmethod
-    def split(cls, days: list[date]) -> list[tuple[date, date]]:
-        return ranges(days, longest=max(1, math.ceil(len(set(days)) / REQUESTS_PER_PULL)))
+    def split(cls, days: list[date], records_a_day: float | None) -> list[tuple[date, date]]:
+        if records_a_day is None:
+            fitting = FIRST_REQUEST_DAYS
+        else:
+            fitting = int(min(RECORDS_PER_REQUEST / max(records_a_day, 1), LONGEST_REQUEST_DAYS))
+        return ranges(days, longest=max(1, fitting, math.ceil(len(set(days)) / REQUESTS_PER_PULL)))
 
     @contextmanager
     def fetch(self, first: date, last: date, spool: Path) -> Iterator[Days]:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,10 @@ DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)
 START = 1_704_067_200
 """DAY begins."""
 # Enough, and random enough, that half of the compressed bytes hold whole lines.
-LINES = [event_line("Open", START + number, f"user-{number * 7919 % 10007}", _insert_id=f"i{number}") for number in range(600)]
+LINES = [
+    event_line("Open", START + number, f"user-{number * 7919 % 10007}", _insert_id=f"i{number}")
+    for number in range(600)
+]
 EXPORT: Days = {DAY: LINES, NEXT_DAY: [event_line("Open", START + 86400, "u1")]}
 WHOLE = {DAY: DayCounts(received=600, loaded=600), NEXT_DAY: DayCounts(received=1, loaded=1)}
 
@@ -80,7 +83,11 @@ def test_whole_days_arrive_with_one_authorized_request(make_settings: MakeSettin
     assert received.counts == WHOLE
     assert len({row["insert_id"] for row in received.rows}) == 601
     (request,) = api.requests
-    assert (request.path, request.from_date, request.to_date) == ("/api/2.0/export", "2024-01-01", "2024-01-02")
+    assert (request.path, request.from_date, request.to_date) == (
+        "/api/2.0/export",
+        "2024-01-01",
+        "2024-01-02",
+    )
     assert request.headers["accept-encoding"] == "gzip"
 
 
@@ -112,10 +119,14 @@ def test_transient_fault_never_lands_half_a_day(make_settings: MakeSettings, fau
 
 
 @pytest.mark.parametrize("fault", TRANSIENT)
-def test_lasting_fault_is_refused_after_all_tries_naming_the_days(make_settings: MakeSettings, fault: str) -> None:
+def test_lasting_fault_is_refused_after_all_tries_naming_the_days(
+    make_settings: MakeSettings, fault: str
+) -> None:
     with (
         serve(EXPORT, faults=lambda _: fault) as api,
-        pytest.raises(BadResponseError, match=f"(?s)mixpanel: 2024-01-01 to 2024-01-02: .*{TRANSIENT[fault]}") as refusal,
+        pytest.raises(
+            BadResponseError, match=f"(?s)mixpanel: 2024-01-01 to 2024-01-02: .*{TRANSIENT[fault]}"
+        ) as refusal,
     ):
         fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)))
     assert len(api.requests) == TRIES
@@ -128,7 +139,9 @@ def test_faults_of_different_kinds_in_turn_are_survived(make_settings: MakeSetti
         assert fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url))).counts == WHOLE
 
 
-def test_broken_records_in_a_whole_export_are_set_aside_and_the_rest_goes_on(make_settings: MakeSettings) -> None:
+def test_broken_records_in_a_whole_export_are_set_aside_and_the_rest_goes_on(
+    make_settings: MakeSettings,
+) -> None:
     with serve({DAY: [b'{"lone": "\\ud800"}', *LINES]}) as api:
         received = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), DAY, DAY)
     assert received.counts == {DAY: DayCounts(received=601, loaded=600, quarantined=1)}
@@ -181,7 +194,9 @@ def test_answer_that_repeats_secret_and_addresses_is_told_without_them(make_sett
     assert "jane" not in message
 
 
-def test_day_that_has_not_begun_for_mixpanel_is_refused_at_once_naming_the_time_zone(make_settings: MakeSettings) -> None:
+def test_day_that_has_not_begun_for_mixpanel_is_refused_at_once_naming_the_time_zone(
+    make_settings: MakeSettings,
+) -> None:
     with serve(EXPORT, faults=lambda _: "too_late_to_date") as api:
         message = refused(make_settings(MIXPANEL_EXPORT_URL=api.url, MIXPANEL_TIMEZONE="Asia/Tokyo"))
     assert "to_date cannot be later than today" in message
@@ -190,9 +205,14 @@ def test_day_that_has_not_begun_for_mixpanel_is_refused_at_once_naming_the_time_
 
 
 @pytest.mark.parametrize("hours", [-7, 9])
-def test_events_at_wrong_hours_are_refused_at_once_naming_the_setting(make_settings: MakeSettings, hours: int) -> None:
+def test_events_at_wrong_hours_are_refused_at_once_naming_the_setting(
+    make_settings: MakeSettings, hours: int
+) -> None:
     events = [event_line("Open", START + (hour + hours) * 3600, f"u{hour}") for hour in range(24)]
-    with serve({DAY: events}) as api, pytest.raises(BadResponseError, match=r"not days in UTC; set MIXPANEL_TIMEZONE"):
+    with (
+        serve({DAY: events}) as api,
+        pytest.raises(BadResponseError, match=r"not days in UTC; set MIXPANEL_TIMEZONE"),
+    ):
         fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), DAY, DAY)
     assert len(api.requests) == 1
 
@@ -235,7 +255,9 @@ def test_retry_after_is_respected_up_to_a_cap(
     assert slept == waits
 
 
-def test_retry_scale_of_zero_waits_for_nothing(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_scale_of_zero_waits_for_nothing(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     with serve(EXPORT, faults=["http_429", "http_500"], retry_after="60") as api:
@@ -261,33 +283,30 @@ def test_request_limits_hold_over_restarts_and_for_retries(
 # Planning, and doctor.
 
 
-def test_two_years_are_planned_within_half_an_hours_requests(make_settings: MakeSettings) -> None:
-    first = date(2023, 1, 1)
-    days = list(each_day(first, first + timedelta(days=736)))
-    plan = Mixpanel(make_settings()).split(days[::-1])
+@pytest.mark.parametrize("records_a_day", [None, 0, 10.0, 1_000_000.0, 1e12])
+def test_two_years_are_planned_within_half_an_hours_requests(records_a_day: float | None) -> None:
+    days = list(each_day(date(2023, 1, 1), date(2023, 1, 1) + timedelta(days=736)))
+    plan = Mixpanel.split(days[::-1], records_a_day)
     assert len(plan) <= 30
-    assert [day for start, end in plan for day in each_day(start, end)] == days
+    assert [day for first, last in plan for day in each_day(first, last)] == days
 
 
-@pytest.mark.parametrize(
-    ("days", "plan"),
-    [
-        ([], []),
-        ([1], [(1, 1)]),
-        ([3, 1, 1, 2], [(1, 1), (2, 2), (3, 3)]),
-        ([1, 5], [(1, 1), (5, 5)]),
-        (list(range(1, 32)), [(day, min(day + 1, 31)) for day in range(1, 32, 2)]),
-    ],
-)
-def test_plan_asks_for_the_days_wanted_and_no_others(
-    make_settings: MakeSettings, days: list[int], plan: list[tuple[int, int]]
-) -> None:
-    ranges = Mixpanel(make_settings()).split([date(2024, 1, day) for day in days])
-    assert [(first.day, last.day) for first, last in ranges] == plan
+@pytest.mark.parametrize("records_a_day", [None, 0, 10.0, 1e12])
+@pytest.mark.parametrize("wanted", [[], [1], [3, 1, 1, 2], [1, 5], [31, 1, 2, 3, 10, 11, 30]])
+def test_plan_asks_for_the_days_wanted_and_no_others(wanted: list[int], records_a_day: float | None) -> None:
+    plan = Mixpanel.split([date(2024, 1, day) for day in wanted], records_a_day)
+    assert [day.day for first, last in plan for day in each_day(first, last)] == sorted(set(wanted))
+
+
+def test_a_request_takes_as_many_days_as_fit() -> None:
+    days = list(each_day(date(2024, 1, 1), date(2024, 1, 28)))
+    assert len(Mixpanel.split(days, mixpanel.RECORDS_PER_REQUEST)) == 28
+    assert len(Mixpanel.split(days, mixpanel.RECORDS_PER_REQUEST / 8)) == 4
+    assert max((last - first).days for first, last in Mixpanel.split(days, 0)) < mixpanel.LONGEST_REQUEST_DAYS
 
 
 def test_check_says_what_to_do(make_settings: MakeSettings) -> None:
-    now = {"TAILTRACKER_NOW": datetime(2024, 1, 2, 12)}
+    now = {"TAILTRACKER_NOW": "2024-01-02T12:00:00"}
     with serve(EXPORT) as api:
         well = Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url, **now)).check()
         wrong = Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url, MIXPANEL_SECRET="wrong", **now)).check()

@@ -1,8 +1,9 @@
-"""Personal data: what is taken out, what stays, and that the sieve misses nothing that cleaning would change."""
+"""Personal data: what is taken out, what stays, and that the sieve misses nothing that cleaning changes."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,32 +24,37 @@ from tailtracker_bi.personal_data import (
     mask_text,
 )
 
+CONNECTION = duckdb.connect()
+
 
 def passes_sieve(texts: Sequence[str]) -> list[str]:
     """The texts in which the sieve catches nothing, as production asks: DuckDB runs it."""
-    with duckdb.connect() as connection:
-        connection.register("texts", pa.table({"text": pa.array(texts, pa.string())}))
-        rows = connection.execute("select text from texts where not regexp_matches(text, $sieve)", {"sieve": SIEVE})
-        return [row[0] for row in rows.fetchall()]
+    CONNECTION.register("texts", pa.table({"text": pa.array(texts, pa.string())}))
+    rows = CONNECTION.execute(
+        "select text from texts where not regexp_matches(text, $sieve)", {"sieve": SIEVE}
+    )
+    return [row[0] for row in rows.fetchall()]
 
 
 PERSONAL_NAMES = (
-    "email", "$email", "e-mail", "E_Mail", "eMail", "EMAIL", "emails", "email2", "user_email", "emailAddress",
-    "contact.email", "phone", "$phone", "phoneNumber", "phonenumber", "Phone Number", "telephone", "mobile_number",
-    "mobileNumber", "name", "Name", "$name", "first_name", "$first_name", "FirstName", "firstname", "lastName",
-    "fullname", "surname", "username", "userName", "display_name", "pet_name", "petName", "owner_name",
-    "finder name", "address", "addresses", "home_address", "Address1", "emailaddress", "ip", "$ip", "ips", "IP",
-    "ipAddress", "IPAddress", "ipaddress", "client_ip", "clientIp", "clientIP", "client/ip", "remote.ip", "ip:",
-    "lat", "lng", "lon", "location_lat", "location_lng", "lat_lng", "lastLat", "latitude", "$longitude", "Longitudes",
-    "coordinates", "geo_coordinates", "user_agent", "userAgent", "useragent", "$user_agent", "push_token",
-    "pushTokens", "device_token", "fcmToken", "apns_token", "$android_devices", "$ios_devices", "ssn", "iban",
+    "email", "$email", "e-mail", "E_Mail", "eMail", "EMAIL", "emails", "email2", "user_email",
+    "emailAddress", "contact.email", "phone", "$phone", "phoneNumber", "phonenumber", "Phone Number",
+    "telephone", "mobile_number", "mobileNumber", "name", "Name", "$name", "first_name", "$first_name",
+    "FirstName", "firstname", "lastName", "fullname", "surname", "username", "userName", "display_name",
+    "pet_name", "petName", "owner_name", "finder name", "address", "addresses", "home_address", "Address1",
+    "emailaddress", "ip", "$ip", "ips", "IP", "ipAddress", "IPAddress", "ipaddress", "client_ip",
+    "clientIp", "clientIP", "client/ip", "remote.ip", "ip:", "lat", "lng", "lon", "location_lat",
+    "location_lng", "lat_lng", "lastLat", "latitude", "$longitude", "Longitudes", "coordinates",
+    "geo_coordinates", "user_agent", "userAgent", "useragent", "$user_agent", "push_token", "pushTokens",
+    "device_token", "fcmToken", "apns_token", "$android_devices", "$ios_devices", "ssn", "iban",
 )  # fmt: skip
 OTHER_NAMES = (
-    "", "event", "time", "distinct_id", "$insert_id", "$device_id", "pet_id", "plan_type", "plate", "platform", "slip",
-    "tip", "zip_code_region", "shipping_method", "trip", "description", "latency", "latest", "flat", "long", "longest",
-    "colon", "lonely", "translation", "test_name", "screen_name_id_x", "event_name", "feature_name", "campaign_name",
-    "token_count", "mailbox_count_total", "emailing", "agent_type", "mobile", "is_mobile", "$city", "city", "country",
-    "mp_country_code", "$os", "$os_version", "$app_version_string", "device_type", "number", "renamed", "filename",
+    "", "event", "time", "distinct_id", "$insert_id", "$device_id", "pet_id", "plan_type", "plate",
+    "platform", "slip", "tip", "zip_code_region", "shipping_method", "trip", "description", "latency",
+    "latest", "flat", "long", "longest", "colon", "lonely", "translation", "test_name", "screen_name_id_x",
+    "event_name", "feature_name", "campaign_name", "token_count", "mailbox_count_total", "emailing",
+    "agent_type", "mobile", "is_mobile", "$city", "city", "country", "mp_country_code", "$os",
+    "$os_version", "$app_version_string", "device_type", "number", "renamed", "filename",
     "location_enabled", "multiplication", "Multiple", "HIPAA", "equip", "ipad", "iPad", "VIP", "vip_level",
 )  # fmt: skip
 
@@ -80,6 +86,7 @@ MASKED = {
     "tel:+49-170-1234567.": "tel:[phone].",
     "Tel.+49 170 1234567": "Tel.[phone]",
     "+49 (0) 170 / 1234567": "[phone]",
+    "T\u00e9l\u00e9+33 6 12 34 56 78": "T\u00e9l\u00e9[phone]",
     "+1 (202) 555-0123": "[phone]",
     "(202) 555-0123": "[phone]",
     "202-555-0123": "[phone]",
@@ -119,11 +126,11 @@ MASKED = {
     "4111111111111111 5555555555554444": "[card] [card]",
 }
 KEPT = (
-    "", "plain text", "a@b", "@handle", "5.99", "1,234.56", "12:30:45", "2024-01-01", "2024-01-01T10:20:30.123Z",
-    "2024-01-01 10:20:30", "550e8400-e29b-41d4-a716-446655440000", "1.2.3", "v1.2.3.4", "1.2.3.4.5.6.7-beta",
-    "300.300.300.300", "std::string", "A::B", "10:20", "::", "1704067200", "1704067200123", "1704067200123456",
-    "4111111111111112", "52.5, 13.4", "520.12345, 13.40495", "\u00a3 20", "100 000 000", "#42", "iPhone14,5",
-    "0.123456789012345", "3 of 4", "x" * 200, "0x1f", "100%", "a\u2028b",
+    "", "plain text", "a@b", "@handle", "5.99", "1,234.56", "12:30:45", "2024-01-01",
+    "2024-01-01T10:20:30.123Z", "2024-01-01 10:20:30", "550e8400-e29b-41d4-a716-446655440000", "1.2.3",
+    "v1.2.3.4", "300.300.300.300", "std::string", "10:20", "::", "1704067200", "1704067200123",
+    "1704067200123456", "4111111111111112", "52.5, 13.4", "520.12345, 13.40495", "\u00a3 20", "#42",
+    "iPhone14,5", "0.123456789012345", "3 of 4", "x" * 200, "0x1f", "100%", "a\u2028b",
 )  # fmt: skip
 
 
@@ -141,7 +148,9 @@ def test_other_value_is_kept_as_it_is(text: str) -> None:
 
 def test_version_of_four_parts_is_no_ip_address_where_its_name_says_so() -> None:
     versions = {"$app_version_string": "5.12.3.104", "os_build": "10.0.0.1", "release": "1.2.3.4"}
-    assert json.loads(clean_json(json.dumps(versions | {"note": "5.12.3.104"}))) == versions | {"note": "[ip]"}
+    assert json.loads(clean_json(json.dumps(versions | {"note": "5.12.3.104"}))) == versions | {
+        "note": "[ip]"
+    }
 
 
 @pytest.mark.parametrize(
@@ -182,8 +191,17 @@ POSITIONS = {
     "nested key": {"a": [{"CANARY": {"b": 1}}]},
     "JSON in a text": {"payload": json.dumps({"note": "CANARY"})},
     "personal name": {"email": "CANARY", "user_agent": {"x": ["CANARY"]}},
-    "id": {"distinct_id": "CANARY", "$user_id": "CANARY", "$distinct_ids": ["CANARY", "x"], "alias": "CANARY"},
-    "beside odd characters": {"note": "\u2028CANARY\u0085", "tab": "\tCANARY\n", "dog": "\U0001f415CANARY\U0001f415"},
+    "id": {
+        "distinct_id": "CANARY",
+        "$user_id": "CANARY",
+        "$distinct_ids": ["CANARY", "x"],
+        "alias": "CANARY",
+    },
+    "beside odd characters": {
+        "note": "\u2028CANARY\u0085",
+        "tab": "\tCANARY\n",
+        "dog": "\U0001f415CANARY\U0001f415",
+    },
     "quotes": {"note": '"CANARY"', "other": "(CANARY)", "third": "=CANARY;"},
 }
 
@@ -233,30 +251,40 @@ def test_broken_text_loses_the_values_of_personal_names(text: str, cleaned: str)
     assert clean_broken_json(text) == cleaned
 
 
-@pytest.mark.parametrize("number", ["12345678901234567890123", "-0.1", "1E3", "NaN", "-Infinity", "18446744073709551616"])
+@pytest.mark.parametrize(
+    "number", ["12345678901234567890123", "-0.1", "1E3", "NaN", "-Infinity", "18446744073709551616"]
+)
 def test_cleaning_keeps_every_number_exact(number: str) -> None:
     cleaned = clean_json(f'{{"email": "x", "number": {number}}}')
     assert str(json.loads(cleaned)) == str({"number": json.loads(number)})
 
 
-@pytest.mark.parametrize("text", ['{"a":' * 5000 + '"jane@example.com"' + "}" * 5000, "[1" + "0" * 5000 + ',"jane@example.com"]'])
+@pytest.mark.parametrize(
+    "text", ['{"a":' * 5000 + '"jane@example.com"' + "}" * 5000, "[1" + "0" * 5000 + ',"jane@example.com"]']
+)
 def test_what_cannot_be_gone_through_comes_back_as_json_without_personal_data(text: str) -> None:
     cleaned = clean_json(text)
     assert "jane" not in cleaned
     assert list(json.loads(cleaned)) == ["[unreadable]"]
 
 
-def test_digits_without_end_take_no_time() -> None:
-    assert mask_text("4 " * 20_000 + "x")
-    assert mask_text("4" * 40_000)
-    assert mask_text("1.2.3." * 10_000)
-    assert clean_broken_json('"a' * 20_000)
+@pytest.mark.parametrize(
+    "part", ["4 ", "4", "1.2.3.", "1.000,", "f:", "::", "+1", "(12)", "a@b.", "x", "-", '"a', '"\\']
+)
+def test_hostile_text_takes_no_longer_than_its_length_explains(part: str) -> None:
+    started = time.process_time()
+    assert clean_broken_json(part * 20_000 + "1")
+    assert time.process_time() - started < 2
 
 
 def test_hashed_id_tells_people_apart_and_hides_them() -> None:
     jane, john = (hash_personal_id(raw_id, b"key") for raw_id in ("jane@example.com", "john@example.com"))
     assert jane != john
-    assert jane == hash_personal_id("jane@example.com", b"key") != hash_personal_id("jane@example.com", b"other key")
+    assert (
+        jane
+        == hash_personal_id("jane@example.com", b"key")
+        != hash_personal_id("jane@example.com", b"other key")
+    )
     assert not is_personal_id(jane)
     assert not is_personal_id("550e8400-e29b-41d4-a716-446655440000")
     assert "jane" not in jane
@@ -264,11 +292,22 @@ def test_hashed_id_tells_people_apart_and_hides_them() -> None:
 
 # The sieve. What it lets through in production nobody looks at again.
 
+
+def test_the_sieve_lets_ordinary_events_through() -> None:
+    ordinary = {
+        "time": 1704067200, "distinct_id": "550e8400-e29b-41d4-a716-44665544abcd", "$insert_id": "kx3v9q2m1z",
+        "mp_processing_time_ms": 1704067200123, "$os": "iOS", "$app_version_string": "5.12.3", "price": 5.99,
+        "screen": "Trip \"planner\"", "is_premium_feature": True, "platform": "ios", "plan_type": "pro",
+    }  # fmt: skip
+    text = json.dumps(ordinary)
+    assert passes_sieve([text]) == [text]
+
+
 _FRAGMENTS = (
-    "ip", "IP", "Ip", "iP", "lat", "LNG", "Lon", "s", "S", "e", "E", "mail", "pho", "ne", "na", "me", "x", "X", "_",
-    "-", ".", " ", "$", "/", ":", "::", "(", ")", "+", "#", "\u00e9", "\u00a0", "\u2028", "\u0085", "\x0b", "\x1f",
-    "\n", "\t", "\\", '"', ",", ";", "0", "1", "4", "49", "170", "0123", "4111", "1111", "192.168", "52.520", "13.404",
-    "fe80", "db8", "a", "@", "token", "push", "user", "agent",
+    "ip", "IP", "Ip", "iP", "lat", "LNG", "Lon", "s", "S", "e", "E", "mail", "pho", "ne", "na", "me", "x",
+    "X", "_", "-", ".", " ", "$", "/", ":", "::", "(", ")", "+", "#", "\u00e9", "\u00a0", "\u2028",
+    "\u0085", "\x0b", "\x1f", "\n", "\t", "\\", '"', ",", ";", "0", "1", "4", "49", "170", "0123", "4111",
+    "1111", "192.168", "52.520", "13.404", "fe80", "db8", "a", "@", "token", "push", "user", "agent",
 )  # fmt: skip
 _TEXTS = st.one_of(st.lists(st.sampled_from(_FRAGMENTS), max_size=8).map("".join), st.text(max_size=12))
 _NUMBERS = st.one_of(
@@ -289,9 +328,14 @@ _VALUES = st.recursive(
 
 
 @given(st.lists(_VALUES, min_size=1, max_size=60), st.booleans())
-@example([{"\u00e9ip": 1}, {"ips": 1}, {"client/ip": 1}, {"\nlat": 1}, [5e1, 1.5e-7], "52.5200,\u00a013.4049"], False)
+@example(
+    [{"\u00e9ip": 1}, {"ips": 1}, {"client/ip": 1}, {"\nlat": 1}, [5e1, 1.5e-7], "52.5200,\u00a013.4049"],
+    False,
+)
 @settings(max_examples=150, deadline=None)
-def test_json_that_the_sieve_lets_through_would_not_be_changed_by_cleaning(values: list[Any], ascii_only: bool) -> None:
+def test_json_that_the_sieve_lets_through_would_not_be_changed_by_cleaning(
+    values: list[Any], ascii_only: bool
+) -> None:
     texts = [json.dumps(value, ensure_ascii=ascii_only) for value in values]
     for text in passes_sieve(texts):
         assert json.dumps(json.loads(clean_json(text))) == json.dumps(json.loads(text))

@@ -1,0 +1,48 @@
+-- One row a macro of macros/dialect.sql: what it gives against what it should.
+with given as (
+
+    select
+        '{"a/b": {"c": 1}, "$x": "y", "list": ["p", "q"], "none": null, "number": 12345678901234567890}' as properties,
+        '$x' as key,
+        timestamp '2024-03-30 23:30:00' as before_clocks_change,
+        timestamp '2024-03-31 22:30:00' as after_clocks_change,
+        'Europe/Berlin' as timezone
+
+),
+
+checks as (
+
+    select 'json_text, key in a column' as what, {{ json_text('properties', 'key') }} as found, 'y' as expected from given
+    union all
+    select 'json_text, slash in the key', {{ json_text('properties', "'a/b'") }}, '{"c":1}' from given
+    union all
+    select 'json_text, null', {{ json_text('properties', "'none'") }}, null from given
+    union all
+    select 'json_text, large number', {{ json_text('properties', "'number'") }}, '12345678901234567890' from given
+    union all
+    select 'json_array_text', {{ json_array_text('properties', "'list'", 1) }}, 'q' from given
+    union all
+    select 'local_date, winter', cast({{ local_date('before_clocks_change', 'timezone') }} as varchar), '2024-03-31' from given
+    union all
+    select 'local_date, summer', cast({{ local_date('after_clocks_change', 'timezone') }} as varchar), '2024-04-01' from given
+    union all
+    select 'local_date, UTC', cast({{ local_date('before_clocks_change', "'UTC'") }} as varchar), '2024-03-30' from given
+    union all
+    select 'to_utc', cast({{ to_utc('after_clocks_change', 'timezone') }} as varchar), '2024-03-31 20:30:00' from given
+    union all
+    select 'days_between', cast({{ days_between("date '2024-02-28'", "date '2024-03-01'") }} as varchar), '2' from given
+    union all
+    select 'add_days', cast({{ add_days("date '2024-02-28'", 2) }} as varchar), '2024-03-01' from given
+    union all
+    select 'add_seconds', cast({{ add_seconds('before_clocks_change', 1800) }} as varchar), '2024-03-31 00:00:00' from given
+    union all
+    select 'seconds_between', cast({{ seconds_between('before_clocks_change', 'after_clocks_change') }} as varchar), '82800.0' from given
+    union all
+    select 'divide', cast({{ divide(1, 4) }} as varchar), '0.25' from given
+    union all
+    select 'divide by zero', cast({{ divide(1, 0) }} as varchar), null from given
+
+)
+
+select * from checks
+where found is distinct from expected

@@ -1,0 +1,301 @@
+"""The whole way over real sockets: export, lake, dbt, bundle, query."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from tailtracker_bi import bundle
+from tailtracker_bi.pipeline import Progress, RunReport, refresh
+from tailtracker_bi.settings import Settings
+from tailtracker_bi.sources.base import each_day
+from tailtracker_bi.sources.mixpanel import TRIES
+from tailtracker_bi.warehouse import run_dbt
+from tests.export_api import event_line, serve
+from tests.reference import Event, World, export_day
+from tests.worlds import random_world
+
+MakeSettings = Callable[..., Settings]
+
+FRIDAY, SATURDAY, SUNDAY = date(2024, 3, 29), date(2024, 3, 30), date(2024, 3, 31)
+MONDAY, TUESDAY = date(2024, 4, 1), date(2024, 4, 2)
+
+
+def at(moment: str) -> int:
+    """Epoch seconds of a UTC time of 2024."""
+    return int(datetime.fromisoformat(f"2024-{moment}:00+00:00").timestamp())
+
+
+# Anna's device comes on Friday, and is known to be hers on Saturday. Bob's two events lie close to midnight in Berlin,
+# where Sunday has 23 hours. Saturday has a duplicate, Monday a broken line and an event that is no activity, Tuesday
+# only a load test.
+REGISTRATION = event_line(
+    "User Registration", at("03-30 09:00"), "anna", _user_id="anna", _device_id="d1", _insert_id="i2"
+)
+TINY: dict[date, list[bytes]] = {
+    FRIDAY: [event_line("Open", at("03-29 10:00"), "$device:d1", _device_id="d1", _insert_id="i1")],
+    SATURDAY: [
+        REGISTRATION,
+        REGISTRATION,
+        event_line("Open", at("03-30 23:30"), "bob", _user_id="bob", _insert_id="i4"),
+    ],
+    SUNDAY: [event_line("Open", at("03-31 22:30"), "bob", _user_id="bob", _insert_id="i5")],
+    MONDAY: [
+        event_line("Pet Profile Created", at("04-01 12:00"), "anna", _user_id="anna", _insert_id="i6"),
+        b'{"event":"Open","properties":{"time":1711972800,"distinct_id":"eve"',
+        event_line("Payment Failed", at("04-01 12:00"), "anna", _user_id="anna", _insert_id="i7"),
+    ],
+    TUESDAY: [event_line("Open", at("04-02 08:00"), "robot", mp_lib="load-test", _insert_id="i8")],
+}
+
+
+def run(
+    settings: Settings, first: date | None = FRIDAY, last: date | None = TUESDAY, **options: Any
+) -> RunReport:
+    report = refresh(settings, Progress(), first=first, last=last, **options)
+    assert_adds_up(report)
+    return report
+
+
+def assert_adds_up(report: RunReport) -> None:
+    for line in report.days:
+        parts = ("loaded", "deduplicated", "filtered", "quarantined")
+        assert line["received"] == sum(line[part] for part in parts), line
+
+
+def rows(home: Path, sql: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in bundle.query(bundle.current(home), sql).to_pylist()]
+
+
+def daily(home: Path, metric_id: str) -> list[Any]:
+    return [
+        value
+        for (value,) in rows(
+            home,
+            f"select value from metric_values where metric_id = '{metric_id}' and grain = 'day' and segment = 'all' "
+            "order by period_start",
+        )
+    ]
+
+
+def published(home: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every table of the current bundle, sorted, less what tells one build from another."""
+    names = rows(home, "select table_name from duckdb_tables() where table_name <> 'bundle_info'")
+    columns = {"data_status": "* exclude (loaded_at)"}
+    return {
+        name: sorted(rows(home, f"select {columns.get(name, '*')} from {name}"), key=repr)
+        for (name,) in names
+    }
+
+
+def test_tiny_input_gives_the_answers_worked_out_by_hand(make_settings: MakeSettings, tmp_path: Path) -> None:
+    with serve(TINY) as api:
+        settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-04-03T12:00:00Z")
+        report = run(settings)
+    assert report.errors == []
+    assert len(api.requests) == 1
+
+    # Friday Anna (by her device), Saturday Anna and Bob, Sunday Bob, Monday Anna, Tuesday nobody.
+    assert daily(tmp_path, "dau") == [1, 2, 1, 1, 0]
+    assert daily(tmp_path, "wau") == [1, 2, 2, 2, 2]
+    assert daily(tmp_path, "mau") == [1, 2, 2, 2, 2]
+    assert daily(tmp_path, "stickiness") == [1, 1, 0.5, 0.5, 0]
+    assert daily(tmp_path, "events") == [1, 2, 1, 2, 0]
+    assert daily(tmp_path, "users_new") == [1, 1, 0, 0, 0]
+    assert daily(tmp_path, "users_returning") == [0, 1, 1, 0, 0]
+    assert daily(tmp_path, "users_resurrecting") == [0, 0, 0, 1, 0]
+    assert daily(tmp_path, "users_dormant") == [0, 0, 1, 1, 1]
+    # Of Saturday's cohort, Anna alone, nobody came on Sunday; the 7th day has not been seen.
+    assert daily(tmp_path, "retention_d1") == [None, 0, None, None, None]
+    assert daily(tmp_path, "retention_d7") == [None, None, None, None, None]
+    assert rows(
+        tmp_path,
+        "select period_index, cohort_size, retained from retention_cohorts where retention_id = 'sign_up' "
+        "and mode = 'n_day' and cohort_grain = 'day' and segment = 'all' order by 1",
+    ) == [(0, 1, 1), (1, 1, 0), (2, 1, 1), (3, 1, 0)]
+    # 51 hours from Anna's registration to her pet.
+    assert rows(
+        tmp_path,
+        "select step_index, users, avg_seconds_from_previous from funnel_steps where funnel_id = 'onboarding' "
+        "and entry_grain = 'all' and segment = 'all' order by 1",
+    ) == [(1, 1, None), (2, 1, 183_600.0), (3, 0, None), (4, 0, None)]
+    assert rows(tmp_path, "select last_day, rows, quarantined, excluded, status from data_status") == [
+        (TUESDAY, 7, 1, 1, "ok")
+    ]
+    assert [(line["received"], line["loaded"], line["deduplicated"], line["quarantined"]) for line in report.days] == [
+        (1, 1, 0, 0), (3, 2, 1, 0), (1, 1, 0, 0), (3, 2, 0, 1), (1, 1, 0, 0),
+    ]  # fmt: skip
+
+    run_dbt(tmp_path, ["test", "--select", "test_type:unit"])
+
+
+def test_days_are_those_of_the_reporting_zone_also_when_the_clocks_change(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    with serve(TINY) as api:
+        settings = make_settings(
+            MIXPANEL_EXPORT_URL=api.url,
+            TAILTRACKER_NOW="2024-04-03T12:00:00Z",
+            TAILTRACKER_TIMEZONE="Europe/Berlin",
+        )
+        assert run(settings).errors == []
+
+    # Friday in Berlin began on Thursday UTC, which has not landed. Bob's events are of Sunday 00:30 and Monday 00:30.
+    assert rows(
+        tmp_path, "select min(period_start), max(period_start) from metric_values where metric_id = 'dau'"
+    ) == [(SATURDAY, TUESDAY)]
+    assert daily(tmp_path, "dau") == [1, 1, 2, 0]
+    assert daily(tmp_path, "events") == [1, 1, 3, 0]
+    # Anna was there on Friday already, a day that is not whole.
+    assert daily(tmp_path, "users_new") == [0, 1, 0, 0]
+    assert daily(tmp_path, "wau") == [1, 2, 2, 2]
+
+
+def by_day(events: Iterable[Event]) -> dict[date, list[bytes]]:
+    days: dict[date, list[bytes]] = {}
+    for event in events:
+        days.setdefault(export_day(event), []).append(orjson.dumps(event))
+    return days
+
+
+def analytics_file(world: World, path: Path) -> Path:
+    """An analytics.yml with the world's retentions and funnels; JSON is YAML too."""
+    funnels = [{**funnel, "window": {"seconds": funnel["window"]}} for funnel in world.funnels]
+    path.write_bytes(orjson.dumps({"retention": world.retention, "funnels": funnels}))
+    return path
+
+
+def test_any_order_of_landings_gives_what_one_landing_gives(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    world = random_world(11)
+    first, last = min(world.landed_days), max(world.landed_days)
+    middle = first + (last - first) // 2
+    some_days = random.Random(1).sample(list(each_day(first, last)), 2)
+    common = {
+        "TAILTRACKER_ANALYTICS": analytics_file(world, tmp_path / "analytics.yml"),
+        "TAILTRACKER_NOW": f"{last.year + 1}-01-01",
+    }
+    # Every seventh event comes late; so do the ties that move earlier days from a device to a user.
+    in_time = [event for number, event in enumerate(world.events) if number % 7]
+    with serve(by_day(in_time)) as api:
+        piecemeal = make_settings(
+            TAILTRACKER_HOME=tmp_path / "piecemeal", MIXPANEL_EXPORT_URL=api.url, **common
+        )
+        for day in some_days:
+            assert run(piecemeal, day, day).errors == []
+        assert run(piecemeal, middle, last).errors == []
+        api.days = by_day(world.events)
+        assert run(piecemeal, middle, last).errors == []
+        assert run(piecemeal, first, middle).errors == []
+        at_once = make_settings(TAILTRACKER_HOME=tmp_path / "at_once", MIXPANEL_EXPORT_URL=api.url, **common)
+        assert run(at_once, first, last).errors == []
+    left, right = published(piecemeal.home), published(at_once.home)
+    assert left.keys() == right.keys()
+    for table in left:
+        assert left[table] == right[table], table
+
+
+def test_a_cut_export_is_retried_then_refused_and_no_number_changes(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    with serve(TINY) as api:
+        settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-04-03T12:00:00Z")
+        assert run(settings).errors == []
+        before = published(tmp_path)
+        api.faults = lambda _: "cut_gzip"
+        asked = len(api.requests)
+        report = run(settings, MONDAY, MONDAY)
+        assert len(api.requests) - asked == TRIES
+        after = published(tmp_path)
+
+        assert len(report.errors) == 1
+        assert "2024-04-01" in report.errors[0]
+        status = after.pop("data_status")[0]
+        before.pop("data_status")
+        assert after == before
+        assert "failed" in status
+
+        api.faults = ()
+        assert run(settings, MONDAY, MONDAY).errors == []
+        assert rows(tmp_path, "select status from data_status") == [("ok",)]
+
+
+def test_the_next_run_finds_and_repairs_missing_days(make_settings: MakeSettings, tmp_path: Path) -> None:
+    with serve(TINY) as api:
+        settings = make_settings(
+            MIXPANEL_EXPORT_URL=api.url,
+            TAILTRACKER_NOW="2024-04-20T12:00:00Z",
+            TAILTRACKER_HISTORY_START=FRIDAY,
+        )
+        run(settings, FRIDAY, SATURDAY)
+        run(settings, MONDAY, TUESDAY)
+        # Sunday is missing: it has no value, and nothing after it is complete.
+        assert daily(tmp_path, "dau") == [1, 2, None, 1, 0]
+        assert rows(
+            tmp_path, "select distinct is_complete from metric_values where period_start >= '2024-03-31'"
+        ) == [(False,)]
+        asked = len(api.requests)
+        report = run(settings, None, None)
+        assert report.errors == []
+        days_asked = [(request.from_date, request.to_date) for request in api.requests[asked:]]
+        # The missing days, oldest first, and the last 7, which may still change.
+        assert days_asked[0] == ("2024-03-31", "2024-03-31")
+        assert days_asked[-1][1] == "2024-04-19"
+        assert len(report.days) == 1 + 17
+    assert daily(tmp_path, "dau")[:5] == [1, 2, 1, 1, 0]
+    assert rows(tmp_path, "select days_missing, status from data_status") == [(0, "ok")]
+
+
+def test_a_damaged_warehouse_is_made_anew_from_the_lake(make_settings: MakeSettings, tmp_path: Path) -> None:
+    with serve(TINY) as api:
+        settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-04-03T12:00:00Z")
+        run(settings)
+        before = published(tmp_path)
+        (tmp_path / "warehouse.duckdb").write_bytes(b"not a database" * 1000)
+        report = run(settings, TUESDAY, TUESDAY)
+    assert report.errors == []
+    assert any("made anew" in note for note in report.notes)
+    assert published(tmp_path) == before
+
+
+def test_changed_configuration_rebuilds_what_depends_on_it_and_says_so(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    analytics = tmp_path / "analytics.yml"
+    with serve(TINY) as api:
+        settings = make_settings(
+            MIXPANEL_EXPORT_URL=api.url,
+            TAILTRACKER_NOW="2024-04-03T12:00:00Z",
+            TAILTRACKER_ANALYTICS=analytics,
+        )
+        analytics.write_text("activity: {exclude_events: []}\n")
+        run(settings)
+        assert daily(tmp_path, "dau") == [1, 2, 1, 1, 0]
+        analytics.write_text(
+            "activity: {exclude_events: [Open]}\ntest_accounts: {user_ids: [anna], event_properties: []}\n"
+        )
+        report = run(settings, TUESDAY, TUESDAY)
+    assert any("people" in note for note in report.notes)
+    # Anna is left out, and with Open out of the activities nobody else was active.
+    assert daily(tmp_path, "dau") == [0, 0, 0, 0, 0]
+
+
+def test_the_last_builds_are_kept_and_can_be_gone_back_to(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    with serve(TINY) as api:
+        settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-04-03T12:00:00Z")
+        first = run(settings, FRIDAY, SATURDAY).build
+        second = run(settings, SUNDAY, MONDAY).build
+    assert bundle.current(tmp_path).build == second
+    assert bundle.roll_back(tmp_path).build == first
+    assert daily(tmp_path, "dau") == [1, 2]
+    # A torn pointer never hides what is there.
+    (tmp_path / "published" / "current").write_text("")
+    assert bundle.current(tmp_path).build == second
+    assert not bundle.is_pointer_sound(tmp_path)

@@ -1,0 +1,274 @@
+"""The lake: a day is there by its ledger row, whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from tailtracker_bi import lake as lake_module
+from tailtracker_bi.lake import LANDINGS_SCHEMA, Lake
+from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, BadResponseError, DayCounts, Days, each_day
+
+SCHEMA = pa.schema([("day", pa.date32()), ("event", pa.string()), ("time", pa.timestamp("us"))])
+FIRST = date(2024, 1, 1)
+SOURCE = ("mixpanel", "events")
+
+
+def day(number: int) -> date:
+    return FIRST + timedelta(days=number - 1)
+
+
+def rows(days: dict[int, list[str]]) -> pa.Table:
+    found = [
+        (day(number), event, datetime.fromisoformat("2024-01-01"))
+        for number, events in days.items()
+        for event in events
+    ]
+    return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in found], SCHEMA)
+
+
+def whole_days(days: dict[int, list[str]], aside: dict[int, list[str]] | None = None) -> Days:
+    """These events on these days, and these records set aside."""
+    aside = aside or {}
+    quarantine = [
+        {"day": day(number), "reason": "not JSON", "record": record}
+        for number, records in aside.items()
+        for record in records
+    ]
+    counts = {
+        one: DayCounts(
+            received=len(days.get(number, [])) + len(aside.get(number, [])),
+            loaded=len(days.get(number, [])),
+            quarantined=len(aside.get(number, [])),
+        )
+        for number, one in enumerate(each_day(day(min(days)), day(max(days))), start=min(days))
+    }
+    return Days(
+        day(min(days)),
+        day(max(days)),
+        rows(days).to_reader(),
+        pa.Table.from_pylist(quarantine, QUARANTINE_SCHEMA).to_reader(),
+        counts,
+    )
+
+
+def content(lake: Lake) -> dict[int, list[str]]:
+    """The events of each day, from the files that the ledger points to."""
+    found: dict[int, list[str]] = {}
+    for file in lake.files(*SOURCE):
+        path = file.removeprefix("file://")
+        (of_day,) = (part.removeprefix("day=") for part in Path(path).parts if part.startswith("day="))
+        events = pq.ParquetFile(path).read(columns=["event"])["event"].to_pylist()
+        found.setdefault((date.fromisoformat(of_day) - FIRST).days + 1, []).extend(events)
+    return {number: sorted(found[number]) for number in sorted(found)}
+
+
+def ledger(lake: Lake) -> list[dict[str, Any]]:
+    return lake.landings().to_pylist()
+
+
+def crash_after_commit(home: Path, days: dict[int, list[str]]) -> None:
+    """What a process leaves that dies between the commit of the data and that of its ledger rows."""
+    path = home / "lake" / "mixpanel" / "events"
+    predicate = f"day >= '{day(min(days))}' and day <= '{day(max(days))}'" if path.exists() else None
+    write_deltalake(path, rows(days), mode="overwrite", predicate=predicate, partition_by=["day"])
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def test_an_untouched_lake_is_empty(lake: Lake) -> None:
+    assert lake.landed_days(*SOURCE) == set()
+    assert lake.files(*SOURCE) == []
+    assert lake.landings() == LANDINGS_SCHEMA.empty_table()
+    lake.tidy()
+
+
+def test_days_land_in_one_commit_with_a_ledger_row_each(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a", "b"], 2: ["c"]}))
+    assert content(lake) == {1: ["a", "b"], 2: ["c"]}
+    assert lake.landed_days(*SOURCE) == {day(1), day(2)}
+    assert DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version() == 0
+    assert [
+        (row["day"], row["status"], row["version"], row["landing"], row["loaded"]) for row in ledger(lake)
+    ] == [
+        (day(1), "landed", 0, 0, 2),
+        (day(2), "landed", 0, 0, 1),
+    ]
+    assert lake.landings().schema == LANDINGS_SCHEMA
+
+
+def test_a_day_replaces_that_day_and_no_other(lake: Lake) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"], 3: ["c"]}))
+    lake.land(*SOURCE, whole_days({2: ["late", "b"]}))
+    assert content(lake) == {1: ["a"], 2: ["b", "late"], 3: ["c"]}
+    assert [row["landing"] for row in ledger(lake)] == [0, 0, 0, 1]
+
+
+def test_the_same_days_landed_again_change_nothing(lake: Lake) -> None:
+    for _ in range(3):
+        lake.land(*SOURCE, whole_days({1: ["a", "a"], 2: ["b"]}))
+    assert content(lake) == {1: ["a", "a"], 2: ["b"]}
+
+
+@pytest.mark.parametrize("before", [{}, {1: ["a"], 2: ["b"]}])
+def test_an_empty_day_lands_as_empty(lake: Lake, before: dict[int, list[str]]) -> None:
+    if before:
+        lake.land(*SOURCE, whole_days(before))
+    lake.land(*SOURCE, whole_days({2: []}))
+    assert content(lake) == {number: events for number, events in before.items() if number != 2}
+    assert day(2) in lake.landed_days(*SOURCE)
+    assert (ledger(lake)[-1]["received"], ledger(lake)[-1]["status"]) == (0, "landed")
+
+
+def test_counts_that_do_not_add_up_never_land(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"]}, aside={1: ["{kept"]}))
+    wrong = whole_days({1: ["x"]})
+    wrong.counts[day(1)].received = 5
+    with pytest.raises(
+        BadResponseError, match=r"mixpanel\.events 2024-01-01: received 5 records but can account for 1"
+    ):
+        lake.land(*SOURCE, wrong)
+    assert content(lake) == {1: ["a"]}
+    assert len(ledger(lake)) == 1
+    assert (tmp_path / "quarantine" / "mixpanel" / "events" / "2024-01-01.jsonl").exists()
+
+
+def test_every_landing_accounts_for_what_was_received(lake: Lake) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: []}, aside={1: ["{x", "{y"], 2: ["{z"]}))
+    for row in ledger(lake):
+        assert row["received"] == row["loaded"] + row["deduplicated"] + row["filtered"] + row["quarantined"]
+    assert [row["quarantined"] for row in ledger(lake)] == [2, 1]
+
+
+def test_records_set_aside_are_kept_by_day_until_the_day_lands_again(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "quarantine" / "mixpanel" / "events"
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}, aside={1: ["{x\u2028", "{y\n"], 2: ["{z"]}))
+    lake.land(*SOURCE, whole_days({2: ["b"]}))
+    assert [file.name for file in folder.iterdir()] == ["2024-01-01.jsonl"]
+    records = [json.loads(line) for line in (folder / "2024-01-01.jsonl").read_bytes().split(b"\n") if line]
+    assert records == [{"reason": "not JSON", "record": "{x\u2028"}, {"reason": "not JSON", "record": "{y\n"}]
+
+
+def test_a_failure_is_noted_and_the_last_landing_stays(lake: Lake) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    lake.note_failure(*SOURCE, [day(1), day(2)], "the gzip stream was cut off")
+    assert content(lake) == {1: ["a"]}
+    assert lake.landed_days(*SOURCE) == {day(1)}
+    assert [(row["day"], row["status"], row["reason"], row["version"]) for row in ledger(lake)[1:]] == [
+        (day(1), "failed", "the gzip stream was cut off", None),
+        (day(2), "failed", "the gzip stream was cut off", None),
+    ]
+
+
+def test_a_failure_before_anything_landed_leaves_nothing_to_read(lake: Lake) -> None:
+    lake.note_failure(*SOURCE, [day(1)], "down")
+    assert (lake.landed_days(*SOURCE), lake.files(*SOURCE)) == (set(), [])
+
+
+def test_an_answer_that_breaks_while_it_lands_leaves_the_day_as_it_was(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"]}, aside={1: ["{kept"]}))
+    broken = whole_days({1: ["x"], 2: ["y"]})
+
+    def batches() -> Any:
+        yield rows({1: ["x"]}).to_batches()[0]
+        raise OSError("disk full")
+
+    broken.rows = pa.RecordBatchReader.from_batches(SCHEMA, batches())
+    with pytest.raises(Exception, match="disk full"):
+        lake.land(*SOURCE, broken)
+    assert content(lake) == {1: ["a"]}
+    assert lake.landed_days(*SOURCE) == {day(1)}
+    assert "{kept" in (tmp_path / "quarantine" / "mixpanel" / "events" / "2024-01-01.jsonl").read_text()
+
+
+# A crash between the commit and its ledger rows.
+
+
+def test_an_unrecorded_commit_is_invisible(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}))
+    crash_after_commit(tmp_path, {2: ["half"], 3: ["half"]})
+    assert content(lake) == {1: ["a"], 2: ["b"]}
+    assert lake.landed_days(*SOURCE) == {day(1), day(2)}
+
+
+def test_an_unrecorded_commit_is_rolled_back_by_the_next_landing(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}))
+    crash_after_commit(tmp_path, {2: ["half"], 3: ["half"]})
+    lake.land(*SOURCE, whole_days({5: ["e"]}))
+    assert content(lake) == {1: ["a"], 2: ["b"], 5: ["e"]}
+    assert lake.landed_days(*SOURCE) == {day(1), day(2), day(5)}
+
+
+def test_crashes_in_a_row_are_rolled_back_too(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    for _ in range(3):
+        crash_after_commit(tmp_path, {1: ["half"], 2: ["half"]})
+        lake._roll_back_unrecorded(*SOURCE)
+        crash_after_commit(tmp_path, {2: ["half"]})
+    lake.land(*SOURCE, whole_days({3: ["c"]}))
+    assert content(lake) == {1: ["a"], 3: ["c"]}
+
+
+def test_an_unrecorded_first_commit_is_thrown_away(lake: Lake, tmp_path: Path) -> None:
+    crash_after_commit(tmp_path, {1: ["half"], 2: ["half"]})
+    assert lake.files(*SOURCE) == []
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    assert content(lake) == {1: ["a"]}
+
+
+def test_a_first_commit_followed_by_a_noted_failure_is_thrown_away(lake: Lake, tmp_path: Path) -> None:
+    crash_after_commit(tmp_path, {1: ["half"]})
+    lake.note_failure(*SOURCE, [day(1)], "down")
+    lake.land(*SOURCE, whole_days({2: ["b"]}))
+    assert content(lake) == {2: ["b"]}
+
+
+def test_sources_and_tables_do_not_touch_each_other(lake: Lake) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    lake.land("other", "events", whole_days({1: ["o"], 2: ["o"]}))
+    lake.land("mixpanel", "people", whole_days({3: ["p"]}))
+    assert content(lake) == {1: ["a"]}
+    assert lake.landed_days("other", "events") == {day(1), day(2)}
+    assert lake.landed_days("mixpanel", "people") == {day(3)}
+
+
+# Tidying.
+
+
+def test_tidying_keeps_the_ledger_and_the_days(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_module, "COMPACT_LEDGER_AT", 3)
+    for number in range(1, 5):
+        lake.land(*SOURCE, whole_days({number: [str(number)], number + 1: []}))
+    before = ledger(lake)
+    lake.tidy()
+    lake.tidy()
+    assert ledger(lake) == before
+    assert content(lake) == {number: [str(number)] for number in range(1, 5)}
+    lake.land(*SOURCE, whole_days({9: ["x"]}))
+    assert ledger(lake)[-1]["landing"] > before[-1]["landing"]
+
+
+def test_tidying_never_drops_what_the_ledger_names_after_a_crash(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vacuum_everything(self: DeltaTable, **_: Any) -> list[str]:
+        return vacuum(self, retention_hours=0, dry_run=False, enforce_retention_duration=False)
+
+    vacuum = DeltaTable.vacuum
+    monkeypatch.setattr(DeltaTable, "vacuum", vacuum_everything)
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}))
+    crash_after_commit(tmp_path, {1: ["half"], 2: ["half"]})
+    lake.tidy()
+    assert content(lake) == {1: ["a"], 2: ["b"]}
+    lake.land(*SOURCE, whole_days({3: ["c"]}))
+    assert content(lake) == {1: ["a"], 2: ["b"], 3: ["c"]}

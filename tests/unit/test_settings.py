@@ -1,0 +1,228 @@
+"""Settings: each mistake is named with its variable and line, and no secret is ever shown."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailtracker_bi.errors import SettingsError
+from tailtracker_bi.settings import load_settings
+
+SECRET = "hush-hush-hush-hush"
+CREDENTIALS = {"MIXPANEL_PROJECT_ID": "1", "MIXPANEL_USERNAME": "robot", "MIXPANEL_SECRET": SECRET}
+
+
+def mistake(**variables: Any) -> str:
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(**variables)
+    assert refusal.value.exit_code == 2
+    assert refusal.value.__cause__ is None
+    return str(refusal.value)
+
+
+def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
+    settings = load_settings()
+    assert settings.home == tmp_path / ".tailtracker"
+    assert (settings.timezone, settings.week_start, settings.environment) == ("UTC", "monday", "dev")
+    assert not settings.is_mixpanel_on
+    assert settings.mixpanel_base_url == "https://data.mixpanel.com"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("MIXPANEL_REGION=eu\nTAILTRACKER_WEEK_START=Sunday\n")
+    monkeypatch.setenv("MIXPANEL_REGION", "IN")
+    settings = load_settings()
+    assert settings.mixpanel_base_url == "https://data-in.mixpanel.com"
+    assert settings.week_start == "sunday"
+
+
+def test_empty_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIXPANEL_SECRET", "")
+    monkeypatch.setenv("TAILTRACKER_TIMEZONE", "")
+    assert not load_settings().is_mixpanel_on
+
+
+MISTAKES = {
+    "TAILTRACKER_TIMEZONE": "Berlin",
+    "TAILTRACKER_WEEK_START": "someday",
+    "TAILTRACKER_ENV": "production",
+    "TAILTRACKER_NOW": "recently",
+    "TAILTRACKER_HISTORY_START": "2024-13-01",
+    "TAILTRACKER_WAREHOUSE": "oracle",
+    "TAILTRACKER_HASH_KEY": "short-secret",
+    "TAILTRACKER_ALLOW_LOOPBACK": "perhaps",
+    "TAILTRACKER_RETRY_SCALE": "-1",
+    "MIXPANEL_REGION": "mars",
+    "MIXPANEL_TIMEZONE": "Moon/Crater",
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_wrong_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, MISTAKES[name])
+    message = mistake()
+    assert message.startswith(f"settings: {name}: ")
+    assert "short-secret" not in message
+
+
+def test_every_mistake_is_named_with_its_line_in_the_file() -> None:
+    lines = [f"{name}={value}" for name, value in MISTAKES.items()]
+    Path(".env").write_text("# a comment\n\n" + "\n".join(lines))
+    message = mistake()
+    for number, name in enumerate(MISTAKES, start=3):
+        assert f"{name} (.env line {number}): " in message
+    assert "short-secret" not in message
+
+
+def test_lines_with_export_or_in_lower_case_are_found_too() -> None:
+    Path(".env").write_text("export MIXPANEL_REGION = mars\nmixpanel_timezone=nowhere\n")
+    message = mistake()
+    assert "MIXPANEL_REGION (.env line 1)" in message
+    assert "MIXPANEL_TIMEZONE (.env line 2)" in message
+
+
+def test_mistake_in_the_environment_is_not_blamed_on_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("MIXPANEL_REGION=eu\n")
+    monkeypatch.setenv("MIXPANEL_REGION", "mars")
+    assert "line" not in mistake()
+
+
+def test_file_that_is_not_text_is_named_and_not_shown() -> None:
+    Path(".env").write_bytes(b"MIXPANEL_SECRET=caf\xe9-secret\n")
+    assert mistake() == "settings: .env is not UTF-8 text"
+
+
+@pytest.mark.parametrize("missing", CREDENTIALS)
+def test_half_of_the_credentials_are_refused(missing: str) -> None:
+    message = mistake(**{name: value for name, value in CREDENTIALS.items() if name != missing})
+    assert message.startswith(f"settings: {missing} is missing")
+    assert SECRET not in message
+
+
+def test_secrets_are_in_no_message_and_no_repr() -> None:
+    settings = load_settings(**CREDENTIALS, TAILTRACKER_HASH_KEY=SECRET + "-key")
+    assert settings.is_mixpanel_on
+    assert sorted(settings.secrets) == [SECRET, SECRET + "-key"]
+    assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert SECRET not in mistake(**CREDENTIALS, TAILTRACKER_HASH_KEY=SECRET, MIXPANEL_REGION="mars")
+    assert SECRET not in mistake(
+        **CREDENTIALS, MIXPANEL_EXPORT_URL=f"https://robot:{SECRET}@data.mixpanel.com"
+    )
+
+
+# Base URLs.
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://169.254.169.254", "must be an https URL of mixpanel.com"),
+        ("https://169.254.169.254/latest/meta-data", "must be an https URL of mixpanel.com"),
+        ("http://data.mixpanel.com", "must be an https URL of mixpanel.com"),
+        ("ftp://data.mixpanel.com", "must be an https URL of mixpanel.com"),
+        ("https://data.mixpanel.com.evil.test", "must be an https URL of mixpanel.com"),
+        ("https://evilmixpanel.com", "must be an https URL of mixpanel.com"),
+        ("http://10.0.0.1", "must be an https URL of mixpanel.com"),
+        ("http://0.0.0.0", "must be an https URL of mixpanel.com"),
+        ("http://2130706433", "must be an https URL of mixpanel.com"),
+        ("file:///etc/passwd", "plain base URL"),
+        ("data.mixpanel.com", "plain base URL"),
+        ("https://", "plain base URL"),
+        ("https://user@data.mixpanel.com", "plain base URL"),
+        ("https://user:pass@data.mixpanel.com", "plain base URL"),
+        ("https://data.mixpanel.com@evil.test", "plain base URL"),
+        ("https://data.mixpanel.com?x=1", "plain base URL"),
+        ("https://evil.test#.mixpanel.com", "plain base URL"),
+        ("https://evil.test\\.mixpanel.com", "plain base URL"),
+        ("https://evil.test%2f.mixpanel.com", "plain base URL"),
+        ("https://evil.test\n.mixpanel.com", "plain base URL"),
+        ("https://data.mixpanel.com:99999", "is not a URL"),
+        ("http://[::1", "is not a URL"),
+    ],
+)
+@pytest.mark.parametrize("allow_loopback", [True, False])
+def test_url_that_could_carry_credentials_elsewhere_is_refused(
+    url: str, reason: str, allow_loopback: bool
+) -> None:
+    message = mistake(MIXPANEL_EXPORT_URL=url, TAILTRACKER_ALLOW_LOOPBACK=allow_loopback)
+    assert re.fullmatch(rf"settings: MIXPANEL_EXPORT_URL .*{re.escape(reason)}.*", message)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost:8080", "https://127.9.9.9", "http://[::1]:80/"]
+)
+def test_this_machine_is_reached_only_where_that_is_allowed(url: str) -> None:
+    assert "TAILTRACKER_ALLOW_LOOPBACK=1" in mistake(MIXPANEL_EXPORT_URL=url)
+    settings = load_settings(MIXPANEL_EXPORT_URL=url, TAILTRACKER_ALLOW_LOOPBACK="1")
+    assert settings.mixpanel_base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://data-eu.mixpanel.com", "https://mixpanel.com/proxy/", "https://DATA.mixpanel.com:443"]
+)
+def test_urls_of_the_vendor_are_taken(url: str) -> None:
+    assert load_settings(MIXPANEL_EXPORT_URL=url).mixpanel_base_url == url.rstrip("/")
+
+
+# Time.
+
+
+def test_today_is_a_day_of_the_reporting_time_zone() -> None:
+    evening = {"TAILTRACKER_NOW": "2024-03-31T22:30:00Z"}
+    assert load_settings(**evening).today == date(2024, 3, 31)
+    assert load_settings(**evening, TAILTRACKER_TIMEZONE="Europe/Berlin").today == date(2024, 4, 1)
+
+
+@pytest.mark.parametrize("now", ["2024-01-01T12:00:00", "2024-01-01T12:00:00Z", "2024-01-01T14:00:00+02:00"])
+def test_now_is_utc_unless_it_says_otherwise(now: str) -> None:
+    assert load_settings(TAILTRACKER_NOW=now).now == datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+def test_now_is_the_clock_where_it_is_not_set() -> None:
+    settings = load_settings()
+    assert abs((settings.now - datetime.now(UTC)).total_seconds()) < 5
+
+
+def test_history_must_start_in_the_past() -> None:
+    now = {"TAILTRACKER_NOW": "2024-01-02T00:00:00"}
+    assert load_settings(TAILTRACKER_HISTORY_START="2024-01-01", **now).history_start == date(2024, 1, 1)
+    assert "TAILTRACKER_HISTORY_START must be before today" in mistake(
+        TAILTRACKER_HISTORY_START="2024-01-02", **now
+    )
+
+
+# The key of the pseudonyms.
+
+
+def test_hash_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    key = load_settings(TAILTRACKER_HOME=tmp_path / "new").hash_key
+    assert len(key) == 64
+    assert load_settings(TAILTRACKER_HOME=tmp_path / "new").hash_key == key
+    (file,) = (tmp_path / "new").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert load_settings(TAILTRACKER_HOME=tmp_path / "other").hash_key != key
+
+
+def test_own_hash_key_is_used_and_nothing_written(tmp_path: Path) -> None:
+    settings = load_settings(TAILTRACKER_HOME=tmp_path / "new", TAILTRACKER_HASH_KEY=SECRET)
+    assert settings.hash_key == SECRET.encode()
+    assert not (tmp_path / "new").exists()
+
+
+def test_crash_while_the_hash_key_is_written_never_leaves_an_empty_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    settings = load_settings(TAILTRACKER_HOME=tmp_path / "new")
+    with monkeypatch.context() as crashing:
+        crashing.setattr("os.write", crash)
+        with pytest.raises(KeyboardInterrupt):
+            _ = settings.hash_key
+    assert len(settings.hash_key) == 64
