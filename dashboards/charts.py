@@ -28,9 +28,7 @@ TOOLTIP = [
 ]
 
 
-def trend(
-    points: pd.DataFrame, *, label: str, unit: str, form: str, grain: str, target: float | None = None
-) -> Layers:
+def trend(points: pd.DataFrame, *, label: str, unit: str, form: str, grain: str, target: float | None = None) -> Layers:
     """A line per segment value, named where it ends; `points` has period_start, value, is_complete."""
     drawn = points.assign(
         line=points.get("segment_value", pd.Series(label, index=points.index)).astype(str),
@@ -69,9 +67,7 @@ def trend(
 
 def _time_axis(grain: str, points: pd.DataFrame) -> alt.X:
     """Weeks and months have their ticks where they start."""
-    axis = alt.Axis(
-        format="%b %Y" if grain == "month" else "%-d %b", labelOverlap="greedy", tickCount=8, grid=False
-    )
+    axis = alt.Axis(format="%b %Y" if grain == "month" else "%-d %b", labelOverlap="greedy", tickCount=8, grid=False)
     if grain != "day":
         starts = sorted(points["period_start"].unique())
         axis.values = [alt.DateTime(year=day.year, month=day.month, date=day.day) for day in starts]

@@ -86,9 +86,7 @@ def _freshness(build: Bundle) -> None:
                 "Rows": sources["rows"].map("{:,}".format),
                 "Quarantined": sources["quarantined"].map("{:,}".format),
                 "Excluded": sources["excluded"].map("{:,}".format),
-                "Loaded (UTC)": sources["loaded_at"].map(
-                    lambda at: "" if pd.isna(at) else f"{at:%Y-%m-%d %H:%M}"
-                ),
+                "Loaded (UTC)": sources["loaded_at"].map(lambda at: "" if pd.isna(at) else f"{at:%Y-%m-%d %H:%M}"),
                 "Why": sources["reason"],
             }
         )
@@ -150,9 +148,7 @@ def several(label: str, options: Sequence[str], key: str, default: Sequence[str]
     )
 
 
-def date_range(
-    label: str, key: str, default: tuple[date, date], bounds: tuple[date, date]
-) -> tuple[date, date]:
+def date_range(label: str, key: str, default: tuple[date, date], bounds: tuple[date, date]) -> tuple[date, date]:
     """Two dates; they are in the address bar as `key` unless they are the default."""
     chosen = st.date_input(
         label,
@@ -210,8 +206,7 @@ def why_no_data(build: Bundle, metric: Metric) -> None:
     """In place of a chart: that there is no data, and why."""
     sources = data.sources(build)
     reasons = [
-        f"{_name(source)} is {source['status']}"
-        + (f" ({plain(source['reason'])})" if source["reason"] else "")
+        f"{_name(source)} is {source['status']}" + (f" ({plain(source['reason'])})" if source["reason"] else "")
         for source in sources[sources["status"] != "ok"].to_dict("records")
         if f"{source['source']}.{source['table_name']}" in metric.sources
     ]

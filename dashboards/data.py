@@ -107,9 +107,7 @@ def _text(value: object) -> str:
 def series(build: Bundle, metric_id: str, grain: str) -> pd.DataFrame:
     """A metric over time for everyone: period_start, numerator, denominator, value, is_complete."""
     found = rows(build, "metric_values", metric_id=metric_id, grain=grain, segment="all")
-    return _ordered(found, "period_start")[
-        ["period_start", "numerator", "denominator", "value", "is_complete"]
-    ]
+    return _ordered(found, "period_start")[["period_start", "numerator", "denominator", "value", "is_complete"]]
 
 
 def series_by_segment(build: Bundle, metric_id: str, grain: str, segment: str) -> pd.DataFrame:

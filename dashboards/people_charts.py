@@ -25,9 +25,7 @@ def retention_heat_map(cohorts: pd.DataFrame, grain: str) -> Layers:
     cells["when"] = [period(start, grain) for start in cells["cohort_start"]]
     cells["back"] = [
         f"{back:,.0f} of {size:,}" if complete else NOT_COMPLETE
-        for back, size, complete in zip(
-            cells["retained"], cells["cohort_size"], cells["is_complete"], strict=True
-        )
+        for back, size, complete in zip(cells["retained"], cells["cohort_size"], cells["is_complete"], strict=True)
     ]
     cells["shown"] = cells["share"].map(lambda share: number(share, "percent"))
     top = float(cells["share"].max()) if cells["share"].notna().any() else 1.0
@@ -79,10 +77,7 @@ def retention_curve(curve: pd.DataFrame, grain: str) -> Layers:
     later = curve[curve["period_index"] > 0]
     drawn = later.assign(
         shown=[number(share, "percent") for share in later["share"]],
-        of=[
-            f"{back:,.0f} of {people:,.0f}"
-            for back, people in zip(later["back"], later["people"], strict=True)
-        ],
+        of=[f"{back:,.0f} of {people:,.0f}" for back, people in zip(later["back"], later["people"], strict=True)],
     )
     base = alt.Chart(drawn).encode(
         x=alt.X(
@@ -139,9 +134,7 @@ def funnel(steps: pd.DataFrame, start: pd.Timestamp) -> Layers:
     """A bar per step of a funnel, with the people who reached it and their share of those who entered."""
     entered = float(steps["users"].iloc[0])
     drawn = steps.assign(
-        step=[
-            f"{index}. {name}" for index, name in zip(steps["step_index"], steps["step_name"], strict=True)
-        ],
+        step=[f"{index}. {name}" for index, name in zip(steps["step_index"], steps["step_name"], strict=True)],
         text=[f"{users:,.0f}" + (f" ({users / entered:.0%})" if entered else "") for users in steps["users"]],
     )
     base = alt.Chart(drawn).encode(

@@ -165,9 +165,7 @@ def roll_back(home: Path, build: str | None = None) -> Bundle:
     else:
         found = [bundle for bundle in kept if bundle.build == build]
         if not found:
-            raise BundleError(
-                f"there is no build {build}; kept are: {', '.join(item.build for item in kept)}"
-            )
+            raise BundleError(f"there is no build {build}; kept are: {', '.join(item.build for item in kept)}")
         target = found[0]
     _point_to(home, target.build)
     return target
@@ -213,9 +211,7 @@ def _check(bundle: Bundle, counts: Mapping[str, int]) -> None:
     with connect(bundle) as connection:
         found = {table: _count(connection, table) for table in _tables(connection)}
         if found != dict(counts):
-            raise BundleError(
-                f"build {bundle.build}: the copy differs from the warehouse: {found} is not {counts}"
-            )
+            raise BundleError(f"build {bundle.build}: the copy differs from the warehouse: {found} is not {counts}")
         uncatalogued = connection.execute(
             "select distinct metric_id from metric_values anti join metric_catalog using (metric_id)"
         ).fetchall()
@@ -225,9 +221,7 @@ def _check(bundle: Bundle, counts: Mapping[str, int]) -> None:
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    return [
-        row[0] for row in connection.execute("select table_name from duckdb_tables() order by 1").fetchall()
-    ]
+    return [row[0] for row in connection.execute("select table_name from duckdb_tables() order by 1").fetchall()]
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:

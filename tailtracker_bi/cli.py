@@ -24,10 +24,11 @@ from rich.table import Table
 
 from tailtracker_bi import bundle, pipeline
 from tailtracker_bi.analytics import load_analytics
-from tailtracker_bi.errors import SettingsError, TailTrackerError
+from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import Settings, load_settings, reader_environment
 from tailtracker_bi.sources import SOURCES
+from tailtracker_bi.warehouse import history_start
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -105,21 +106,15 @@ def doctor() -> None:
 def refresh(
     from_day: Annotated[
         datetime | None,
-        typer.Option(
-            "--from", formats=DAY_FORMAT, help="First day to pull; no look-back, no repair outside."
-        ),
+        typer.Option("--from", formats=DAY_FORMAT, help="First day to pull; no look-back, no repair outside."),
     ] = None,
     to_day: Annotated[
         datetime | None, typer.Option("--to", formats=DAY_FORMAT, help="Last day to pull, inclusive.")
     ] = None,
     source: Annotated[list[str] | None, typer.Option(help="Only this source; may be given again.")] = None,
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Compute all models in full.")] = False,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Make the warehouse anew from the lake.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be pulled, and pull nothing.")
-    ] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the warehouse anew from the lake.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be pulled, and pull nothing.")] = False,
 ) -> None:
     """Pull, build, check and publish. Without dates: all that is missing, and the days that may still change."""
     settings = load_settings()
@@ -131,7 +126,7 @@ def refresh(
     for off in (item.name for item in SOURCES if not item.is_on(settings)):
         err.print(f"{off} is off: no credentials are set")
     if not (first or last or settings.history_start):
-        err.print(f"history starts on {pipeline.history_start(settings)} (TAILTRACKER_HISTORY_START)")
+        err.print(f"history starts on {history_start(settings)} (TAILTRACKER_HISTORY_START)")
     with Bars() as bars:
         report = pipeline.refresh(
             settings,
@@ -192,9 +187,7 @@ def status() -> None:
     age = datetime.now(UTC).replace(tzinfo=None) - info["built_at"]
     print(f"bundle {found.build}, as of {info['as_of']}, built {str(age).split('.')[0]} ago")
     for row in bundle.query(found, "select source, table_name, status, reason from data_status").to_pylist():
-        print(
-            f"  {row['source']}.{row['table_name']}: {row['status']}{': ' + row['reason'] if row['reason'] else ''}"
-        )
+        print(f"  {row['source']}.{row['table_name']}: {row['status']}{': ' + row['reason'] if row['reason'] else ''}")
     if not bundle.is_pointer_sound(settings.home):
         raise TailTrackerError(
             "the pointer to the current build is torn: readers take the newest; run `tailtracker-bi rollback --to`"
@@ -203,9 +196,7 @@ def status() -> None:
 
 @app.command()
 def rollback(
-    to: Annotated[
-        str | None, typer.Option(help="The build to go back to; without it, the one before.")
-    ] = None,
+    to: Annotated[str | None, typer.Option(help="The build to go back to; without it, the one before.")] = None,
 ) -> None:
     """Make an earlier build the one that readers see, until the next refresh."""
     settings = load_settings()
@@ -266,9 +257,7 @@ class Bars(pipeline.Progress):
 def _print_plan(settings: Settings, first: date | None, last: date | None, sources: list[str]) -> None:
     for item in pipeline.plan(settings, Lake(settings.home), first, last, sources):
         span = f", {item.requests[0][0]} to {item.requests[-1][1]}" if item.requests else ""
-        print(
-            f"{item.source.name}: {item.days} days{span}; {len(item.requests)} requests, about {item.seconds:.0f} s"
-        )
+        print(f"{item.source.name}: {item.days} days{span}; {len(item.requests)} requests, about {item.seconds:.0f} s")
 
 
 def _print_report(report: pipeline.RunReport) -> None:

@@ -96,8 +96,7 @@ class Lake:
     def note_failure(self, source: str, table: str, days: Iterable[date], reason: str) -> None:
         """Record that these days were tried and did not land; what landed before stays."""
         self._record(
-            {"source": source, "table_name": table, "day": day, "status": "failed", "reason": reason}
-            for day in days
+            {"source": source, "table_name": table, "day": day, "status": "failed", "reason": reason} for day in days
         )
 
     def landings(self) -> pa.Table:
@@ -113,7 +112,8 @@ class Lake:
 
     def records_a_day(self, source: str, table: str) -> float | None:
         """How many records a day brought on average; None where no day is there."""
-        return pc.mean(self._landed(source, table)["received"]).as_py()
+        mean: float | None = pc.mean(self._landed(source, table)["received"]).as_py()
+        return mean
 
     def files(self, source: str, table: str) -> list[str]:
         """The Parquet files that hold what the ledger says is there; `day` stands in their paths."""
@@ -181,8 +181,7 @@ class Lake:
         landing = DeltaTable(self._ledger_path).version() + 1 if _exists(self._ledger_path) else 0
         landed_at = datetime.now(UTC).replace(tzinfo=None)
         full = [
-            {**dict.fromkeys(LANDINGS_SCHEMA.names), "landing": landing, "landed_at": landed_at, **row}
-            for row in rows
+            {**dict.fromkeys(LANDINGS_SCHEMA.names), "landing": landing, "landed_at": landed_at, **row} for row in rows
         ]
         write_deltalake(self._ledger_path, pa.Table.from_pylist(full, LANDINGS_SCHEMA), mode="append")
 

@@ -37,7 +37,9 @@ _PERSONAL_WORDS = (
     r"mail|phone|telephone|mobile_number|phonenumber|address|addresses|emailaddress|ipaddress|ip|lat|lng|lon|latitude"
     r"|longitude|coordinates|useragent|ssn|iban"
 )
-_NAME_OWNERS = r"first|last|full|middle|given|family|sur|maiden|nick|display|user|owner|contact|customer|reporter|finder|pet"
+_NAME_OWNERS = (
+    r"first|last|full|middle|given|family|sur|maiden|nick|display|user|owner|contact|customer|reporter|finder|pet"
+)
 _TOKEN_KINDS = r"push|device|fcm|apns|gcm|registration|android|ios"
 # Wide on purpose: any key with one of these in it is looked at closely. The short words count where `_WORD` would
 # cut them out.
@@ -99,9 +101,7 @@ def mask_text(text: str, name: str = "") -> str:
     if not _PERSONAL_CHARACTER.search(text):
         return text
     text = _EMAIL_PATTERN.sub("[email]", text)
-    text = _COORDINATES_PATTERN.sub(
-        lambda pair: "[coordinates]" if _are_coordinates(pair[0]) else pair[0], text
-    )
+    text = _COORDINATES_PATTERN.sub(lambda pair: "[coordinates]" if _are_coordinates(pair[0]) else pair[0], text)
     text = _DIGITS_PATTERN.sub(lambda digits: _mask_cards(digits[0]), text)
     if not _VERSION_WORDS.intersection(_words(name)):
         text = _IP_PATTERN.sub(lambda ip: "[ip]" if _is_ip(ip[0]) else ip[0], text)
@@ -152,9 +152,7 @@ def clean_value(value: Any, name: str = "", hash_id: Callable[[str], str] = str)
         return hash_id(value)
     if isinstance(value, dict):
         return {
-            mask_text(key): clean_value(item, key, hash_id)
-            for key, item in value.items()
-            if not is_personal_name(key)
+            mask_text(key): clean_value(item, key, hash_id) for key, item in value.items() if not is_personal_name(key)
         }
     if isinstance(value, list):
         if len(value) == 2 and all(isinstance(item, float) for item in value) and _is_place(*value):

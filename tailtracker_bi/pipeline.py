@@ -140,17 +140,11 @@ def plan(
             raise SettingsError(f"--source {name}: there is no such source; there are: {', '.join(known)}")
         if not known[name].is_on(settings):
             raise SettingsError(f"--source {name}: it is off, no credentials are set")
-    chosen = [
-        source
-        for name, source in known.items()
-        if source.is_on(settings) and (not sources or name in sources)
-    ]
+    chosen = [source for name, source in known.items() if source.is_on(settings) and (not sources or name in sources)]
     return [
         Plan(
             source,
-            source.split(
-                _wanted(settings, lake, source, first, last), lake.records_a_day(source.name, source.table)
-            ),
+            source.split(_wanted(settings, lake, source, first, last), lake.records_a_day(source.name, source.table)),
         )
         for source in chosen
     ]
@@ -171,14 +165,10 @@ def _wanted(
         return list(each_day(first, last))
     landed = lake.landed_days(source.name, source.table)
     start = history_start(settings)
-    return [
-        day for day in each_day(start, yesterday) if day not in landed or day > yesterday - source.look_back
-    ]
+    return [day for day in each_day(start, yesterday) if day not in landed or day > yesterday - source.look_back]
 
 
-def pull(
-    settings: Settings, lake: Lake, plans: Sequence[Plan], report: RunReport, progress: Progress
-) -> None:
+def pull(settings: Settings, lake: Lake, plans: Sequence[Plan], report: RunReport, progress: Progress) -> None:
     """Land what the plans ask for. A request that fails is noted and leaves the last good state; the others go on."""
     spool = settings.home / "spool"
     total = sum(len(item.requests) for item in plans)
@@ -196,8 +186,7 @@ def pull(
                 report.errors.append(str(error))
                 lake.note_failure(source.name, source.table, each_day(first, last), str(error))
                 report.days += [
-                    _day_line(source, day, status="failed", reason=str(error))
-                    for day in each_day(first, last)
+                    _day_line(source, day, status="failed", reason=str(error)) for day in each_day(first, last)
                 ]
                 if isinstance(error, SourceUnavailableError):
                     break

@@ -99,13 +99,9 @@ class Settings(ReaderSettings):
         }
         missing = [name for name, value in credentials.items() if value is None]
         if missing and len(missing) < len(credentials):
-            raise ValueError(
-                f"{', '.join(missing)} is missing: Mixpanel needs all of {', '.join(credentials)}"
-            )
+            raise ValueError(f"{', '.join(missing)} is missing: Mixpanel needs all of {', '.join(credentials)}")
         if self.mixpanel_export_url is not None:
-            _check_base_url(
-                "MIXPANEL_EXPORT_URL", self.mixpanel_export_url, "mixpanel.com", self.allow_loopback
-            )
+            _check_base_url("MIXPANEL_EXPORT_URL", self.mixpanel_export_url, "mixpanel.com", self.allow_loopback)
         if self.history_start and self.history_start >= self.today:
             raise ValueError(f"TAILTRACKER_HISTORY_START must be before today ({self.today})")
         return self

@@ -94,9 +94,7 @@ class Warehouse:
                 "create or replace table marks.landings as select source, table_name, source_day, landing "
                 "from staging.stg_lake__landings where status = 'landed'"
             )
-            connection.execute(
-                "create or replace table marks.identities as from intermediate.int_identities_resolved"
-            )
+            connection.execute("create or replace table marks.identities as from intermediate.int_identities_resolved")
             _write(
                 connection,
                 "marks",
@@ -194,11 +192,7 @@ class Warehouse:
             ),
             "day_periods": (
                 _schema(day=_DATE, grain=_STRING, period_start=_DATE, period_end=_DATE, period_index=_LONG),
-                [
-                    (day, grain, *period_of(day, grain, settings.week_start))
-                    for day in calendar
-                    for grain in GRAINS
-                ],
+                [(day, grain, *period_of(day, grain, settings.week_start)) for day in calendar for grain in GRAINS],
             ),
             "source_days": (
                 _schema(
@@ -239,10 +233,7 @@ class Warehouse:
                     return_event=_STRING,
                     cohort=_STRING,
                 ),
-                [
-                    (r.id, r.label or r.id, r.start_event, r.return_event, r.cohort)
-                    for r in analytics.retention
-                ],
+                [(r.id, r.label or r.id, r.start_event, r.return_event, r.cohort) for r in analytics.retention],
             ),
             "retention_grains": (
                 _schema(retention_id=_STRING, grain=_STRING),
@@ -280,9 +271,7 @@ class Warehouse:
                 ],
             ),
             "funnel_filters": (
-                _schema(
-                    funnel_id=_STRING, step_index=pa.int32(), property=_STRING, value=_STRING, is_equal=_BOOL
-                ),
+                _schema(funnel_id=_STRING, step_index=pa.int32(), property=_STRING, value=_STRING, is_equal=_BOOL),
                 [
                     (
                         f.id,
@@ -350,9 +339,7 @@ def touched_days(day: date, timezone: str, source_timezone: str) -> tuple[date, 
     return starts.astimezone(zone).date(), last_instant.astimezone(zone).date()
 
 
-def run_dbt(
-    home: Path, arguments: list[str], progress: Callable[[str, int, int], None] = lambda *_: None
-) -> None:
+def run_dbt(home: Path, arguments: list[str], progress: Callable[[str, int, int], None] = lambda *_: None) -> None:
     """Run dbt in this process on the warehouse below `home`. Raises BuildError naming what failed."""
     # dbt takes seconds to import: only those who build pay for it.
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
@@ -391,7 +378,7 @@ def run_dbt(
             ]
         )  # fmt: skip
     finally:
-        DuckDBConnectionManager.close_all_connections()
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     if not result.success:
         raise BuildError(f"build: {_what_failed(result)}; details: {state / 'logs' / 'dbt.log'}")
 

@@ -37,9 +37,7 @@ LAST_LINES = {
 HTML = b"<!DOCTYPE html>\n<html><body><h1>Bad gateway</h1></body></html>\n"
 
 
-def event_line(
-    event: str, at: float | str | None, distinct_id: str | None = "u1", **properties: Any
-) -> bytes:
+def event_line(event: str, at: float | str | None, distinct_id: str | None = "u1", **properties: Any) -> bytes:
     """One line of an export; a distinct_id of None is left out; a keyword `_x` becomes the property `$x`."""
     own = {f"${name[1:]}" if name.startswith("_") else name: value for name, value in properties.items()}
     who = {} if distinct_id is None else {"distinct_id": distinct_id}
@@ -159,9 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "too_late_to_date":
                 self._fail(400, "to_date cannot be later than today")
             case "echoed_secret":
-                self._fail(
-                    403, f"{self.api.user}:{self.api.secret} of jane@example.com may not read this project"
-                )
+                self._fail(403, f"{self.api.user}:{self.api.secret} of jane@example.com may not read this project")
             case _ if fault in LAST_LINES:
                 self._send_export(gzip.compress(gzip.decompress(body) + LAST_LINES[fault]), framing)
             case _ if fault.startswith("http_"):
@@ -176,9 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = json.dumps({"request": self.path, "error": error, "status": "error"}).encode()
         self._send(status, answer, "length", {"content-type": "application/json", **(headers or {})})
 
-    def _send(
-        self, status: int, body: bytes, framing: Framing, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def _send(self, status: int, body: bytes, framing: Framing, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -221,9 +215,7 @@ def serve(days: Days, port: int = 0, **options: Any) -> Iterator[ExportApi]:
 
 def main() -> None:
     """Serve a directory, for a try by hand or for a process of its own."""
-    parser = argparse.ArgumentParser(
-        description="Serve YYYY-MM-DD.jsonl.gz files as Mixpanel's raw Export API."
-    )
+    parser = argparse.ArgumentParser(description="Serve YYYY-MM-DD.jsonl.gz files as Mixpanel's raw Export API.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--user", default=USER)

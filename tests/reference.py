@@ -210,11 +210,7 @@ def raw_id(event: Event) -> str:
     """An event with its own $user_id is that user's, whatever its device; else the device's."""
     properties = event["properties"]
     return next(
-        (
-            _bare(properties[name])
-            for name in ("$user_id", "$device_id", "distinct_id")
-            if properties.get(name)
-        ),
+        (_bare(properties[name]) for name in ("$user_id", "$device_id", "distinct_id") if properties.get(name)),
         "",
     )
 
@@ -371,9 +367,7 @@ def _rolling(world: World, events: list[Seen]) -> Iterator[Measure]:
             active = {}
             for metric_id, length in (("dau", 1), ("wau", 7), ("mau", 30)):
                 first = day - timedelta(days=length - 1)
-                active[metric_id] = len(
-                    set().union(*(people.get(d, set()) for d in _days_between(first, day)))
-                )
+                active[metric_id] = len(set().union(*(people.get(d, set()) for d in _days_between(first, day))))
                 yield Measure(metric_id, "day", day, segment, active[metric_id], None, first, day)
             first = day - timedelta(days=29)
             yield Measure("stickiness", "day", day, segment, active["dau"], active["mau"], first, day)
@@ -465,9 +459,7 @@ def retention_cells(world: World) -> dict[CellKey, CellRow]:
                 for (start, segment, k), (size, retained) in cells.items():
                     if segment == ALL or retained:
                         end = period_end(grain, shifted(grain, start, k))
-                        is_complete = (
-                            first is not None and last is not None and first <= start and end <= last
-                        )
+                        is_complete = first is not None and last is not None and first <= start and end <= last
                         rows[(spec["id"], mode, grain, start, *segment, k)] = (size, retained, is_complete)
     return rows
 
@@ -594,10 +586,7 @@ def attempts(events: list[Seen], spec: dict[str, Any]) -> list[list[Seen]]:
             elif event.properties.get(spec["same_property"]) is not None:
                 parts[_text(event.properties[spec["same_property"]])].append(event)
     return [
-        _attempt(entry, part, spec)
-        for part in parts.values()
-        for entry in part
-        if matches(entry, spec["steps"][0])
+        _attempt(entry, part, spec) for part in parts.values() for entry in part if matches(entry, spec["steps"][0])
     ]
 
 

@@ -107,10 +107,6 @@ def segments_of(people: list[Person]) -> Iterator[tuple[str, str, list[Person]]]
             yield segment, value, [person for person in people if person.segments[segment] == value]
 
 
-def share(numerator: float | None, denominator: float | None) -> float | None:
-    return numerator / denominator if numerator is not None and denominator else None
-
-
 Row = tuple[object, ...]
 
 
@@ -119,7 +115,9 @@ def metric_values(people: list[Person]) -> Iterator[Row]:
         for row in (*_activity(group), *_lifecycle(group), *_retention_by_day(group), *_funnel_shares(group)):
             metric, grain, first, numerator, denominator, complete = row
             known = None if (grain, first) == ("day", GAP) else numerator
-            result = known if denominator is None else share(known, denominator)
+            result = known
+            if denominator is not None and known is not None:
+                result = known / denominator if denominator else None
             yield metric, grain, first, segment, value, known, denominator, result, complete
 
 
@@ -138,23 +136,10 @@ def _activity(group: list[Person]) -> Iterator[tuple[str, str, date, float, floa
     for grain in GRAINS:
         for first in sorted({start(day, grain) for day in DAYS}):
             last = later(first, grain, 1) - timedelta(days=1)
+            active, complete = _active_on(group, first, last), is_complete(grain, first)
             days = [day for person in group for day in person.active if first <= day <= last]
-            yield (
-                "active_users",
-                grain,
-                first,
-                len(_active_on(group, first, last)),
-                None,
-                is_complete(grain, first),
-            )
-            yield (
-                "events",
-                grain,
-                first,
-                sum(4 + day.day % 5 for day in days),
-                None,
-                is_complete(grain, first),
-            )
+            yield "active_users", grain, first, len(active), None, complete
+            yield "events", grain, first, sum(4 + day.day % 5 for day in days), None, complete
 
 
 def _lifecycle(group: list[Person]) -> Iterator[tuple[str, str, date, float, float | None, bool]]:
@@ -252,9 +237,7 @@ def metric_catalog() -> Iterator[Row]:
         unit, form, better = shape.split()
         is_up = {"up": True, "down": False}.get(better)
         target = 60.0 if metric == "dau" else None
-        domain, status, source = (
-            ("subscriptions", "no_data", "stripe.charges") if metric == "subscribers" else ACTIVE
-        )
+        domain, status, source = ("subscriptions", "no_data", "stripe.charges") if metric == "subscribers" else ACTIVE
         what = (metric, label, description, not_for, unit, form, is_up)
         yield (*what, domain, "Growth", decision, status, target, source, grains)
 
@@ -267,10 +250,7 @@ METRIC = (
     "sources grains"
 )
 INFO = "build built_at as_of engine version run_id"
-STATUS = (
-    "source table_name last_day complete_through days_missing rows quarantined excluded loaded_at "
-    "status reason"
-)
+STATUS = "source table_name last_day complete_through days_missing rows quarantined excluded loaded_at status reason"
 TABLES: dict[str, tuple[str, Callable[[list[Person]], Iterable[Row]]]] = {
     "metric_catalog": (METRIC, lambda _: metric_catalog()),
     "metric_values": (

@@ -79,9 +79,7 @@ def chosen_values(points: pd.DataFrame, segment: str) -> list[str]:
 def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) -> None:
     st.header(
         "Who came and who left",
-        help="\n\n".join(
-            f"**{name}:** {metrics[key].description}" for key, name in GROUPS.items() if key in metrics
-        ),
+        help="\n\n".join(f"**{name}:** {metrics[key].description}" for key, name in GROUPS.items() if key in metrics),
     )
     points = pd.concat(data.series(build, key, grain).assign(group=name) for key, name in GROUPS.items())
     points = data.within(points, "period_start", dates, grain)
@@ -93,17 +91,13 @@ def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str,
         "Below zero: people who were active in the period before and were not in this one. "
         "Pale: not complete yet. A gap: no data was received.",
     )
-    rows = points.rename(columns={"group": "segment_value"})[
-        ["period_start", "segment_value", "value", "is_complete"]
-    ]
+    rows = points.rename(columns={"group": "segment_value"})[["period_start", "segment_value", "value", "is_complete"]]
     table_behind(by_period(rows, grain), rows, f"lifecycle_by_{grain}", "Who came and who left")
 
 
 def by_period(rows: pd.DataFrame, grain: str) -> pd.DataFrame:
     """A row per period, newest first, and a column per line of the chart."""
-    wide = rows.pivot(index="period_start", columns="segment_value", values="value").sort_index(
-        ascending=False
-    )
+    wide = rows.pivot(index="period_start", columns="segment_value", values="value").sort_index(ascending=False)
     complete = rows.groupby("period_start")["is_complete"].all()
     table = pd.DataFrame({"Period": [period(start, grain) for start in wide.index]})
     for name in rows["segment_value"].unique():
@@ -132,18 +126,14 @@ def days_active(build: Bundle) -> None:
 
 
 def retention(build: Bundle, dates: Dates) -> None:
-    st.header(
-        "Retention", help="Of the people who started in a period (a cohort), the share who came back later."
-    )
+    st.header("Retention", help="Of the people who started in a period (a cohort), the share who came back later.")
     kinds = data.rows(build, "retention_cohorts", segment="all")
     if kinds.empty:
         nothing_here("No cohort has started yet.")
         return
     with st.container(horizontal=True, vertical_alignment="top"):
         with st.container(width=220):
-            retention_id = select(
-                "Of whom", {key: words(key) for key in kinds["retention_id"].unique()}, "retention"
-            )
+            retention_id = select("Of whom", {key: words(key) for key in kinds["retention_id"].unique()}, "retention")
         own = kinds[kinds["retention_id"] == retention_id]
         modes = {key: MODES.get(key, words(key)) for key in sorted(own["mode"].unique())}
         with st.container(width=280):
@@ -175,9 +165,7 @@ def retention(build: Bundle, dates: Dates) -> None:
         f"over yet, or its data is missing. Drawn: the newest {MOST_PERIODS[grain]} cohorts.",
     )
     rows = cohorts[["cohort_start", "period_index", "cohort_size", "retained", "is_complete"]]
-    table_behind(
-        retention_table(drawn, grain), rows, f"retention_{retention_id}_{mode}_by_{grain}", "Cohorts"
-    )
+    table_behind(retention_table(drawn, grain), rows, f"retention_{retention_id}_{mode}_by_{grain}", "Cohorts")
 
 
 def retention_table(cohorts: pd.DataFrame, grain: str) -> pd.DataFrame:
@@ -193,9 +181,7 @@ def retention_table(cohorts: pd.DataFrame, grain: str) -> pd.DataFrame:
     return table.iloc[::-1]
 
 
-build = open_page(
-    "Active users and retention", "How many people are active, who came and left, and who comes back."
-)
+build = open_page("Active users and retention", "How many people are active, who came and left, and who comes back.")
 metrics = data.catalog(build)
 active = {key: metrics[key].label for key in ACTIVE if key in metrics}
 known_days = pd.to_datetime(data.rows(build, "metric_values", metric_id="dau", segment="all")["period_start"])

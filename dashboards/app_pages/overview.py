@@ -35,9 +35,7 @@ RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All"}
 
 
 def headline_tiles(build: Bundle, metrics: dict[str, Metric]) -> None:
-    st.header(
-        "Latest complete figures", help="Each is compared with an earlier, complete time of the same length."
-    )
+    st.header("Latest complete figures", help="Each is compared with an earlier, complete time of the same length.")
     places = cycle(st.columns(3) + st.columns(3))
     for metric_id, days_back in DAYS_BACK.items():
         if metric := metrics.get(metric_id):
@@ -131,9 +129,7 @@ def all_metrics(build: Bundle, metrics: dict[str, Metric]) -> None:
     )
     grain = switch("Compare by", GRAINS, "compare", "week")
     table = pd.DataFrame([in_the_table(build, metric, grain) for metric in metrics.values()])
-    show_table(
-        table, "All metrics with their latest complete value", right=["Latest", "Before", "Change", "Target"]
-    )
+    show_table(table, "All metrics with their latest complete value", right=["Latest", "Before", "Change", "Target"])
     download(table, f"all_metrics_by_{grain}")
 
 

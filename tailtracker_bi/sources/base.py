@@ -43,9 +43,7 @@ class DayCounts:
     def check(self, what: str) -> None:
         accounted = self.loaded + self.deduplicated + self.filtered + self.quarantined
         if accounted != self.received:
-            raise BadResponseError(
-                f"{what}: received {self.received} records but can account for {accounted}"
-            )
+            raise BadResponseError(f"{what}: received {self.received} records but can account for {accounted}")
 
 
 @dataclass

@@ -320,9 +320,7 @@ def _split(batch: bytes) -> pa.Array:
     buffer = batch if batch.endswith(b"\n") else batch + b"\n"
     ends = np.flatnonzero(np.frombuffer(buffer, dtype=np.uint8) == ord("\n")) + 1
     offsets = np.concatenate(([0], ends)).astype(np.int32)
-    lines = pa.BinaryArray.from_buffers(
-        pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(buffer)]
-    )
+    lines = pa.BinaryArray.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(buffer)])
     try:
         texts = lines.cast(pa.string())
     except pa.ArrowInvalid:

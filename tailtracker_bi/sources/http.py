@@ -32,9 +32,7 @@ def body(response: httpx.Response, seconds: float) -> Iterator[bytes]:
         yield from gunzip(pieces)
     elif encoding in {"gzip", "identity"}:
         if "content-length" not in response.headers and "transfer-encoding" not in response.headers:
-            raise BadResponseError(
-                "the body is neither gzip nor of known length: it can't be told whether it is whole"
-            )
+            raise BadResponseError("the body is neither gzip nor of known length: it can't be told whether it is whole")
         yield from pieces
     else:
         raise BadResponseError(f"unexpected content encoding {encoding!r}")

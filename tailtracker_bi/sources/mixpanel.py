@@ -178,9 +178,7 @@ class Mixpanel(DaySource):
                 self._check_status(response, f"mixpanel: {first} to {last}")
                 yield response
         except httpx.ConnectError as error:
-            raise SourceUnavailableError(
-                f"mixpanel: can't reach {settings.mixpanel_base_url}: {error}"
-            ) from None
+            raise SourceUnavailableError(f"mixpanel: can't reach {settings.mixpanel_base_url}: {error}") from None
         except httpx.HTTPError as error:
             raise _RetryableError(f"mixpanel: {first} to {last}: {type(error).__name__}: {error}") from None
 

@@ -89,9 +89,7 @@ def test_without_a_bundle_a_page_tells_how_to_get_one(
 
 
 @pytest.mark.parametrize("title", PAGES)
-def test_wrong_settings_are_told_and_not_shown_as_a_traceback(
-    title: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_settings_are_told_and_not_shown_as_a_traceback(title: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAILTRACKER_TIMEZONE", "Mars/Olympus")
     assert "TAILTRACKER_TIMEZONE" in said(open_page(title)).replace("\\", "")
 
@@ -159,12 +157,12 @@ WRONG = ["zzz", "", "-1", "9999-99-99", "=1+1", "<script>", ["a", "b", "c"], ["2
 
 
 @pytest.mark.parametrize("title", PAGES)
-@pytest.mark.parametrize("value", WRONG, ids=str)
-def test_a_wrong_value_in_the_address_bar_gives_the_default_view(title: str, value: str | list[str]) -> None:
+def test_a_wrong_value_in_the_address_bar_gives_the_default_view(title: str) -> None:
     default = controls(open_page(title))
-    page = open_page(title, **dict.fromkeys([*default, "country", "unheard_of"], value))
-    shown = {key: chosen for key, chosen in controls(page).items() if chosen is not None}
-    assert shown.items() <= default.items()
+    for value in WRONG:
+        page = open_page(title, **dict.fromkeys([*default, "country", "unheard_of"], value))
+        shown = {key: chosen for key, chosen in controls(page).items() if chosen is not None}
+        assert shown.items() <= default.items(), value
 
 
 @pytest.mark.parametrize("grain", ["Day", "Week", "Month"])
@@ -303,7 +301,7 @@ def test_overview_in_a_browser(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     expect(page.get_by_role("heading", level=2)).to_have_count(4)
     expect(page.get_by_test_id("stMetric")).to_have_count(8)
-    expect(page.get_by_role("graphics-document").first).to_have_attribute(
+    expect(page.locator("[role=graphics-document]").first).to_have_attribute(
         "aria-label", re.compile("^Line chart of Daily active people by day: .* to 44 people")
     )
     assert link_of(page) == {}

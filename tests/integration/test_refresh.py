@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
+
 from tailtracker_bi import bundle
 from tailtracker_bi.pipeline import Progress, RunReport, refresh
 from tailtracker_bi.settings import Settings
@@ -53,9 +54,7 @@ TINY: dict[date, list[bytes]] = {
 }
 
 
-def run(
-    settings: Settings, first: date | None = FRIDAY, last: date | None = TUESDAY, **options: Any
-) -> RunReport:
+def run(settings: Settings, first: date | None = FRIDAY, last: date | None = TUESDAY, **options: Any) -> RunReport:
     report = refresh(settings, Progress(), first=first, last=last, **options)
     assert_adds_up(report)
     return report
@@ -86,10 +85,7 @@ def published(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every table of the current bundle, sorted, less what tells one build from another."""
     names = rows(home, "select table_name from duckdb_tables() where table_name <> 'bundle_info'")
     columns = {"data_status": "* exclude (loaded_at)"}
-    return {
-        name: sorted(rows(home, f"select {columns.get(name, '*')} from {name}"), key=repr)
-        for (name,) in names
-    }
+    return {name: sorted(rows(home, f"select {columns.get(name, '*')} from {name}"), key=repr) for (name,) in names}
 
 
 def test_tiny_input_gives_the_answers_worked_out_by_hand(make_settings: MakeSettings, tmp_path: Path) -> None:
@@ -145,9 +141,9 @@ def test_days_are_those_of_the_reporting_zone_also_when_the_clocks_change(
         assert run(settings).errors == []
 
     # Friday in Berlin began on Thursday UTC, which has not landed. Bob's events are of Sunday 00:30 and Monday 00:30.
-    assert rows(
-        tmp_path, "select min(period_start), max(period_start) from metric_values where metric_id = 'dau'"
-    ) == [(SATURDAY, TUESDAY)]
+    assert rows(tmp_path, "select min(period_start), max(period_start) from metric_values where metric_id = 'dau'") == [
+        (SATURDAY, TUESDAY)
+    ]
     assert daily(tmp_path, "dau") == [1, 1, 2, 0]
     assert daily(tmp_path, "events") == [1, 1, 3, 0]
     # Anna was there on Friday already, a day that is not whole.
@@ -169,9 +165,7 @@ def analytics_file(world: World, path: Path) -> Path:
     return path
 
 
-def test_any_order_of_landings_gives_what_one_landing_gives(
-    make_settings: MakeSettings, tmp_path: Path
-) -> None:
+def test_any_order_of_landings_gives_what_one_landing_gives(make_settings: MakeSettings, tmp_path: Path) -> None:
     world = random_world(11)
     first, last = min(world.landed_days), max(world.landed_days)
     middle = first + (last - first) // 2
@@ -183,9 +177,7 @@ def test_any_order_of_landings_gives_what_one_landing_gives(
     # Every seventh event comes late; so do the ties that move earlier days from a device to a user.
     in_time = [event for number, event in enumerate(world.events) if number % 7]
     with serve(by_day(in_time)) as api:
-        piecemeal = make_settings(
-            TAILTRACKER_HOME=tmp_path / "piecemeal", MIXPANEL_EXPORT_URL=api.url, **common
-        )
+        piecemeal = make_settings(TAILTRACKER_HOME=tmp_path / "piecemeal", MIXPANEL_EXPORT_URL=api.url, **common)
         for day in some_days:
             assert run(piecemeal, day, day).errors == []
         assert run(piecemeal, middle, last).errors == []
@@ -236,9 +228,9 @@ def test_the_next_run_finds_and_repairs_missing_days(make_settings: MakeSettings
         run(settings, MONDAY, TUESDAY)
         # Sunday is missing: it has no value, and nothing after it is complete.
         assert daily(tmp_path, "dau") == [1, 2, None, 1, 0]
-        assert rows(
-            tmp_path, "select distinct is_complete from metric_values where period_start >= '2024-03-31'"
-        ) == [(False,)]
+        assert rows(tmp_path, "select distinct is_complete from metric_values where period_start >= '2024-03-31'") == [
+            (False,)
+        ]
         asked = len(api.requests)
         report = run(settings, None, None)
         assert report.errors == []
@@ -285,9 +277,7 @@ def test_changed_configuration_rebuilds_what_depends_on_it_and_says_so(
     assert daily(tmp_path, "dau") == [0, 0, 0, 0, 0]
 
 
-def test_the_last_builds_are_kept_and_can_be_gone_back_to(
-    make_settings: MakeSettings, tmp_path: Path
-) -> None:
+def test_the_last_builds_are_kept_and_can_be_gone_back_to(make_settings: MakeSettings, tmp_path: Path) -> None:
     with serve(TINY) as api:
         settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-04-03T12:00:00Z")
         first = run(settings, FRIDAY, SATURDAY).build

@@ -111,9 +111,7 @@ FUNNEL = "funnels:\n  - id: f\n    steps: [a, b]\n    window: {days: 1}\n"
             "line 5: funnels.0.steps.1.where.0: give either equals or not_equals",
         ),
         (
-            FUNNEL.replace(
-                "[a, b]", "\n    - a\n    - {event: b, where: [{property: p, equals: x, not_equals: y}]}"
-            ),
+            FUNNEL.replace("[a, b]", "\n    - a\n    - {event: b, where: [{property: p, equals: x, not_equals: y}]}"),
             "line 5: funnels.0.steps.1.where.0: give either equals or not_equals",
         ),
         ("a: b: c", "line 1: not YAML"),
@@ -137,9 +135,7 @@ def test_mistake_is_named_with_file_line_and_field(text: str, told: str) -> None
 
 
 def test_every_mistake_is_named() -> None:
-    message = mistake(
-        "activity: {exclude: []}\nfunnels:\n- {id: F, steps: [a, b], window: {days: 1}}\nmetrics: []\n"
-    )
+    message = mistake("activity: {exclude: []}\nfunnels:\n- {id: F, steps: [a, b], window: {days: 1}}\nmetrics: []\n")
     for told in ("line 1: activity.exclude", "line 3: funnels.0.id", "line 4: metrics"):
         assert told in message
 

@@ -104,9 +104,7 @@ def test_days_without_lines_are_counted_as_empty(tmp_path: Path) -> None:
 
 def test_lines_may_come_in_many_batches_and_the_last_without_newline(tmp_path: Path) -> None:
     lines = [event_line("E", START + number, f"u{number}") for number in range(5)]
-    outcome = process(
-        tmp_path, lines[0] + b"\n", lines[1] + b"\r\n" + lines[2] + b"\n\n", lines[3] + b"\n" + lines[4]
-    )
+    outcome = process(tmp_path, lines[0] + b"\n", lines[1] + b"\r\n" + lines[2] + b"\n\n", lines[3] + b"\n" + lines[4])
     assert outcome.column("distinct_id") == ["u0", "u1", "u2", "u3", "u4"]
     assert outcome.counts[DAY] == DayCounts(received=5, loaded=5)
 
@@ -168,8 +166,7 @@ def test_the_copy_processed_last_stays_whatever_the_order(tmp_path: Path) -> Non
         {"v": "unknown"},
     )
     kept = {
-        process_lines(tmp_path, order).rows[0]["properties"]
-        for order in (lines, lines[::-1], lines[1:] + lines[:1])
+        process_lines(tmp_path, order).rows[0]["properties"] for order in (lines, lines[::-1], lines[1:] + lines[:1])
     }
     assert [json.loads(text)["v"] for text in kept] == ["late"]
 
@@ -283,13 +280,9 @@ def test_bytes_that_are_not_utf8_are_replaced_and_the_row_stays(tmp_path: Path) 
     "number",
     ["1e400", "-1e400", "12345678901234567890123", "-12345678901234567890123", "NaN", "Infinity", "1.5", "0"],
 )
-@pytest.mark.parametrize(
-    "other", ["plain", "jane@example.com"], ids=["nothing to clean", "something to clean"]
-)
+@pytest.mark.parametrize("other", ["plain", "jane@example.com"], ids=["nothing to clean", "something to clean"])
 def test_a_row_with_any_number_is_kept_and_the_number_exact(tmp_path: Path, number: str, other: str) -> None:
-    line = event_line("E", START, number=0, other=other).replace(
-        b'"number": 0', f'"number": {number}'.encode()
-    )
+    line = event_line("E", START, number=0, other=other).replace(b'"number": 0', f'"number": {number}'.encode())
     (row,) = process_beside_neighbours(tmp_path, line).rows
     assert "jane" not in row["properties"]
     assert str(json.loads(row["properties"], parse_float=str, parse_constant=str)["number"]) == number
@@ -303,9 +296,7 @@ def test_a_row_with_repeated_keys_is_kept(tmp_path: Path) -> None:
 
 def test_types_may_differ_from_event_to_event(tmp_path: Path) -> None:
     values = [1, "1", 1.5, True, None, [1, "a"], {"a": {"b": []}}]
-    outcome = process_lines(
-        tmp_path, [event_line("E", START + n, value=value) for n, value in enumerate(values)]
-    )
+    outcome = process_lines(tmp_path, [event_line("E", START + n, value=value) for n, value in enumerate(values)])
     assert [json.loads(text)["value"] for text in outcome.column("properties")] == values
 
 
@@ -376,9 +367,7 @@ def test_personal_data_is_in_no_column_and_not_in_the_quarantine(tmp_path: Path)
         "note": "ring +49 170 1234567",
     }
     lines = [
-        event_line(
-            "Mail from jane@example.com", START, "jane@example.com", _user_id="jane@example.com", **personal
-        ),
+        event_line("Mail from jane@example.com", START, "jane@example.com", _user_id="jane@example.com", **personal),
         event_line("Early", START - 10 * WHOLE_DAY, "jane@example.com", **personal),
         event_line("Cut", START, "jane@example.com", **personal)[:-1],
     ]

@@ -98,9 +98,7 @@ def test_days_land_in_one_commit_with_a_ledger_row_each(lake: Lake, tmp_path: Pa
     assert content(lake) == {1: ["a", "b"], 2: ["c"]}
     assert lake.landed_days(*SOURCE) == {day(1), day(2)}
     assert DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version() == 0
-    assert [
-        (row["day"], row["status"], row["version"], row["landing"], row["loaded"]) for row in ledger(lake)
-    ] == [
+    assert [(row["day"], row["status"], row["version"], row["landing"], row["loaded"]) for row in ledger(lake)] == [
         (day(1), "landed", 0, 0, 2),
         (day(2), "landed", 0, 0, 1),
     ]

@@ -119,9 +119,7 @@ def test_transient_fault_never_lands_half_a_day(make_settings: MakeSettings, fau
 
 
 @pytest.mark.parametrize("fault", TRANSIENT)
-def test_lasting_fault_is_refused_after_all_tries_naming_the_days(
-    make_settings: MakeSettings, fault: str
-) -> None:
+def test_lasting_fault_is_refused_after_all_tries_naming_the_days(make_settings: MakeSettings, fault: str) -> None:
     with (
         serve(EXPORT, faults=lambda _: fault) as api,
         pytest.raises(
@@ -205,9 +203,7 @@ def test_day_that_has_not_begun_for_mixpanel_is_refused_at_once_naming_the_time_
 
 
 @pytest.mark.parametrize("hours", [-7, 9])
-def test_events_at_wrong_hours_are_refused_at_once_naming_the_setting(
-    make_settings: MakeSettings, hours: int
-) -> None:
+def test_events_at_wrong_hours_are_refused_at_once_naming_the_setting(make_settings: MakeSettings, hours: int) -> None:
     events = [event_line("Open", START + (hour + hours) * 3600, f"u{hour}") for hour in range(24)]
     with (
         serve({DAY: events}) as api,
@@ -255,9 +251,7 @@ def test_retry_after_is_respected_up_to_a_cap(
     assert slept == waits
 
 
-def test_retry_scale_of_zero_waits_for_nothing(
-    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retry_scale_of_zero_waits_for_nothing(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     with serve(EXPORT, faults=["http_429", "http_500"], retry_after="60") as api:

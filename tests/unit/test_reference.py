@@ -32,9 +32,7 @@ def march(first: int, last: int) -> set[date]:
     return {date(2026, 3, day) for day in range(first, last + 1)}
 
 
-def value(
-    world: World, metric_id: str, day: int, segment: str = "all", of: str = "all", grain: str = "day"
-) -> Any:
+def value(world: World, metric_id: str, day: int, segment: str = "all", of: str = "all", grain: str = "day") -> Any:
     return metric_values(world).get((metric_id, grain, date(2026, 3, day), segment, of))
 
 

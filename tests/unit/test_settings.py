@@ -110,9 +110,7 @@ def test_secrets_are_in_no_message_and_no_repr() -> None:
     assert sorted(settings.secrets) == [SECRET, SECRET + "-key"]
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
     assert SECRET not in mistake(**CREDENTIALS, TAILTRACKER_HASH_KEY=SECRET, MIXPANEL_REGION="mars")
-    assert SECRET not in mistake(
-        **CREDENTIALS, MIXPANEL_EXPORT_URL=f"https://robot:{SECRET}@data.mixpanel.com"
-    )
+    assert SECRET not in mistake(**CREDENTIALS, MIXPANEL_EXPORT_URL=f"https://robot:{SECRET}@data.mixpanel.com")
 
 
 # Base URLs.
@@ -146,9 +144,7 @@ def test_secrets_are_in_no_message_and_no_repr() -> None:
     ],
 )
 @pytest.mark.parametrize("allow_loopback", [True, False])
-def test_url_that_could_carry_credentials_elsewhere_is_refused(
-    url: str, reason: str, allow_loopback: bool
-) -> None:
+def test_url_that_could_carry_credentials_elsewhere_is_refused(url: str, reason: str, allow_loopback: bool) -> None:
     message = mistake(MIXPANEL_EXPORT_URL=url, TAILTRACKER_ALLOW_LOOPBACK=allow_loopback)
     assert re.fullmatch(rf"settings: MIXPANEL_EXPORT_URL .*{re.escape(reason)}.*", message)
 
@@ -191,9 +187,7 @@ def test_now_is_the_clock_where_it_is_not_set() -> None:
 def test_history_must_start_in_the_past() -> None:
     now = {"TAILTRACKER_NOW": "2024-01-02T00:00:00"}
     assert load_settings(TAILTRACKER_HISTORY_START="2024-01-01", **now).history_start == date(2024, 1, 1)
-    assert "TAILTRACKER_HISTORY_START must be before today" in mistake(
-        TAILTRACKER_HISTORY_START="2024-01-02", **now
-    )
+    assert "TAILTRACKER_HISTORY_START must be before today" in mistake(TAILTRACKER_HISTORY_START="2024-01-02", **now)
 
 
 # The key of the pseudonyms.
