@@ -4,7 +4,8 @@
     published/current          the name of the build that readers take
 
 A build gets a file name of its own and is checked before the pointer moves, so a reader sees the last good build or the
-new one, never a mixture. A process that still holds an old file would get it again under the same name; hence the names.
+new one, never a mixture. A process that still holds an old file would get it again under the same name; hence a new
+name each time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version
+from itertools import chain, count
 from pathlib import Path
 
 import duckdb
@@ -113,9 +115,19 @@ def query(bundle: Bundle, sql: str) -> pa.Table:
         with connect(bundle) as connection:
             if len(connection.extract_statements(sql)) != 1:
                 raise BundleError("query: give exactly one SQL statement")
-            return connection.execute(sql).to_arrow_table()
+            result = connection.execute(sql).to_arrow_table()
+            return result.rename_columns(_told_apart(result.column_names))
     except duckdb.Error as error:
         raise BundleError(f"query: {str(error).splitlines()[0]}") from None
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """The names, those that stand there already with a number: a, a_1."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(1))
+        found.append(next(new for new in chain([name], numbered) if new not in found))
+    return found
 
 
 def publish(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -15,12 +16,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBars
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from tailtracker_bi import bundle, pipeline
 from tailtracker_bi.analytics import load_analytics
@@ -34,6 +35,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DASHBOARD = Path(__file__).parent.parent / "dashboards" / "streamlit_app.py"
+WIDEST = 10_000
 COUNTED = ("received", "loaded", "deduplicated", "filtered", "quarantined")
 STATUS_STYLES = {
     "ok": "green",
@@ -150,17 +152,21 @@ def query(
     """Ask the current bundle, read-only."""
     settings = load_settings()
     result = bundle.query(bundle.current(settings.home), sql)
+    try:
+        rows = result.to_pylist()
+    except (OverflowError, ValueError) as error:
+        raise TailTrackerError(f"query: a value can't be printed: {error}") from None
     if format is Format.json:
-        print(to_json(result))
+        print(to_json(rows))
     elif format is Format.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(result.column_names)
-        writer.writerows([_cell(value) for value in row.values()] for row in result.to_pylist())
+        writer.writerows([_cell(value) for value in row.values()] for row in rows)
     else:
-        table = Table(*result.column_names)
-        for row in result.to_pylist():
-            table.add_row(*("" if value is None else str(_cell(value)) for value in row.values()))
-        Console(soft_wrap=True).print(table)
+        table = Table(*(Column(Text(name), overflow="fold") for name in result.column_names))
+        for row in rows:
+            table.add_row(*(Text("" if value is None else str(_cell(value))) for value in row.values()))
+        _print_table(table)
 
 
 @app.command()
@@ -181,7 +187,7 @@ def status() -> None:
             f"{known.attempted_at:%Y-%m-%d %H:%M}Z" if known.attempted_at else "",
             f"[{STATUS_STYLES[outcome]}]{outcome}[/]" + (f": {_plain(known.reason)}" if known.reason else ""),
         )
-    Console(soft_wrap=True).print(table)
+    _print_table(table)
     found = bundle.current(settings.home)
     info = bundle.query(found, "select built_at, as_of from bundle_info").to_pylist()[0]
     age = datetime.now(UTC).replace(tzinfo=None) - info["built_at"]
@@ -275,19 +281,24 @@ def _print_report(report: pipeline.RunReport) -> None:
         err.print(f"[red]error:[/red] {_plain(error)}")
 
 
-def to_json(result: pa.Table) -> str:
+def _print_table(table: Table) -> None:
+    """As wide as it needs to be, where no terminal sets the width."""
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = WIDEST
+    console.print(table)
+
+
+def to_json(rows: Sequence[Mapping[str, Any]]) -> str:
     """One array of objects. Decimals are numbers, dates ISO, timestamps ISO with Z, NaN and infinity null."""
-    rows = (
-        orjson.dumps(row, default=_json_value, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
-        for row in result.to_pylist()
-    )
-    return "[" + ",\n ".join(row.decode() for row in rows) + "]"
+    option = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+    return "[" + ",\n ".join(orjson.dumps(row, _json_value, option).decode() for row in rows) + "]"
 
 
 def _json_value(value: Any) -> Any:
     if isinstance(value, Decimal):
         return orjson.Fragment(format(value, "f")) if value.is_finite() else None
-    return str(value)
+    return str(_cell(value))
 
 
 def _cell(value: object) -> object:

@@ -40,7 +40,7 @@ _PERSONAL_WORDS = (
 _NAME_OWNERS = (
     r"first|last|full|middle|given|family|sur|maiden|nick|display|user|owner|contact|customer|reporter|finder|pet"
 )
-_TOKEN_KINDS = r"push|device|fcm|apns|gcm|registration|android|ios"
+_PUSH_KINDS = r"push|device|fcm|apns|gcm|registration|android|ios"
 # Wide on purpose: any key with one of these in it is looked at closely. The short words count where `_WORD` would
 # cut them out.
 _KEY_HINT = (
@@ -69,7 +69,7 @@ _PERSONAL_CHARACTER = re.compile(r"[0-9@:]")
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _PERSONAL_NAME = re.compile(
     rf"(?:^|_)(?:e_?mail|e_?mails|{_PERSONAL_WORDS}|user_agent|(?:{_PERSONAL_WORDS})s|(?:lat|lng|lon)_lng)(?:_|$)"
-    rf"|^name$|(?:^|_)(?:{_NAME_OWNERS})_?name(?:_|$)|(?:^|_)(?:{_TOKEN_KINDS})_?tokens?(?:_|$)"
+    rf"|^name$|(?:^|_)(?:{_NAME_OWNERS})_?name(?:_|$)|(?:^|_)(?:{_PUSH_KINDS})_?tokens?(?:_|$)"
     r"|^(?:android|ios)_devices$|(?:^|_)(?:firstname|lastname|fullname|surname|username|nickname)(?:_|$)"
 )
 _QUOTED_PAIR = re.compile(r"\"((?:[^\"\\]|\\.){0,256})\"(\s*:\s*)(\"(?:[^\"\\]|\\.)*\"?|[^,{}\[\]\"]*)")

@@ -216,7 +216,7 @@ def build(
     full_refresh: bool = False,
     rebuild: bool = False,
 ) -> Warehouse:
-    """Bring the warehouse up to the lake. Raises BuildError; the warehouse then is as it was or is repaired by the next."""
+    """Bring the warehouse up to the lake. Raises BuildError; the next build then does it again."""
     warehouse = Warehouse(settings, analytics, lake)
     if rebuild:
         warehouse.drop()

@@ -1,6 +1,6 @@
 """The warehouse: shows the lake and the configuration to the engine, and has dbt build what follows from them.
 
-Configuration is data: small tables that models join, written anew before each build, so that compiled SQL never changes.
+Configuration is data: small tables that models join, written anew before each build, so that compiled SQL stays.
 What the last finished build had taken in stands in schema `marks`, written only after a build succeeded: a build that
 broke off left no mark, and the next one does its work again. Where settings or SQL changed that rows already stored
 depend on, those tables are dropped, and dbt fills them in full.
@@ -303,7 +303,7 @@ class Warehouse:
 
 
 MARGIN = timedelta(days=3)
-"""Days around those landed that the calendar must know: time zones reach a day over, and the day after tells of a gap."""
+"""Days around those landed that the calendar knows: time zones reach over, and the day after the last is a gap."""
 
 
 def history_start(settings: Settings) -> date:

@@ -109,7 +109,7 @@ def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> 
 
 
 def random_world(seed: int) -> World:
-    """A few people over a few weeks: devices before users, two users on a device, segments, repeats, gaps, ties in time."""
+    """A few people over a few weeks: devices before users, shared devices, segments, repeats, gaps, ties in time."""
     dice = random.Random(seed)
     first = date(2024, dice.choice([2, 3, 10]), dice.randint(1, 28))
     length = dice.randint(8, 45)
@@ -176,7 +176,11 @@ def random_world(seed: int) -> World:
             },
         ],
         funnels=[
-            {"id": "plain", "steps": [{"event": "A"}, {"event": "B"}, {"event": "C"}], "window": dice.choice([86_400, 259_200])},
+            {
+                "id": "plain",
+                "steps": [{"event": "A"}, {"event": "B"}, {"event": "C"}],
+                "window": dice.choice([86_400, 259_200]),
+            },
             {"id": "repeated", "steps": [{"event": "A"}, {"event": "B"}, {"event": "A"}], "window": 172_800},
             {
                 "id": "filtered",

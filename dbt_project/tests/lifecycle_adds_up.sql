@@ -19,8 +19,9 @@ active as (
 select *
 from states
 full outer join active
-    on states.grain = active.grain
-    and states.period_start = active.period_start
-    and states.segment = active.segment
-    and states.segment_value = active.segment_value
+    on
+        states.grain = active.grain
+        and states.period_start = active.period_start
+        and states.segment = active.segment
+        and states.segment_value = active.segment_value
 where coalesce(states.people, 0) <> coalesce(active.people, 0)

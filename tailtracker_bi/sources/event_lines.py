@@ -97,7 +97,10 @@ _PARSE = f"""
     timed as (
         select
             * exclude (time),
-            try_cast(case when abs(sent_time) < 1e11 then sent_time * 1e6 when abs(sent_time) < 1e14 then sent_time * 1e3 end
+            try_cast(case
+                when abs(sent_time) < 1e11 then sent_time * 1e6
+                when abs(sent_time) < 1e14 then sent_time * 1e3
+            end
                 as bigint) as microseconds
         from numbers
     ),
@@ -106,7 +109,11 @@ _PARSE = f"""
         select
             *,
             make_timestamp(microseconds) as time,
-            greatest(epoch_us($first::timestamp) - microseconds, microseconds - epoch_us($last::timestamp + interval 1 day), -1)
+            greatest(
+                epoch_us($first::timestamp) - microseconds,
+                microseconds - epoch_us($last::timestamp + interval 1 day),
+                -1
+            )
                 / 1e6 as seconds_outside
         from timed
     )
@@ -118,7 +125,8 @@ _PARSE = f"""
             when event is null then 'no event name'
             when properties is null or properties[1] != '{{' then 'no properties'
             when time is null then 'no readable time'
-            when coalesce(nullif(distinct_id, ''), nullif(user_id, ''), nullif(device_id, '')) is null then 'no distinct_id'
+            when coalesce(nullif(distinct_id, ''), nullif(user_id, ''), nullif(device_id, '')) is null
+                then 'no distinct_id'
             when time::date between $first and $last then null
             when seconds_outside between 1.000001 and 14 * 3600 then 'shifted'
             else 'time outside the days asked for'
@@ -158,8 +166,9 @@ _QUARANTINE_LINES = """
         select
             line,
             record,
-            make_timestamp(nullif(regexp_extract(record, '"time"\\s*:\\s*"?([0-9]{9,10})', 1), '')::bigint * 1000000)::date
-                as claimed
+            make_timestamp(
+                nullif(regexp_extract(record, '"time"\\s*:\\s*"?([0-9]{9,10})', 1), '')::bigint * 1000000
+            )::date as claimed
         from batch
         where not json_valid(record)
     )
@@ -239,7 +248,8 @@ class EventLines:
     def rejected(self, reason: str, containing: str = "") -> tuple[int, str]:
         """How many lines were rejected for this reason, and the first of them, masked."""
         count, example = self._one(
-            "select count(*), arg_min(record, line) from quarantined where reason = $reason and contains(record, $text)",
+            "select count(*), arg_min(record, line) from quarantined "
+            "where reason = $reason and contains(record, $text)",
             {"reason": reason, "text": containing},
         )
         return count, clean_broken_json(example or "")
@@ -298,7 +308,8 @@ class EventLines:
     def rows(self) -> pa.RecordBatchReader:
         """The events, by day, in EVENTS_SCHEMA."""
         return self._read(
-            f"select {', '.join(EVENTS_SCHEMA.names)} from received anti join duplicates using (line) order by day, line",
+            f"select {', '.join(EVENTS_SCHEMA.names)} from received anti join duplicates using (line) "
+            "order by day, line",
             EVENTS_SCHEMA,
         )
 

@@ -3,8 +3,8 @@
     Export API --gzip--> http.body -> http.line_batches -> EventLines (parse, check, clean, deduplicate) -> Days
 
 Facts this rests on (Mixpanel's "Raw Event Export" reference): both dates are inclusive and are days of the project;
-answers are not deduplicated; a broken export is a 200 whose last line is `terminated early`; 60 requests an hour and 3 a
-second are allowed.
+answers are not deduplicated; a broken export is a 200 whose last line is `terminated early`; 60 requests an hour and
+3 a second are allowed.
 """
 
 from __future__ import annotations

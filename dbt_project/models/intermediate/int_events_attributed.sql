@@ -31,7 +31,7 @@ select
     events.occurred_at,
     {{ local_date('events.occurred_at', 'context.timezone') }} as event_date,
     events.event_name in ('$identify', '$create_alias', '$merge') as is_identity_event,
-    exists (
+    exists(
         select 1
         from excluded
         where

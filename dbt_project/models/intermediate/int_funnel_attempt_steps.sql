@@ -63,12 +63,13 @@ attempt_steps as (
         from attempt_steps
         cross join (values (0), (1)) as instants (is_later)
         inner join step_events as candidates
-            on attempt_steps.funnel_id = candidates.funnel_id
-            and attempt_steps.person_id = candidates.person_id
-            and attempt_steps.same_value = candidates.same_value
-            and attempt_steps.step_index + 1 = candidates.step_index
-            and case instants.is_later when 1 then attempt_steps.next_step_at else attempt_steps.occurred_at end
-            = candidates.occurred_at
+            on
+                attempt_steps.funnel_id = candidates.funnel_id
+                and attempt_steps.person_id = candidates.person_id
+                and attempt_steps.same_value = candidates.same_value
+                and attempt_steps.step_index + 1 = candidates.step_index
+                and case instants.is_later when 1 then attempt_steps.next_step_at else attempt_steps.occurred_at end
+                = candidates.occurred_at
         where
             candidates.occurred_at <= attempt_steps.window_ends_at
             and position(',' || cast(candidates.event_number as varchar) || ',' in attempt_steps.used_numbers) = 0

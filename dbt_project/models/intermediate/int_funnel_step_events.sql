@@ -94,8 +94,9 @@ matched as (
         ) as first_step
     from told_apart
     inner join steps
-        on told_apart.funnel_id = steps.funnel_id
-        and told_apart.event_name = steps.event_name
+        on
+            told_apart.funnel_id = steps.funnel_id
+            and told_apart.event_name = steps.event_name
     where
         not exists (
             select 1
@@ -161,8 +162,9 @@ select
     found.next_step_at
 from numbered
 inner join found
-    on numbered.funnel_id = found.funnel_id
-    and numbered.person_id = found.person_id
-    and numbered.event_number = found.event_number
-    and numbered.step_index = found.step_index
-    and found.is_sought = 0
+    on
+        numbered.funnel_id = found.funnel_id
+        and numbered.person_id = found.person_id
+        and numbered.event_number = found.event_number
+        and numbered.step_index = found.step_index
+        and found.is_sought = 0

@@ -52,13 +52,13 @@ links as (
 
     select left_id, right_id from declared
     union
-    select right_id, left_id from declared
+    select right_id as left_id, left_id as right_id from declared
     union
-    select owners.owner_id, owners_of_owners.owner_id
+    select owners.owner_id as left_id, owners_of_owners.owner_id as right_id
     from owners
     inner join owners as owners_of_owners on owners.owner_id = owners_of_owners.raw_id
     union
-    select owners_of_owners.owner_id, owners.owner_id
+    select owners_of_owners.owner_id as left_id, owners.owner_id as right_id
     from owners
     inner join owners as owners_of_owners on owners.owner_id = owners_of_owners.raw_id
 

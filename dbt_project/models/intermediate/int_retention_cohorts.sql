@@ -39,8 +39,9 @@ starts as (
         event_days.first_occurred_at
     from event_days
     inner join retentions
-        on event_days.event_name = retentions.start_event
-        or (retentions.start_event = 'any' and event_days.is_activity)
+        on
+            event_days.event_name = retentions.start_event
+            or (retentions.start_event = 'any' and event_days.is_activity)
 
 ),
 
@@ -63,8 +64,9 @@ ranked as (
     from starts
     inner join grains on starts.retention_id = grains.retention_id
     inner join day_periods
-        on starts.event_date = day_periods.day
-        and grains.grain = day_periods.grain
+        on
+            starts.event_date = day_periods.day
+            and grains.grain = day_periods.grain
 
 )
 

@@ -33,8 +33,9 @@ return_days as (
         event_days.event_date
     from event_days
     inner join retentions
-        on event_days.event_name = retentions.return_event
-        or (retentions.return_event = 'any' and event_days.is_activity)
+        on
+            event_days.event_name = retentions.return_event
+            or (retentions.return_event = 'any' and event_days.is_activity)
 
 )
 
@@ -46,5 +47,6 @@ select distinct
 from return_days
 inner join grains on return_days.retention_id = grains.retention_id
 inner join day_periods
-    on return_days.event_date = day_periods.day
-    and grains.grain = day_periods.grain
+    on
+        return_days.event_date = day_periods.day
+        and grains.grain = day_periods.grain

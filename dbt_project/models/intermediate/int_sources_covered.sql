@@ -32,10 +32,11 @@ first_gaps as (
         min(days.day) as gap_day
     from bounds
     inner join days
-        on bounds.source = days.source
-        and bounds.table_name = days.table_name
-        and bounds.covered_from < days.day
-        and not days.is_landed
+        on
+            bounds.source = days.source
+            and bounds.table_name = days.table_name
+            and bounds.covered_from < days.day
+            and not days.is_landed
     group by bounds.source, bounds.table_name
 
 )
@@ -49,5 +50,6 @@ select
     {{ add_days('first_gaps.gap_day', -1) }} as complete_through
 from bounds
 inner join first_gaps
-    on bounds.source = first_gaps.source
-    and bounds.table_name = first_gaps.table_name
+    on
+        bounds.source = first_gaps.source
+        and bounds.table_name = first_gaps.table_name

@@ -60,9 +60,10 @@ ranked as (
         ) as preference
     from attempts
     inner join entry_events
-        on attempts.funnel_id = entry_events.funnel_id
-        and attempts.person_id = entry_events.person_id
-        and attempts.entry_number = entry_events.event_number
+        on
+            attempts.funnel_id = entry_events.funnel_id
+            and attempts.person_id = entry_events.person_id
+            and attempts.entry_number = entry_events.event_number
     inner join entry_periods on entry_events.event_date = entry_periods.day
 
 )

@@ -22,4 +22,4 @@ select
     cast(sum(event_days.events) as bigint) as events
 from event_days
 cross join {{ segments() }}
-group by event_days.person_id, event_days.event_date, segments.segment, 4
+group by 1, 2, 3, 4

@@ -30,7 +30,7 @@ calendar_periods as (
 -- window has passed or the person's next active day, whichever is earlier; +1 where that begins, -1 where it ends.
 windows as (
 
-    select * from (values ('wau', 7), ('mau', 30)) as windows (metric_id, length)
+    select * from (values ('wau', 7), ('mau', 30))
 
 ),
 
@@ -97,10 +97,11 @@ trailing_windows as (
     from segment_values
     inner join day_periods on day_periods.grain = 'day'
     left join daily_changes
-        on segment_values.metric_id = daily_changes.metric_id
-        and segment_values.segment = daily_changes.segment
-        and segment_values.segment_value = daily_changes.segment_value
-        and day_periods.day = daily_changes.day
+        on
+            segment_values.metric_id = daily_changes.metric_id
+            and segment_values.segment = daily_changes.segment
+            and segment_values.segment_value = daily_changes.segment_value
+            and day_periods.day = daily_changes.day
 
 ),
 
@@ -134,9 +135,10 @@ stickiness as (
         monthly.people as denominator
     from trailing_windows as monthly
     left join daily_active
-        on monthly.period_start = daily_active.period_start
-        and monthly.segment = daily_active.segment
-        and monthly.segment_value = daily_active.segment_value
+        on
+            monthly.period_start = daily_active.period_start
+            and monthly.segment = daily_active.segment
+            and monthly.segment_value = daily_active.segment_value
     where monthly.metric_id = 'mau'
 
 )

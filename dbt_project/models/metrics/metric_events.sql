@@ -20,7 +20,7 @@ by_segment as (
         sum(event_days.events) as events
     from event_days
     cross join {{ segments() }}
-    group by event_days.event_date, segments.segment, 3
+    group by 1, 2, 3
 
 )
 
@@ -35,4 +35,4 @@ select
     cast(sum(by_segment.events) as double) as value
 from by_segment
 inner join day_periods on by_segment.event_date = day_periods.day
-group by day_periods.grain, day_periods.period_start, by_segment.segment, by_segment.segment_value
+group by 2, 3, 4, 5

@@ -31,9 +31,10 @@ select
     {{ divide('steps.users', 'ends.entered') }} as value
 from ends
 inner join steps
-    on ends.funnel_id = steps.funnel_id
-    and ends.entry_grain = steps.entry_grain
-    and ends.entry_start = steps.entry_start
-    and ends.segment = steps.segment
-    and ends.segment_value = steps.segment_value
-    and ends.last_step = steps.step_index
+    on
+        ends.funnel_id = steps.funnel_id
+        and ends.entry_grain = steps.entry_grain
+        and ends.entry_start = steps.entry_start
+        and ends.segment = steps.segment
+        and ends.segment_value = steps.segment_value
+        and ends.last_step = steps.step_index

@@ -47,14 +47,16 @@ timed_steps as (
         {{ seconds_between('previous_steps.occurred_at', 'attempt_steps.occurred_at') }} as seconds_from_previous
     from entries
     inner join attempt_steps
-        on entries.funnel_id = attempt_steps.funnel_id
-        and entries.person_id = attempt_steps.person_id
-        and entries.entry_number = attempt_steps.entry_number
+        on
+            entries.funnel_id = attempt_steps.funnel_id
+            and entries.person_id = attempt_steps.person_id
+            and entries.entry_number = attempt_steps.entry_number
     left join attempt_steps as previous_steps
-        on attempt_steps.funnel_id = previous_steps.funnel_id
-        and attempt_steps.person_id = previous_steps.person_id
-        and attempt_steps.entry_number = previous_steps.entry_number
-        and attempt_steps.step_index = previous_steps.step_index + 1
+        on
+            attempt_steps.funnel_id = previous_steps.funnel_id
+            and attempt_steps.person_id = previous_steps.person_id
+            and attempt_steps.entry_number = previous_steps.entry_number
+            and attempt_steps.step_index = previous_steps.step_index + 1
     cross join {{ segments() }}
 
 ),
@@ -104,8 +106,9 @@ groups as (
     select reached.funnel_id, seen_periods.*, reached.segment, reached.segment_value
     from reached
     inner join seen_periods
-        on reached.entry_grain = seen_periods.entry_grain
-        and reached.entry_start is not distinct from seen_periods.entry_start
+        on
+            reached.entry_grain = seen_periods.entry_grain
+            and reached.entry_start is not distinct from seen_periods.entry_start
 
 )
 
@@ -130,9 +133,10 @@ inner join funnels on groups.funnel_id = funnels.funnel_id
 inner join steps on groups.funnel_id = steps.funnel_id
 cross join covered
 left join reached
-    on groups.funnel_id = reached.funnel_id
-    and groups.entry_grain = reached.entry_grain
-    and groups.entry_start is not distinct from reached.entry_start
-    and groups.segment = reached.segment
-    and groups.segment_value = reached.segment_value
-    and steps.step_index = reached.step_index
+    on
+        groups.funnel_id = reached.funnel_id
+        and groups.entry_grain = reached.entry_grain
+        and groups.entry_start is not distinct from reached.entry_start
+        and groups.segment = reached.segment
+        and groups.segment_value = reached.segment_value
+        and steps.step_index = reached.step_index

@@ -59,39 +59,47 @@ periods as (
 
 ),
 
+segment_values as (
+
+    select distinct grain, segment, segment_value from states
+
+),
+
 -- Who was active in the period before and is not now is booked now, also in periods in which nobody was active.
 counted as (
 
     select
         periods.grain,
         periods.period_start,
-        spine.segment,
-        spine.segment_value,
+        segment_values.segment,
+        segment_values.segment_value,
         coalesce(now.people_new, 0) as people_new,
         coalesce(now.people_returning, 0) as people_returning,
         coalesce(now.people_resurrecting, 0) as people_resurrecting,
         coalesce(before.active, 0) - coalesce(now.people_returning, 0) as people_dormant
     from periods
-    inner join (select distinct grain, segment, segment_value from states) as spine on periods.grain = spine.grain
+    inner join segment_values on periods.grain = segment_values.grain
     left join states as now
-        on periods.grain = now.grain
-        and periods.period_index = now.period_index
-        and spine.segment = now.segment
-        and spine.segment_value = now.segment_value
+        on
+            periods.grain = now.grain
+            and periods.period_index = now.period_index
+            and segment_values.segment = now.segment
+            and segment_values.segment_value = now.segment_value
     left join states as before
-        on periods.grain = before.grain
-        and periods.period_index = before.period_index + 1
-        and spine.segment = before.segment
-        and spine.segment_value = before.segment_value
+        on
+            periods.grain = before.grain
+            and periods.period_index = before.period_index + 1
+            and segment_values.segment = before.segment
+            and segment_values.segment_value = before.segment_value
 
 ),
 
 counts as (
 
     {% for state in ['new', 'returning', 'resurrecting', 'dormant'] %}
-    select 'users_{{ state }}' as metric_id, grain, period_start, segment, segment_value, people_{{ state }} as people
-    from counted
-    {% if not loop.last %}union all{% endif %}
+        select 'users_{{ state }}' as metric_id, grain, period_start, segment, segment_value, people_{{ state }} as people
+        from counted
+        {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
 )

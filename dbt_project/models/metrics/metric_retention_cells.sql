@@ -58,8 +58,9 @@ sizes as (
         count(*) as cohort_size
     from cohorts
     inner join seen_periods
-        on cohorts.cohort_grain = seen_periods.grain
-        and cohorts.cohort_index = seen_periods.period_index
+        on
+            cohorts.cohort_grain = seen_periods.grain
+            and cohorts.cohort_index = seen_periods.period_index
     group by
         cohorts.retention_id,
         cohorts.cohort_grain,
@@ -78,8 +79,9 @@ cells as (
         seen_periods.period_index - sizes.cohort_index as period_number
     from sizes
     inner join seen_periods
-        on sizes.cohort_grain = seen_periods.grain
-        and sizes.cohort_index <= seen_periods.period_index
+        on
+            sizes.cohort_grain = seen_periods.grain
+            and sizes.cohort_index <= seen_periods.period_index
     where sizes.cohort_grain <> 'day' or seen_periods.period_index - sizes.cohort_index <= {{ last_daily_period }}
 
 ),
@@ -97,13 +99,15 @@ comebacks as (
         returns.period_index - cohorts.cohort_index as period_number
     from cohorts
     inner join returns
-        on cohorts.retention_id = returns.retention_id
-        and cohorts.cohort_grain = returns.grain
-        and cohorts.person_id = returns.person_id
-        and cohorts.cohort_index < returns.period_index
+        on
+            cohorts.retention_id = returns.retention_id
+            and cohorts.cohort_grain = returns.grain
+            and cohorts.person_id = returns.person_id
+            and cohorts.cohort_index < returns.period_index
     inner join seen_periods
-        on returns.grain = seen_periods.grain
-        and returns.period_index = seen_periods.period_index
+        on
+            returns.grain = seen_periods.grain
+            and returns.period_index = seen_periods.period_index
 
 ),
 
@@ -155,19 +159,21 @@ retained as (
         ) as bigint) as retained_until_period
     from cells
     left join came_back
-        on cells.retention_id = came_back.retention_id
-        and cells.cohort_grain = came_back.cohort_grain
-        and cells.cohort_index = came_back.cohort_index
-        and cells.segment = came_back.segment
-        and cells.segment_value = came_back.segment_value
-        and cells.period_number = came_back.period_number
+        on
+            cells.retention_id = came_back.retention_id
+            and cells.cohort_grain = came_back.cohort_grain
+            and cells.cohort_index = came_back.cohort_index
+            and cells.segment = came_back.segment
+            and cells.segment_value = came_back.segment_value
+            and cells.period_number = came_back.period_number
     left join came_back_last
-        on cells.retention_id = came_back_last.retention_id
-        and cells.cohort_grain = came_back_last.cohort_grain
-        and cells.cohort_index = came_back_last.cohort_index
-        and cells.segment = came_back_last.segment
-        and cells.segment_value = came_back_last.segment_value
-        and cells.period_number = came_back_last.period_number
+        on
+            cells.retention_id = came_back_last.retention_id
+            and cells.cohort_grain = came_back_last.cohort_grain
+            and cells.cohort_index = came_back_last.cohort_index
+            and cells.segment = came_back_last.segment
+            and cells.segment_value = came_back_last.segment_value
+            and cells.period_number = came_back_last.period_number
 
 ),
 

@@ -14,7 +14,7 @@ cohorts as (
 
 headlines as (
 
-    select * from (values (1), (7), (30), (90)) as headlines (period_index)
+    select * from (values (1), (7), (30), (90))
 
 )
 
@@ -31,11 +31,13 @@ select
 from cohorts
 cross join headlines
 left join cells
-    on cohorts.cohort_start = cells.cohort_start
-    and cohorts.segment = cells.segment
-    and cohorts.segment_value = cells.segment_value
-    and headlines.period_index = cells.period_index
+    on
+        cohorts.cohort_start = cells.cohort_start
+        and cohorts.segment = cells.segment
+        and cohorts.segment_value = cells.segment_value
+        and headlines.period_index = cells.period_index
 left join cells as reached
-    on cohorts.cohort_start = reached.cohort_start
-    and reached.segment = 'all'
-    and headlines.period_index = reached.period_index
+    on
+        cohorts.cohort_start = reached.cohort_start
+        and reached.segment = 'all'
+        and headlines.period_index = reached.period_index

@@ -84,17 +84,21 @@ described as (
     from sources
     cross join context
     left join covered
-        on sources.source = covered.source
-        and sources.table_name = covered.table_name
+        on
+            sources.source = covered.source
+            and sources.table_name = covered.table_name
     left join landed
-        on sources.source = landed.source
-        and sources.table_name = landed.table_name
+        on
+            sources.source = landed.source
+            and sources.table_name = landed.table_name
     left join failed
-        on sources.source = failed.source
-        and sources.table_name = failed.table_name
+        on
+            sources.source = failed.source
+            and sources.table_name = failed.table_name
     left join excluded
-        on sources.source = excluded.source
-        and sources.table_name = excluded.table_name
+        on
+            sources.source = excluded.source
+            and sources.table_name = excluded.table_name
 
 )
 

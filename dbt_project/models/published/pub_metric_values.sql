@@ -3,9 +3,9 @@ with computed as (
     {% for model in [
         'metric_active_users', 'metric_lifecycle', 'metric_events', 'metric_retention_headlines', 'metric_funnel_conversion'
     ] %}
-    select metric_id, grain, period_start, segment, segment_value, numerator, denominator, value
-    from {{ ref(model) }}
-    {% if not loop.last %}union all{% endif %}
+        select metric_id, grain, period_start, segment, segment_value, numerator, denominator, value
+        from {{ ref(model) }}
+        {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
 ),
@@ -54,8 +54,9 @@ missing_days as (
     select distinct definitions.metric_id, landed_days.day
     from definitions
     inner join landed_days
-        on position(landed_days.source || '.' || landed_days.table_name in definitions.sources) > 0
-        and not landed_days.is_landed
+        on
+            position(landed_days.source || '.' || landed_days.table_name in definitions.sources) > 0
+            and not landed_days.is_landed
 
 ),
 
@@ -92,13 +93,15 @@ seen_periods as (
     from definitions
     inner join metrics_covered on definitions.metric_id = metrics_covered.metric_id
     inner join periods
-        on position(periods.grain in definitions.grains) > 0
-        and periods.first_day <= metrics_covered.last_day
-        and periods.last_day >= metrics_covered.first_day
+        on
+            position(periods.grain in definitions.grains) > 0
+            and metrics_covered.last_day >= periods.first_day
+            and metrics_covered.first_day <= periods.last_day
     left join periods as previous_periods
-        on periods.grain = previous_periods.grain
-        and periods.period_index = previous_periods.period_index + definitions.previous_periods
-        and definitions.previous_periods > 0
+        on
+            periods.grain = previous_periods.grain
+            and periods.period_index = previous_periods.period_index + definitions.previous_periods
+            and definitions.previous_periods > 0
 
 ),
 
@@ -111,9 +114,10 @@ spine as (
     select computed.metric_id, computed.grain, computed.period_start, computed.segment, computed.segment_value
     from computed
     left join missing_days
-        on computed.metric_id = missing_days.metric_id
-        and computed.grain = 'day'
-        and computed.period_start = missing_days.day
+        on
+            computed.metric_id = missing_days.metric_id
+            and computed.grain = 'day'
+            and computed.period_start = missing_days.day
     where missing_days.day is null and (computed.value <> 0 or computed.denominator > 0)
 
 )
@@ -146,16 +150,19 @@ select
     ) as is_complete
 from spine
 inner join seen_periods
-    on spine.metric_id = seen_periods.metric_id
-    and spine.grain = seen_periods.grain
-    and spine.period_start = seen_periods.period_start
+    on
+        spine.metric_id = seen_periods.metric_id
+        and spine.grain = seen_periods.grain
+        and spine.period_start = seen_periods.period_start
 left join computed
-    on spine.metric_id = computed.metric_id
-    and spine.grain = computed.grain
-    and spine.period_start = computed.period_start
-    and spine.segment = computed.segment
-    and spine.segment_value = computed.segment_value
+    on
+        spine.metric_id = computed.metric_id
+        and spine.grain = computed.grain
+        and spine.period_start = computed.period_start
+        and spine.segment = computed.segment
+        and spine.segment_value = computed.segment_value
 left join missing_days
-    on spine.metric_id = missing_days.metric_id
-    and spine.grain = 'day'
-    and spine.period_start = missing_days.day
+    on
+        spine.metric_id = missing_days.metric_id
+        and spine.grain = 'day'
+        and spine.period_start = missing_days.day

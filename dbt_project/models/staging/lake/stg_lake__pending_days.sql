@@ -17,8 +17,9 @@ select
     landed.source_day
 from landed
 left join taken_in
-    on landed.source = taken_in.source
-    and landed.table_name = taken_in.table_name
-    and landed.source_day = taken_in.source_day
-    and landed.landing = taken_in.landing
+    on
+        landed.source = taken_in.source
+        and landed.table_name = taken_in.table_name
+        and landed.source_day = taken_in.source_day
+        and landed.landing = taken_in.landing
 where taken_in.landing is null
