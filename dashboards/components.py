@@ -233,7 +233,7 @@ def show_table(frame: pd.DataFrame, alt_text: str, right: Sequence[str] = ()) ->
 def table_behind(frame: pd.DataFrame, rows: pd.DataFrame, name: str, what: str) -> None:
     """Under a chart: its numbers as a table, and the rows behind them as CSV."""
     with st.expander(f"{what} as a table"):
-        show_table(frame, f"{what}, newest first", right=list(frame.columns[1:]))
+        show_table(frame, f"{what} as a table", right=list(frame.columns[1:]))
         download(rows, name)
 
 

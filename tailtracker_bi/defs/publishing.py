@@ -15,7 +15,7 @@ class _Log(Progress):
 
 
 @dg.asset(key=["published", "bundle"], group_name="publishing", owners=["team:data"], kinds={"duckdb"})
-def published_bundle(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def published_bundle(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """What readers see: all that is missing is pulled, built, checked and published, under the one lock."""
     report = refresh(load_settings(), _Log(context))
     if not report.is_success:

@@ -30,7 +30,8 @@ calendar_periods as (
 -- window has passed or the person's next active day, whichever is earlier; +1 where that begins, -1 where it ends.
 windows as (
 
-    select * from (values ('wau', 7), ('mau', 30))
+    select lengths.metric_id, lengths.length
+    from (values ('wau', 7), ('mau', 30)) as lengths (metric_id, length)
 
 ),
 

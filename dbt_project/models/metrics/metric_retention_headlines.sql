@@ -14,7 +14,8 @@ cohorts as (
 
 headlines as (
 
-    select * from (values (1), (7), (30), (90))
+    select days.period_index
+    from (values (1), (7), (30), (90)) as days (period_index)
 
 )
 

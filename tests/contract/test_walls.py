@@ -1,0 +1,306 @@
+"""The walls between the parts: who may import what, who reads whom, where engines may differ. Read, never run."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailtracker_bi.warehouse import DBT_PROJECT, run_dbt
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "tailtracker_bi"
+DASHBOARDS = ROOT / "dashboards"
+LAYERS = ("staging", "intermediate", "marts", "metrics", "published")
+NAMES = {
+    "staging": r"stg_{folder}__[a-z_]+",
+    "intermediate": r"int_[a-z_]+",
+    "marts": r"(dim|fct)_[a-z_]+",
+    "metrics": r"metric_[a-z_]+",
+    "published": r"pub_[a-z_]+",
+}
+ENGINE_SPECIFIC = re.compile(
+    r"\b(?:(?:json_extract\w*|timezone|epoch\w*|list_\w+|strftime|strptime|date_?diff|now)\s*\("
+    r"|current_(?:date|timestamp)\b)",
+    re.IGNORECASE,
+)
+THE_CLOCK = re.compile(
+    r"\b(?:now|today|get_current_timestamp)\s*\(|\bcurrent_(?:date|time|timestamp)\b", re.IGNORECASE
+)
+SQL = re.compile(
+    r"\s*(?:select\s.+?\sfrom\s+(?!(?:an?|the|this|your)\s)|insert\s+into\s|with\s+(?:recursive\s+)?\w+\s+as\s*\()",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def trees(*folders: Path) -> Iterator[tuple[str, ast.Module]]:
+    """Every Python file below these folders, by its path in the project."""
+    for folder in folders:
+        for file in sorted(folder.rglob("*.py")):
+            if ".venv" not in file.parts:
+                yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """The full names that a file imports, wherever in it: `from a import b` gives a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def importers(package: str) -> set[str]:
+    """The files outside the tests that import a package, or one whose name starts alike: dagster, dagster_dbt."""
+    return {
+        path
+        for path, tree in trees(ROOT)
+        for name in imports(tree)
+        if re.split(r"[._]", name)[0] == package and not path.startswith("tests/")
+    }
+
+
+def texts(tree: ast.Module) -> Iterator[str]:
+    """The string constants of a file; an f-string is one text. Docstrings are prose and left out."""
+    prose = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "x" for part in node.values)  # type: ignore[misc]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            yield node.value
+
+
+def test_dagster_is_imported_by_its_own_files_only() -> None:
+    strangers = {
+        path
+        for path in importers("dagster")
+        if path != "tailtracker_bi/definitions.py" and not path.startswith("tailtracker_bi/defs/")
+    }
+    assert strangers == set()
+
+
+def test_streamlit_is_imported_by_dashboards_only() -> None:
+    found = importers("streamlit")
+    assert {path for path in found if not path.startswith("dashboards/")} == set()
+    assert found
+
+
+def test_what_shows_numbers_holds_no_sql_and_no_database() -> None:
+    for path, tree in trees(DASHBOARDS, PACKAGE / "reports"):
+        assert [text for text in texts(tree) if SQL.match(text)] == [], path
+        engines = {"duckdb", "sqlite3", "psycopg", "psycopg2", "sqlalchemy"}
+        assert engines.isdisjoint(name.split(".")[0] for name in imports(tree)), path
+
+
+@pytest.mark.parametrize(
+    ("text", "is_sql"),
+    [
+        ("select value from metric_values", True),
+        ("\n  WITH days as (select 1)", True),
+        ("insert into t values (1)", True),
+        ("Select a metric from the list", False),
+        ("With people from every country", False),
+    ],
+)
+def test_sql_is_told_from_prose(text: str, is_sql: bool) -> None:
+    assert bool(SQL.match(text)) is is_sql
+
+
+def test_the_environment_is_read_by_settings_only() -> None:
+    wanted = {"environ", "environb", "getenv", "getenvb", "putenv"}
+    readers = {
+        path
+        for path, tree in trees(ROOT)
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in wanted)
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and wanted & {a.name for a in node.names})
+    }
+    assert {path for path in readers if not path.startswith("tests/")} == {"tailtracker_bi/settings.py"}
+
+
+def test_no_module_is_called_utils() -> None:
+    names = {"utils", "util", "helpers", "common", "misc"}
+    assert [path for path, _ in trees(ROOT) if names & set(Path(path).with_suffix("").parts)] == []
+
+
+def test_importing_opens_no_socket_and_needs_no_settings(tmp_path: Path) -> None:
+    modules = [
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path, _ in trees(PACKAGE)
+        if path != "tailtracker_bi/definitions.py" and not path.startswith("tailtracker_bi/defs/")
+    ]
+    assert len(modules) > 10
+    program = f"""
+import importlib, socket, sys
+def refuse(*_, **__):
+    raise AssertionError("a socket")
+socket.socket.__init__ = socket.create_connection = socket.getaddrinfo = refuse
+sys.path.insert(0, {str(ROOT)!r})
+for module in {modules!r}:
+    importlib.import_module(module)
+assert not [name for name in sys.modules if name.startswith(("dagster", "streamlit", "dbt."))]
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], env={}, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    home = tmp_path_factory.mktemp("parsed")
+    run_dbt(home, ["parse"])
+    content: dict[str, Any] = json.loads((home / "dbt" / "target" / "manifest.json").read_text())
+    return content
+
+
+@pytest.fixture(scope="module")
+def models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The models by their id in the manifest."""
+    return {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+
+
+def layer(model: dict[str, Any]) -> str:
+    return str(model["fqn"][1])
+
+
+def test_every_model_stands_in_a_layer_and_is_named_after_it(models: dict[str, dict[str, Any]]) -> None:
+    assert {layer(model) for model in models.values()} == set(LAYERS)
+    for model in models.values():
+        pattern = NAMES[layer(model)].replace("{folder}", model["fqn"][2])
+        assert re.fullmatch(pattern, model["name"]), model["original_file_path"]
+        assert model["schema"] == layer(model), model["name"]
+
+
+def test_only_staging_reads_raw_sources(models: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> None:
+    for model in models.values():
+        raw = [
+            manifest["sources"][parent]["source_name"]
+            for parent in model["depends_on"]["nodes"]
+            if parent.startswith("source.") and manifest["sources"][parent]["source_name"].startswith("raw_")
+        ]
+        assert not raw or layer(model) == "staging", model["name"]
+        # Each source is staged in a folder of its own name.
+        assert set(raw) <= {f"raw_{model['fqn'][2]}"}, model["name"]
+
+
+def test_no_model_reads_a_later_layer(models: dict[str, dict[str, Any]]) -> None:
+    backwards = [
+        (models[parent]["name"], model["name"])
+        for model in models.values()
+        for parent in model["depends_on"]["nodes"]
+        if parent in models and LAYERS.index(layer(models[parent])) > LAYERS.index(layer(model))
+    ]
+    assert backwards == []
+
+
+def test_published_models_read_no_staging_of_events(models: dict[str, dict[str, Any]]) -> None:
+    """What is published comes from models that count, never from single events."""
+    read = {parent for model in models.values() if layer(model) == "published" for parent in ancestors_of(model)}
+    staged = {models[parent]["name"] for parent in read if parent in models and layer(models[parent]) == "staging"}
+    assert {name for name in staged if not name.startswith("stg_lake__")} == set()
+
+
+def ancestors_of(model: dict[str, Any]) -> list[str]:
+    """What a model names itself as what it reads."""
+    return list(model["depends_on"]["nodes"])
+
+
+def test_every_model_says_its_grain_first(models: dict[str, dict[str, Any]]) -> None:
+    silent = [
+        model["name"] for model in models.values() if not re.match(r"One row\b[^.]*[.]", model["description"])
+    ]
+    assert sorted(silent) == []
+
+
+def test_every_source_table_says_its_grain_first(manifest: dict[str, Any]) -> None:
+    silent = [
+        source["name"]
+        for source in manifest["sources"].values()
+        if not source["description"].startswith("One row")
+    ]
+    assert sorted(silent) == []
+
+
+def test_published_models_have_enforced_contracts(models: dict[str, dict[str, Any]]) -> None:
+    for model in models.values():
+        if layer(model) == "published":
+            assert model["contract"]["enforced"], model["name"]
+            assert model["columns"], model["name"]
+            assert all(column["data_type"] for column in model["columns"].values()), model["name"]
+
+
+def sql_files(*folders: str) -> Iterator[tuple[str, str]]:
+    """SQL files of these folders of the dbt project, without comments."""
+    for folder in folders:
+        for file in sorted((DBT_PROJECT / folder).rglob("*.sql")):
+            yield (
+                file.relative_to(DBT_PROJECT).as_posix(),
+                re.sub(r"--[^\n]*", "", file.read_text(encoding="utf-8")),
+            )
+
+
+def test_engines_differ_in_the_dialect_macros_only() -> None:
+    found = {
+        path: ENGINE_SPECIFIC.findall(text)
+        for path, text in sql_files("models", "macros", "tests")
+        if path != "macros/dialect.sql" and ENGINE_SPECIFIC.search(text)
+    }
+    assert found == {}
+
+
+def test_every_dialect_macro_is_tested() -> None:
+    macros = re.findall(r"{% macro (\w+)\(", (DBT_PROJECT / "macros/dialect.sql").read_text(encoding="utf-8"))
+    tested = (DBT_PROJECT / "tests/dialect.sql").read_text(encoding="utf-8")
+    assert macros
+    assert [name for name in macros if f"{{{{ {name}(" not in tested] == []
+
+
+def test_no_model_asks_the_clock() -> None:
+    found = {
+        path: THE_CLOCK.findall(text) for path, text in sql_files("models", "macros") if THE_CLOCK.search(text)
+    }
+    assert found == {}
+
+
+def kept_texts() -> Iterator[tuple[str, str]]:
+    """The text files that are under version control: all but what .gitignore names."""
+    ignored = {
+        line.strip().strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines() if line
+    } | {".git"}
+    for file in sorted(ROOT.rglob("*")):
+        path = file.relative_to(ROOT)
+        if any(part in ignored for part in path.parts) or any(path.match(pattern) for pattern in ignored):
+            continue
+        if any(str(parent) in ignored for parent in path.parents) or not file.is_file():
+            continue
+        try:
+            yield path.as_posix(), file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def test_nothing_kept_names_this_machine_or_a_package_registry() -> None:
+    folders = {ROOT.parent, Path.home(), Path(sys.prefix).parent.parent}
+    here = [re.escape(str(folder)) for folder in folders if len(folder.parts) > 1]
+    # A path begins where no other text ends: `models/work/` is no path of a machine.
+    machine = re.compile(rf"(?<![\w./-])(?:{'|'.join(here)})/[\w.]") if here else re.compile("(?!)")
+    registry = re.compile(r"\w+://(?!pypi\.org/)[^\s'\"]+/simple\b|^--(?:extra-)?index-url|^--find-links", re.MULTILINE)
+    for path, text in kept_texts():
+        assert machine.findall(text) == [], path
+        assert registry.findall(text) == [], path
+    assert "://" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
