@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup refresh dashboard test lint lock clean
+.PHONY: help setup demo test lint lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,11 +18,9 @@ setup: .venv/.installed ## Install everything, pinned and hash-checked, into .ve
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-refresh: setup ## Pull, build, check and publish from your own Mixpanel project (settings: .env)
+demo: setup ## Pull, build, check and publish from your own Mixpanel project (.env), then serve the dashboard
 	$(BIN)/tailtracker-bi doctor
 	$(BIN)/tailtracker-bi refresh
-
-dashboard: setup ## Serve the dashboard
 	$(BIN)/tailtracker-bi dashboard
 
 test: setup ## Run all tests

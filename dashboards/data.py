@@ -13,7 +13,7 @@ import streamlit as st
 
 from tailtracker_bi import bundle
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.settings import load_settings
+from tailtracker_bi.settings import load_reader_settings
 
 GRAINS = ("day", "week", "month")
 LENGTHS = {"day": pd.DateOffset(days=1), "week": pd.DateOffset(days=7), "month": pd.DateOffset(months=1)}
@@ -52,11 +52,11 @@ NOTHING_READ = Reading(None, None, None, None)
 
 def current_build() -> Bundle:
     """Raises TailTrackerError where nothing is published or the settings are wrong."""
-    return bundle.current(load_settings().home)
+    return bundle.current(load_reader_settings().home)
 
 
 def today() -> date:
-    return load_settings().today
+    return load_reader_settings().today
 
 
 def rows(build: Bundle, table: str, **equals: str) -> pd.DataFrame:

@@ -252,7 +252,7 @@ class Bars(pipeline.Progress):
         self._bars.stop()
 
     def say(self, message: str) -> None:
-        err.print(message)
+        err.print(_plain(message))
 
     def step(self, stage: str, what: str, done: int, total: int) -> None:
         if stage not in self._tasks:

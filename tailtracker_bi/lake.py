@@ -110,6 +110,11 @@ class Lake:
         """The days that are there."""
         return set(self._landed(source, table)["day"].to_pylist())
 
+    def failed_days(self, source: str, table: str) -> set[date]:
+        """The days whose latest attempt failed, whether or not they are there from before."""
+        latest = {row["day"]: row["status"] for row in self._attempts(source, table).to_pylist()}
+        return {day for day, status in latest.items() if status == "failed"}
+
     def records_a_day(self, source: str, table: str) -> float | None:
         """How many records a day brought on average; None where no day is there."""
         mean: float | None = pc.mean(self._landed(source, table)["received"]).as_py()
@@ -124,8 +129,7 @@ class Lake:
 
     def summary(self, source: str, table: str) -> Summary:
         """What is there of a table, and how the latest attempt on it went."""
-        rows = self.landings()
-        attempts = rows.filter(pc.and_(pc.equal(rows["source"], source), pc.equal(rows["table_name"], table)))
+        attempts = self._attempts(source, table)
         days = self.landed_days(source, table)
         last = attempts.slice(len(attempts) - 1).to_pylist()[0] if len(attempts) else {}
         return Summary(
@@ -152,10 +156,13 @@ class Lake:
             table = DeltaTable(log.parent)
             table.vacuum(retention_hours=int(KEEP_OLD_FILES.total_seconds() // 3600), dry_run=False)
 
-    def _landed(self, source: str, table: str) -> pa.Table:
+    def _attempts(self, source: str, table: str) -> pa.Table:
         rows = self.landings()
-        mine = pc.and_(pc.equal(rows["source"], source), pc.equal(rows["table_name"], table))
-        return rows.filter(pc.and_(mine, pc.equal(rows["status"], "landed")))
+        return rows.filter(pc.and_(pc.equal(rows["source"], source), pc.equal(rows["table_name"], table)))
+
+    def _landed(self, source: str, table: str) -> pa.Table:
+        rows = self._attempts(source, table)
+        return rows.filter(pc.equal(rows["status"], "landed"))
 
     def _roll_back_unrecorded(self, source: str, table: str) -> None:
         path = self._table_path(source, table)

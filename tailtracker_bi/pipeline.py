@@ -131,8 +131,8 @@ def plan(
 ) -> list[Plan]:
     """The requests that bring the sources up to date, oldest days first.
 
-    Without dates: every day from history start to yesterday that has not landed, and the look-back. With dates: exactly
-    those days. Raises SettingsError for a range that is not over yet, or sources that do not exist or are off.
+    Without dates: every day from history start to yesterday that has not landed, the look-back, and days on which the
+    latest attempt failed. With dates: exactly those days. Raises SettingsError for a range that is not over yet, or sources that do not exist or are off.
     """
     known = {source.name: source for source in SOURCES}
     for name in sources:
@@ -165,7 +165,8 @@ def _wanted(
         return list(each_day(first, last))
     landed = lake.landed_days(source.name, source.table)
     start = history_start(settings)
-    return [day for day in each_day(start, yesterday) if day not in landed or day > yesterday - source.look_back]
+    missing = {day for day in each_day(start, yesterday) if day not in landed or day > yesterday - source.look_back}
+    return sorted(missing | lake.failed_days(source.name, source.table))
 
 
 def pull(settings: Settings, lake: Lake, plans: Sequence[Plan], report: RunReport, progress: Progress) -> None:
@@ -174,7 +175,7 @@ def pull(settings: Settings, lake: Lake, plans: Sequence[Plan], report: RunRepor
     total = sum(len(item.requests) for item in plans)
     done = 0
     for item in plans:
-        source = item.source(settings)
+        source = item.source(settings, progress.say)
         for first, last in item.requests:
             span = str(first) if first == last else f"{first} to {last}"
             progress.step("pull", f"{source.name} {span}", done, total)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -50,6 +50,7 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
+AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Region = Annotated[Literal["us", "eu", "in"], BeforeValidator(_lower)]
 
@@ -64,19 +65,29 @@ class ReaderSettings(BaseSettings):
     home: Annotated[Path, AfterValidator(_absolute)] = Field(
         Path(".tailtracker"), alias="TAILTRACKER_HOME", validate_default=True
     )
+    timezone: Timezone = Field("UTC", alias="TAILTRACKER_TIMEZONE")
+    fixed_now: Annotated[datetime, AfterValidator(_utc)] | None = Field(None, alias="TAILTRACKER_NOW")
+
+    @property
+    def now(self) -> datetime:
+        """Business time in UTC: TAILTRACKER_NOW, else the clock. Never for locks, limits or timeouts."""
+        return self.fixed_now or datetime.now(UTC)
+
+    @property
+    def today(self) -> date:
+        """Today in the reporting time zone."""
+        return self.now.astimezone(ZoneInfo(self.timezone)).date()
 
 
 class Settings(ReaderSettings):
     """All settings, checked. Secrets are `SecretStr`: printing the settings never shows them."""
 
     environment: Literal["dev", "staging", "prod"] = Field("dev", alias="TAILTRACKER_ENV")
-    timezone: Timezone = Field("UTC", alias="TAILTRACKER_TIMEZONE")
     week_start: Annotated[
         Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
         BeforeValidator(_lower),
     ] = Field("monday", alias="TAILTRACKER_WEEK_START")
     analytics_path: Path | None = Field(None, alias="TAILTRACKER_ANALYTICS")
-    fixed_now: Annotated[datetime, AfterValidator(_utc)] | None = Field(None, alias="TAILTRACKER_NOW")
     history_start: date | None = Field(None, alias="TAILTRACKER_HISTORY_START")
     warehouse: Literal["duckdb"] = Field("duckdb", alias="TAILTRACKER_WAREHOUSE")
     own_hash_key: SecretStr | None = Field(None, alias="TAILTRACKER_HASH_KEY", min_length=16)
@@ -105,16 +116,6 @@ class Settings(ReaderSettings):
         if self.history_start and self.history_start >= self.today:
             raise ValueError(f"TAILTRACKER_HISTORY_START must be before today ({self.today})")
         return self
-
-    @property
-    def now(self) -> datetime:
-        """Business time in UTC: TAILTRACKER_NOW, else the clock. Never for locks, limits or timeouts."""
-        return self.fixed_now or datetime.now(UTC)
-
-    @property
-    def today(self) -> date:
-        """Today in the reporting time zone."""
-        return self.now.astimezone(ZoneInfo(self.timezone)).date()
 
     @property
     def hash_key(self) -> bytes:
@@ -178,24 +179,37 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises SettingsError naming every wrong variable, and its line where it stands in `.env`. Secrets are never shown.
     """
+    return _load(Settings, overrides)
+
+
+def load_reader_settings() -> ReaderSettings:
+    """Read and check what a reader of the bundle needs. Raises SettingsError."""
+    return _load(ReaderSettings, {})
+
+
+def reader_environment(settings: Settings) -> dict[str, str]:
+    """The environment for a process that only reads: no secrets, and the settings that stand in `.env` here."""
+    secrets = {
+        str(field.alias)
+        for name, field in Settings.model_fields.items()
+        if isinstance(getattr(settings, name), SecretStr)
+    }
+    read = {
+        str(field.alias): str(value)
+        for name, field in ReaderSettings.model_fields.items()
+        if (value := getattr(settings, name)) is not None
+    }
+    return {name: value for name, value in os.environ.items() if name not in secrets} | read
+
+
+def _load(kind: type[AnySettings], overrides: dict[str, Any]) -> AnySettings:
     try:
-        return Settings(**overrides)
+        return kind(**overrides)
     except ValidationError as error:
         messages = [_explain(problem) for problem in error.errors(include_url=False, include_input=False)]
         raise SettingsError("settings: " + "; ".join(messages)) from None
     except UnicodeDecodeError:
         raise SettingsError(f"settings: {ENV_FILE} is not UTF-8 text") from None
-
-
-def reader_environment(settings: Settings) -> dict[str, str]:
-    """The environment for a process that only reads: without secrets, and with HOME wherever it runs."""
-    secret_names = {
-        str(field.alias)
-        for name, field in Settings.model_fields.items()
-        if isinstance(getattr(settings, name), SecretStr)
-    }
-    kept = {name: value for name, value in os.environ.items() if name not in secret_names}
-    return {**kept, "TAILTRACKER_HOME": str(settings.home)}
 
 
 def _explain(problem: Any) -> str:

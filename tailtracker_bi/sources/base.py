@@ -6,7 +6,7 @@ What belongs here: the interface and the words of its errors. What does not: any
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -76,8 +76,10 @@ class DaySource(ABC):
     look_back: ClassVar[timedelta]
     """How far back days may still change: they are pulled again each time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
         self.settings = settings
+        self.say = say
+        """Tells the person who waits why."""
 
     @classmethod
     @abstractmethod

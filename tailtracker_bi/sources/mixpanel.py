@@ -10,7 +10,7 @@ answers are not deduplicated; a broken export is a 200 whose last line is `termi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -56,6 +56,10 @@ class _RetryableError(BadResponseError):
         self.wait_seconds = wait_seconds
 
 
+class _UnreachableError(_RetryableError):
+    """No connection came about."""
+
+
 class Mixpanel(DaySource):
     """Events through the raw export API."""
 
@@ -64,8 +68,8 @@ class Mixpanel(DaySource):
     schema = EVENTS_SCHEMA
     look_back = timedelta(days=7)
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
+        super().__init__(settings, say)
         settings.home.mkdir(parents=True, exist_ok=True)
         # In a file, so that the limits hold over restarts and between processes.
         bucket = SQLiteBucket.init_from_file(
@@ -98,9 +102,14 @@ class Mixpanel(DaySource):
             retry=retry_if_exception_type(_RetryableError),
             stop=stop_after_attempt(TRIES),
             wait=self._wait_seconds,
+            before_sleep=self._say_retry,
             reraise=True,
         )
-        with retrying(self._receive, first, last, spool) as lines:
+        try:
+            lines = retrying(self._receive, first, last, spool)
+        except _UnreachableError as error:
+            raise SourceUnavailableError(str(error)) from None
+        with lines:
             lines.clean(self.settings.hash_key)
             counts = lines.deduplicate()
             yield Days(first, last, lines.rows(), lines.quarantine(), counts)
@@ -119,6 +128,11 @@ class Mixpanel(DaySource):
         asked = error.wait_seconds if isinstance(error, _RetryableError) else None
         wait = asked if asked is not None else 2.0**state.attempt_number
         return min(wait, LONGEST_WAIT_SECONDS) * self.settings.retry_scale
+
+    def _say_retry(self, state: RetryCallState) -> None:
+        wait = state.next_action.sleep if state.next_action else 0.0
+        error = state.outcome.exception() if state.outcome else None
+        self.say(f"{error}; try {state.attempt_number + 1} of {TRIES} in {wait:.0f} s")
 
     def _receive(self, first: date, last: date, spool: Path) -> EventLines:
         """The lines of one answer that has proven to be whole. The caller closes them."""
@@ -160,7 +174,9 @@ class Mixpanel(DaySource):
         if not (settings.mixpanel_username and settings.mixpanel_secret):
             raise SourceUnavailableError("mixpanel: set MIXPANEL_USERNAME and MIXPANEL_SECRET")
         credentials = (settings.mixpanel_username, settings.mixpanel_secret.get_secret_value())
-        self._limiter.try_acquire("export")
+        if not self._limiter.try_acquire("export", timeout=2):
+            self.say(f"mixpanel: waiting: {REQUESTS_PER_HOUR} requests an hour are allowed, and they are used up")
+            self._limiter.try_acquire("export")
         try:
             with (
                 httpx.Client(auth=credentials, timeout=TIMEOUT, trust_env=False) as client,
@@ -178,7 +194,7 @@ class Mixpanel(DaySource):
                 self._check_status(response, f"mixpanel: {first} to {last}")
                 yield response
         except httpx.ConnectError as error:
-            raise SourceUnavailableError(f"mixpanel: can't reach {settings.mixpanel_base_url}: {error}") from None
+            raise _UnreachableError(f"mixpanel: can't reach {settings.mixpanel_base_url}: {error}") from None
         except httpx.HTTPError as error:
             raise _RetryableError(f"mixpanel: {first} to {last}: {type(error).__name__}: {error}") from None
 

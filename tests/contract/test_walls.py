@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +32,36 @@ ENGINE_SPECIFIC = re.compile(
     r"|current_(?:date|timestamp)\b)",
     re.IGNORECASE,
 )
-THE_CLOCK = re.compile(
-    r"\b(?:now|today|get_current_timestamp)\s*\(|\bcurrent_(?:date|time|timestamp)\b", re.IGNORECASE
-)
+THE_CLOCK = re.compile(r"\b(?:now|today|get_current_timestamp)\s*\(|\bcurrent_(?:date|time|timestamp)\b", re.IGNORECASE)
 SQL = re.compile(
     r"\s*(?:select\s.+?\sfrom\s+(?!(?:an?|the|this|your)\s)|insert\s+into\s|with\s+(?:recursive\s+)?\w+\s+as\s*\()",
     re.IGNORECASE | re.DOTALL,
 )
 
 
-def trees(*folders: Path) -> Iterator[tuple[str, ast.Module]]:
-    """Every Python file below these folders, by its path in the project."""
-    for folder in folders:
-        for file in sorted(folder.rglob("*.py")):
-            if ".venv" not in file.parts:
-                yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+@cache
+def kept_files() -> list[Path]:
+    """The files of the project but what .gitignore names, which takes plain names, paths and patterns of names."""
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    ignored = [".git", *(line.strip("/") for line in lines if line and not line.startswith("#"))]
+
+    def walk(folder: Path) -> Iterator[Path]:
+        for path in sorted(folder.iterdir()):
+            if any(path.match(pattern) for pattern in ignored):
+                continue
+            if path.is_dir():
+                yield from walk(path)
+            else:
+                yield path
+
+    return list(walk(ROOT))
+
+
+def trees(folder: Path = ROOT) -> Iterator[tuple[str, ast.Module]]:
+    """Every Python file below this folder, by its path in the project."""
+    for file in kept_files():
+        if file.suffix == ".py" and file.is_relative_to(folder):
+            yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
@@ -61,7 +77,7 @@ def importers(package: str) -> set[str]:
     """The files outside the tests that import a package, or one whose name starts alike: dagster, dagster_dbt."""
     return {
         path
-        for path, tree in trees(ROOT)
+        for path, tree in trees()
         for name in imports(tree)
         if re.split(r"[._]", name)[0] == package and not path.startswith("tests/")
     }
@@ -99,7 +115,7 @@ def test_streamlit_is_imported_by_dashboards_only() -> None:
 
 
 def test_what_shows_numbers_holds_no_sql_and_no_database() -> None:
-    for path, tree in trees(DASHBOARDS, PACKAGE / "reports"):
+    for path, tree in [*trees(DASHBOARDS), *trees(PACKAGE / "reports")]:
         assert [text for text in texts(tree) if SQL.match(text)] == [], path
         engines = {"duckdb", "sqlite3", "psycopg", "psycopg2", "sqlalchemy"}
         assert engines.isdisjoint(name.split(".")[0] for name in imports(tree)), path
@@ -123,7 +139,7 @@ def test_the_environment_is_read_by_settings_only() -> None:
     wanted = {"environ", "environb", "getenv", "getenvb", "putenv"}
     readers = {
         path
-        for path, tree in trees(ROOT)
+        for path, tree in trees()
         for node in ast.walk(tree)
         if (isinstance(node, ast.Attribute) and node.attr in wanted)
         or (isinstance(node, ast.ImportFrom) and node.module == "os" and wanted & {a.name for a in node.names})
@@ -133,7 +149,7 @@ def test_the_environment_is_read_by_settings_only() -> None:
 
 def test_no_module_is_called_utils() -> None:
     names = {"utils", "util", "helpers", "common", "misc"}
-    assert [path for path, _ in trees(ROOT) if names & set(Path(path).with_suffix("").parts)] == []
+    assert [path for path, _ in trees() if names & set(Path(path).with_suffix("").parts)] == []
 
 
 def test_importing_opens_no_socket_and_needs_no_settings(tmp_path: Path) -> None:
@@ -208,30 +224,14 @@ def test_no_model_reads_a_later_layer(models: dict[str, dict[str, Any]]) -> None
     assert backwards == []
 
 
-def test_published_models_read_no_staging_of_events(models: dict[str, dict[str, Any]]) -> None:
-    """What is published comes from models that count, never from single events."""
-    read = {parent for model in models.values() if layer(model) == "published" for parent in ancestors_of(model)}
-    staged = {models[parent]["name"] for parent in read if parent in models and layer(models[parent]) == "staging"}
-    assert {name for name in staged if not name.startswith("stg_lake__")} == set()
-
-
-def ancestors_of(model: dict[str, Any]) -> list[str]:
-    """What a model names itself as what it reads."""
-    return list(model["depends_on"]["nodes"])
-
-
 def test_every_model_says_its_grain_first(models: dict[str, dict[str, Any]]) -> None:
-    silent = [
-        model["name"] for model in models.values() if not re.match(r"One row\b[^.]*[.]", model["description"])
-    ]
+    silent = [model["name"] for model in models.values() if not re.match(r"One row\b[^.]*[.]", model["description"])]
     assert sorted(silent) == []
 
 
 def test_every_source_table_says_its_grain_first(manifest: dict[str, Any]) -> None:
     silent = [
-        source["name"]
-        for source in manifest["sources"].values()
-        if not source["description"].startswith("One row")
+        source["name"] for source in manifest["sources"].values() if not source["description"].startswith("One row")
     ]
     assert sorted(silent) == []
 
@@ -271,25 +271,15 @@ def test_every_dialect_macro_is_tested() -> None:
 
 
 def test_no_model_asks_the_clock() -> None:
-    found = {
-        path: THE_CLOCK.findall(text) for path, text in sql_files("models", "macros") if THE_CLOCK.search(text)
-    }
+    found = {path: THE_CLOCK.findall(text) for path, text in sql_files("models", "macros") if THE_CLOCK.search(text)}
     assert found == {}
 
 
 def kept_texts() -> Iterator[tuple[str, str]]:
-    """The text files that are under version control: all but what .gitignore names."""
-    ignored = {
-        line.strip().strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines() if line
-    } | {".git"}
-    for file in sorted(ROOT.rglob("*")):
-        path = file.relative_to(ROOT)
-        if any(part in ignored for part in path.parts) or any(path.match(pattern) for pattern in ignored):
-            continue
-        if any(str(parent) in ignored for parent in path.parents) or not file.is_file():
-            continue
+    """The text files that are under version control."""
+    for file in kept_files():
         try:
-            yield path.as_posix(), file.read_text(encoding="utf-8")
+            yield file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
 

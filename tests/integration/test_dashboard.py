@@ -231,6 +231,7 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("TAILTRACKER_REQUIRE_BROWSER") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser

@@ -106,11 +106,9 @@ select
     source,
     table_name,
     last_day,
-    complete_through,
     case when landed_days is not null then greatest(wanted_days - landed_days, 0) end as days_missing,
     coalesce(rows_loaded, 0) as rows,
     coalesce(quarantined, 0) as quarantined,
-    coalesce(excluded, 0) as excluded,
     loaded_at,
     case
         when failed_days > 0 then 'failed'
@@ -128,5 +126,7 @@ select
         when landed_days is null then 'nothing has landed yet'
         when complete_through < yesterday
             then 'complete through ' || cast(complete_through as varchar) || '; yesterday was ' || cast(yesterday as varchar)
-    end as reason
+    end as reason,
+    complete_through,
+    coalesce(excluded, 0) as excluded
 from described
