@@ -128,7 +128,7 @@ def refresh(
     for off in (item.name for item in SOURCES if not item.is_on(settings)):
         err.print(f"{off} is off: no credentials are set")
     if not (first or last or settings.history_start):
-        err.print(f"history starts on {history_start(settings)} (TAILTRACKER_HISTORY_START)")
+        err.print(f"history starts on {history_start(settings, ())} (TAILTRACKER_HISTORY_START)")
     with Bars() as bars:
         report = pipeline.refresh(
             settings,
@@ -236,11 +236,13 @@ class Bars(pipeline.Progress):
     def __init__(self) -> None:
         self._bars = ProgressBars(
             TextColumn("{task.fields[stage]:<8}"),
-            BarColumn(),
+            BarColumn(20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.description}"),
+            # A long name gives way, not the columns before it.
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
             console=err,
+            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
 

@@ -28,7 +28,7 @@ from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import BadResponseError, DaySource, SourceUnavailableError, each_day
-from tailtracker_bi.warehouse import Warehouse, history_start
+from tailtracker_bi.warehouse import Warehouse, history_start, note_first_run
 
 LOCK_SECONDS = 3600.0
 SECONDS_PER_REQUEST = 5.0
@@ -164,7 +164,7 @@ def _wanted(
             )
         return list(each_day(first, last))
     landed = lake.landed_days(source.name, source.table)
-    start = history_start(settings)
+    start = history_start(settings, landed)
     missing = {day for day in each_day(start, yesterday) if day not in landed or day > yesterday - source.look_back}
     return sorted(missing | lake.failed_days(source.name, source.table))
 
@@ -190,6 +190,12 @@ def pull(settings: Settings, lake: Lake, plans: Sequence[Plan], report: RunRepor
                     _day_line(source, day, status="failed", reason=str(error)) for day in each_day(first, last)
                 ]
                 if isinstance(error, SourceUnavailableError):
+                    # Said for every day that was asked for; asking the source for them would be useless.
+                    report.days += [
+                        _day_line(source, day, status="not tried", reason=str(error))
+                        for rest in item.requests[item.requests.index((first, last)) + 1 :]
+                        for day in each_day(*rest)
+                    ]
                     break
             else:
                 report.days += [
@@ -265,6 +271,7 @@ def refresh(
     lake = Lake(settings.home)
     report = new_report()
     with locked(settings.home, progress):
+        note_first_run(settings)
         try:
             plans = plan(settings, lake, first, last, sources)
             pull(settings, lake, plans, report, progress)
@@ -279,5 +286,9 @@ def refresh(
             raise
         except TailTrackerError as error:
             report.errors.append(str(error))
+        except Exception as error:
+            report.errors.append(f"{type(error).__name__}: {error}")
+            report.write(settings.home)
+            raise
         report.write(settings.home)
     return report

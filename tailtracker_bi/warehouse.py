@@ -54,6 +54,16 @@ class Warehouse:
             [("source", _STRING), ("table_name", _STRING), ("source_day", _DATE), ("landing", _LONG)]
         ),
         "identities": pa.schema([("raw_id", _STRING), ("person_id", _STRING), ("is_excluded", _BOOL)]),
+        "covered": pa.schema(
+            [
+                ("source", _STRING),
+                ("table_name", _STRING),
+                ("first_day", _DATE),
+                ("last_day", _DATE),
+                ("covered_from", _DATE),
+                ("complete_through", _DATE),
+            ]
+        ),
         "fingerprints": pa.schema([("family", _STRING), ("fingerprint", _STRING)]),
     }
 
@@ -68,19 +78,21 @@ class Warehouse:
 
     def prepare(self, full_refresh: bool = False) -> list[str]:
         """Write what models read. Returns, in words, what will be rebuilt in full and why."""
-        try:
-            return self._prepare(full_refresh)
-        except (
-            duckdb.IOException,
-            duckdb.SerializationException,
-            duckdb.FatalException,
-            duckdb.InternalException,
-        ):
+        if self._is_damaged():
             self.drop()
-            return [
-                "the warehouse file could not be read: it is made anew from the lake",
-                *self._prepare(full_refresh),
-            ]
+            return ["the warehouse file is damaged: it is made anew from the lake", *self._prepare(full_refresh)]
+        return self._prepare(full_refresh)
+
+    def _is_damaged(self) -> bool:
+        """Whether the file is there and can't be opened. Raises BuildError where another program holds it."""
+        try:
+            with self._connect() as connection:
+                connection.execute("select count(*) from duckdb_tables()")
+        except duckdb.Error as error:
+            if "lock" in str(error):
+                raise BuildError(f"another program has {self.path} open: close it and refresh again") from None
+            return True
+        return False
 
     def build(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> None:
         """Run all models and data tests; then mark what was taken in.
@@ -89,20 +101,10 @@ class Warehouse:
         """
         run_dbt(self._settings.home, ["build", "--exclude-resource-type", "unit_test"], progress)
         with self._connect() as connection:
-            connection.execute("begin")
             connection.execute(
                 "create or replace table marks.landings as select source, table_name, source_day, landing "
                 "from staging.stg_lake__landings where status = 'landed'"
             )
-            connection.execute("create or replace table marks.identities as from intermediate.int_identities_resolved")
-            _write(
-                connection,
-                "marks",
-                "fingerprints",
-                self._INTERNAL["fingerprints"],
-                self._fingerprints().items(),
-            )
-            connection.execute("commit")
             connection.execute("checkpoint")
 
     def _prepare(self, full_refresh: bool) -> list[str]:
@@ -127,13 +129,14 @@ class Warehouse:
         connection.register("declared", source.schema.empty_table())
         columns = connection.execute("describe declared").fetchall()
         if files:
-            origin = f"read_parquet({files!r}, hive_partitioning = true, hive_types = {{'day': date}})"
+            origin = f"read_parquet([{', '.join(map(_literal, files))}], hive_partitioning = true, hive_types = {{'day': date}})"
             select = ", ".join(f"{name}::{kind} as {name}" for name, kind, *_ in columns) + f" from {origin}"
         else:
             select = ", ".join(f"null::{kind} as {name}" for name, kind, *_ in columns) + " where false"
         connection.execute(f"create or replace view raw_{source.name}.{source.table} as select {select}")
 
     def _drop_outdated(self, connection: duckdb.DuckDBPyConnection, full_refresh: bool) -> list[str]:
+        """Drop the families whose fingerprint changed, and note the new one, by which they are about to be filled."""
         rows = connection.execute("select family, fingerprint from marks.fingerprints").fetchall()
         before: dict[str, str] = dict(rows)
         told = []
@@ -147,6 +150,7 @@ class Warehouse:
                 told.append(f"{family}: rebuilt in full, as asked")
             elif family in before:
                 told.append(f"{family}: rebuilt in full, because settings, analytics.yml or SQL changed")
+        _write(connection, "marks", "fingerprints", self._INTERNAL["fingerprints"], self._fingerprints().items())
         return told
 
     def _fingerprints(self) -> dict[str, str]:
@@ -179,7 +183,7 @@ class Warehouse:
         ]
         landed_days = [row["day"] for row in landed]
         calendar = list(each_day(min(landed_days) - MARGIN, max(landed_days) + MARGIN)) if landed_days else []
-        started = settings.history_start or min([history_start(settings), *landed_days])
+        started = history_start(settings, landed_days)
         context = (settings.today, settings.timezone, settings.mixpanel_timezone or "UTC", started)
         return {
             "run_context": (
@@ -187,8 +191,11 @@ class Warehouse:
                 [context],
             ),
             "sources": (
-                _schema(source=_STRING, table_name=_STRING, is_on=_BOOL),
-                [(source.name, source.table, source.is_on(settings)) for source in SOURCES],
+                _schema(source=_STRING, table_name=_STRING, is_on=_BOOL, last_source_day=_DATE, last_whole_day=_DATE),
+                [
+                    (source.name, source.table, source.is_on(settings), *last_days(settings, source))
+                    for source in SOURCES
+                ],
             ),
             "day_periods": (
                 _schema(day=_DATE, grain=_STRING, period_start=_DATE, period_end=_DATE, period_index=_LONG),
@@ -306,15 +313,20 @@ MARGIN = timedelta(days=3)
 """Days around those landed that the calendar knows: time zones reach over, and the day after the last is a gap."""
 
 
-def history_start(settings: Settings) -> date:
-    """The first day wanted: the setting, else 90 days before the first run, which is noted in HOME."""
+def history_start(settings: Settings, landed: Iterable[date]) -> date:
+    """The first day wanted: the setting; else 90 days before the first run, or the first landed day if it is earlier."""
     if settings.history_start:
         return settings.history_start
-    note = settings.home / "history_start"
+    note = settings.home / "first_run"
+    first_run = date.fromisoformat(note.read_text(encoding="utf-8")) if note.exists() else settings.today
+    return min([first_run - DEFAULT_HISTORY, *landed])
+
+
+def note_first_run(settings: Settings) -> None:
+    """Keep the day of the first run, from which the default history start counts."""
+    note = settings.home / "first_run"
     if not note.exists():
-        settings.home.mkdir(parents=True, exist_ok=True)
-        note.write_text(str(settings.today - DEFAULT_HISTORY), encoding="utf-8")
-    return date.fromisoformat(note.read_text(encoding="utf-8").strip())
+        note.write_text(str(settings.today), encoding="utf-8")
 
 
 def period_of(day: date, grain: str, week_start: str) -> tuple[date, date, int]:
@@ -337,6 +349,15 @@ def touched_days(day: date, timezone: str, source_timezone: str) -> tuple[date, 
     # Subtract in UTC: at a change of the clocks wall-clock arithmetic would be off by the change.
     last_instant = ends.astimezone(ZoneInfo("UTC")) - timedelta(microseconds=1)
     return starts.astimezone(zone).date(), last_instant.astimezone(zone).date()
+
+
+def last_days(settings: Settings, source: type[DaySource]) -> tuple[date, date]:
+    """The last day of the source that is over, and the last reporting day that such days cover."""
+    last_source_day = source.today(settings) - timedelta(days=1)
+    whole = settings.today - timedelta(days=1)
+    while touched_days(whole, settings.timezone, source.timezone(settings))[1] > last_source_day:
+        whole -= timedelta(days=1)
+    return last_source_day, whole
 
 
 def run_dbt(home: Path, arguments: list[str], progress: Callable[[str, int, int], None] = lambda *_: None) -> None:
@@ -405,6 +426,10 @@ def _write(
     connection.register("rows_now", pa.Table.from_pylist(records, columns))
     connection.execute(f"create or replace table {schema}.{name} as from rows_now")
     connection.unregister("rows_now")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _exists(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> bool:

@@ -141,8 +141,11 @@ _KEEP_ROWS = """
         make_timestamp(case when abs(processed_ms) < 1e14 then (processed_ms * 1000)::bigint end),
         lower(coalesce(
             platform,
-            case when os in ('iOS', 'iPadOS', 'iPhone OS') then 'ios' when os = 'Android' then 'android'
-                when os is not null then 'web' end
+            case
+                when lower(os) in ('ios', 'ipados') then 'ios'
+                when lower(os) = 'android' then 'android'
+                when os is not null then 'web'
+            end
         )),
         coalesce(country_code, country),
         app_version,

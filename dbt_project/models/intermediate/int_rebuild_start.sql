@@ -18,6 +18,13 @@ identities_before as (
 
 ),
 
+covered_before as (
+
+    select * from {{ source('marks', 'covered') }}
+    where source = 'mixpanel' and table_name = 'events'
+
+),
+
 moved_ids as (
 
     select coalesce(identities.raw_id, identities_before.raw_id) as raw_id
@@ -46,6 +53,10 @@ touched_dates as (
     select min(days.event_date)
     from days
     inner join moved_ids on days.raw_id = moved_ids.raw_id
+    union all
+    -- What lay after the last whole day had to wait.
+    select {{ add_days('last_day', 1) }}
+    from covered_before
 
 )
 

@@ -49,7 +49,7 @@ select
     bounds.covered_from,
     {{ add_days('first_gaps.gap_day', -1) }} as complete_through
 from bounds
-inner join first_gaps
+left join first_gaps
     on
         bounds.source = first_gaps.source
         and bounds.table_name = first_gaps.table_name

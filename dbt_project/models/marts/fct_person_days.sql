@@ -1,7 +1,11 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='replace_from',
-    unique_key='event_date'
+    unique_key='event_date',
+    post_hook=[
+        "create or replace table marks.identities as select * from {{ ref('int_identities_resolved') }}",
+        "create or replace table marks.covered as select * from {{ ref('int_sources_covered') }}"
+    ]
 ) }}
 
 with event_days as (

@@ -1,6 +1,6 @@
 -- The entries stand beside the models that compute them: `meta.metrics` in this folder's YAML.
 {%- set fields = [
-    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'sources', 'grains'
+    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'sources', 'grains', 'retention_id'
 ] -%}
 {%- set numbers = ['trailing_days', 'previous_periods', 'following_days'] -%}
 {%- set entries = [] -%}
@@ -50,6 +50,7 @@ per_funnel as (
         entries.decision,
         entries.sources,
         entries.grains,
+        entries.retention_id,
         entries.trailing_days,
         entries.previous_periods,
         funnels.window_days as following_days,

@@ -78,36 +78,43 @@ reached as (
 
 ),
 
+-- All history is complete once the window of the last entry has closed.
 seen_periods as (
 
     select distinct
+        funnels.funnel_id,
         day_periods.grain as entry_grain,
         day_periods.period_start as entry_start,
         day_periods.period_end as entry_end
     from day_periods
     cross join covered
+    cross join funnels
     where day_periods.day between covered.first_day and covered.last_day
     union all
     select
+        funnels.funnel_id,
         'all' as entry_grain,
         null as entry_start,
-        covered.last_day as entry_end
-    from covered
+        coalesce(max(entries.entry_date), covered.first_day) as entry_end
+    from funnels
+    cross join covered
+    left join entries on funnels.funnel_id = entries.funnel_id
     where covered.last_day is not null
+    group by funnels.funnel_id, covered.first_day
 
 ),
 
 groups as (
 
-    select funnels.funnel_id, seen_periods.*, 'all' as segment, 'all' as segment_value
-    from funnels
-    cross join seen_periods
+    select seen_periods.*, 'all' as segment, 'all' as segment_value
+    from seen_periods
     union
-    select reached.funnel_id, seen_periods.*, reached.segment, reached.segment_value
+    select seen_periods.*, reached.segment, reached.segment_value
     from reached
     inner join seen_periods
         on
-            reached.entry_grain = seen_periods.entry_grain
+            reached.funnel_id = seen_periods.funnel_id
+            and reached.entry_grain = seen_periods.entry_grain
             and reached.entry_start is not distinct from seen_periods.entry_start
 
 )

@@ -27,13 +27,12 @@ landed as (
     select
         source,
         table_name,
-        count(*) as days,
-        min(source_day) as first_day,
-        max(source_day) as last_day,
+        sum(case when source_day >= context.history_start then 1 else 0 end) as wanted_days,
         cast(sum(loaded) as bigint) as rows_loaded,
         cast(sum(quarantined) as bigint) as quarantined,
         max(landed_at) as loaded_at
     from landings
+    cross join context
     where status = 'landed'
     group by source, table_name
 
@@ -70,8 +69,8 @@ described as (
         sources.is_on,
         covered.last_day,
         covered.complete_through,
-        landed.days as landed_days,
-        {{ days_between('least(context.history_start, landed.first_day)', 'context.as_of') }} as wanted_days,
+        cast(landed.wanted_days as bigint) as landed_days,
+        {{ days_between('context.history_start', 'sources.last_source_day') }} + 1 as wanted_days,
         landed.rows_loaded,
         landed.quarantined,
         excluded.events as excluded,
@@ -80,7 +79,7 @@ described as (
         failed.first_day as first_failed_day,
         failed.last_day as last_failed_day,
         failed.reason as failure,
-        {{ add_days('context.as_of', -1) }} as yesterday
+        sources.last_whole_day
     from sources
     cross join context
     left join covered
@@ -106,15 +105,15 @@ select
     source,
     table_name,
     last_day,
-    case when landed_days is not null then greatest(wanted_days - landed_days, 0) end as days_missing,
+    case when loaded_at is not null then greatest(wanted_days - landed_days, 0) end as days_missing,
     coalesce(rows_loaded, 0) as rows,
     coalesce(quarantined, 0) as quarantined,
     loaded_at,
     case
         when failed_days > 0 then 'failed'
         when not is_on then 'off'
-        when landed_days is null then 'empty'
-        when complete_through < yesterday then 'late'
+        when loaded_at is null then 'empty'
+        when complete_through is null or complete_through < last_whole_day then 'late'
         else 'ok'
     end as status,
     case
@@ -123,9 +122,14 @@ select
                 cast(failed_days as varchar) || ' days did not land (' || cast(first_failed_day as varchar) || ' to '
                 || cast(last_failed_day as varchar) || '): ' || failure
         when not is_on then 'no credentials are set'
-        when landed_days is null then 'nothing has landed yet'
-        when complete_through < yesterday
-            then 'complete through ' || cast(complete_through as varchar) || '; yesterday was ' || cast(yesterday as varchar)
+        when loaded_at is null then 'nothing has landed yet'
+        when complete_through is null then 'no day since history start has landed whole'
+        when complete_through < last_whole_day
+            then
+                'complete through '
+                || cast(complete_through as varchar)
+                || '; the last day that is over is '
+                || cast(last_whole_day as varchar)
     end as reason,
     complete_through,
     coalesce(excluded, 0) as excluded

@@ -16,12 +16,26 @@ covered as (
 
 ),
 
+declared_retentions as (
+
+    select modes.retention_id
+    from {{ source('config', 'retention_modes') }} as modes
+    inner join {{ source('config', 'retention_grains') }} as grains on modes.retention_id = grains.retention_id
+    where modes.mode = 'n_day' and grains.grain = 'day'
+
+),
+
 landed as (
 
     select distinct definitions.metric_id
     from definitions
     inner join covered on position(covered.source || '.' || covered.table_name in definitions.sources) > 0
-    where covered.last_day is not null
+    where
+        covered.last_day is not null
+        and (
+            definitions.retention_id is null
+            or definitions.retention_id in (select declared_retentions.retention_id from declared_retentions)
+        )
 
 )
 

@@ -12,7 +12,10 @@ with computed as (
 
 definitions as (
 
-    select * from {{ ref('metric_definitions') }}
+    select definitions.*
+    from {{ ref('metric_definitions') }} as definitions
+    inner join {{ ref('pub_metric_catalog') }} as catalog on definitions.metric_id = catalog.metric_id
+    where catalog.status = 'active'
 
 ),
 

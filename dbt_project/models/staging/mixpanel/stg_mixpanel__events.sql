@@ -14,16 +14,16 @@ renamed as (
 
     select
         source.insert_id,
-        source.device_id,
-        source.user_id,
-        case
-            when source.distinct_id like '$device:%' then substring(source.distinct_id from 9)
-            else source.distinct_id
-        end as distinct_id,
+        {% for id in ['device_id', 'user_id', 'distinct_id'] %}
+            case
+                when source.{{ id }} like '$device:%' then substring(source.{{ id }} from 9)
+                else source.{{ id }}
+            end as {{ id }},
+        {% endfor %}
         source.event as event_name,
-        coalesce(source.platform, '(unknown)') as platform,
-        coalesce(source.country, '(unknown)') as country,
-        coalesce(source.app_version, '(unknown)') as app_version,
+        {% for segment in ['platform', 'country', 'app_version'] %}
+            coalesce(nullif(source.{{ segment }}, ''), '(unknown)') as {{ segment }},
+        {% endfor %}
         source.properties,
         source.day as export_day,
         {{ to_utc('source.time', 'context.mixpanel_timezone') }} as occurred_at
