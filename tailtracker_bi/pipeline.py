@@ -132,7 +132,8 @@ def plan(
     """The requests that bring the sources up to date, oldest days first.
 
     Without dates: every day from history start to yesterday that has not landed, the look-back, and days on which the
-    latest attempt failed. With dates: exactly those days. Raises SettingsError for a range that is not over yet, or sources that do not exist or are off.
+    latest attempt failed. With dates: exactly those days. Raises SettingsError for a range that is not over yet, or
+    sources that do not exist or are off.
     """
     known = {source.name: source for source in SOURCES}
     for name in sources:

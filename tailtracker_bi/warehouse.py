@@ -129,7 +129,8 @@ class Warehouse:
         connection.register("declared", source.schema.empty_table())
         columns = connection.execute("describe declared").fetchall()
         if files:
-            origin = f"read_parquet([{', '.join(map(_literal, files))}], hive_partitioning = true, hive_types = {{'day': date}})"
+            paths = ", ".join(map(_literal, files))
+            origin = f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{'day': date}})"
             select = ", ".join(f"{name}::{kind} as {name}" for name, kind, *_ in columns) + f" from {origin}"
         else:
             select = ", ".join(f"null::{kind} as {name}" for name, kind, *_ in columns) + " where false"
@@ -314,7 +315,7 @@ MARGIN = timedelta(days=3)
 
 
 def history_start(settings: Settings, landed: Iterable[date]) -> date:
-    """The first day wanted: the setting; else 90 days before the first run, or the first landed day if it is earlier."""
+    """The first day wanted: the setting; else 90 days before the first run, or the first landed day if earlier."""
     if settings.history_start:
         return settings.history_start
     note = settings.home / "first_run"

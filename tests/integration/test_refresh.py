@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from tailtracker_bi import bundle
+from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import Progress, RunReport, refresh
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import each_day
 from tailtracker_bi.sources.mixpanel import TRIES
-from tailtracker_bi.warehouse import run_dbt
+from tailtracker_bi.warehouse import Warehouse, run_dbt
 from tests.export_api import event_line, serve
 from tests.reference import Event, World, export_day
 from tests.worlds import random_world
@@ -165,7 +168,10 @@ def analytics_file(world: World, path: Path) -> Path:
     return path
 
 
-def test_any_order_of_landings_gives_what_one_landing_gives(make_settings: MakeSettings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("timezone", ["UTC", "Europe/Berlin"])
+def test_any_order_of_landings_gives_what_one_landing_gives(
+    timezone: str, make_settings: MakeSettings, tmp_path: Path
+) -> None:
     world = random_world(11)
     first, last = min(world.landed_days), max(world.landed_days)
     middle = first + (last - first) // 2
@@ -173,6 +179,7 @@ def test_any_order_of_landings_gives_what_one_landing_gives(make_settings: MakeS
     common = {
         "TAILTRACKER_ANALYTICS": analytics_file(world, tmp_path / "analytics.yml"),
         "TAILTRACKER_NOW": f"{last.year + 1}-01-01",
+        "TAILTRACKER_TIMEZONE": timezone,
     }
     # Every seventh event comes late; so do the ties that move earlier days from a device to a user.
     in_time = [event for number, event in enumerate(world.events) if number % 7]
@@ -278,6 +285,27 @@ def test_changed_configuration_rebuilds_what_depends_on_it_and_says_so(
     assert any("people" in note for note in report.notes)
     # Anna is left out, and with Open out of the activities nobody else was active.
     assert daily(tmp_path, "dau") == [0, 0, 0, 0, 0]
+
+
+def test_a_build_that_broke_off_under_another_configuration_leaves_no_trace(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    analytics = tmp_path / "analytics.yml"
+    with serve(TINY) as api:
+        settings = make_settings(
+            MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-04-03T12:00:00Z", TAILTRACKER_ANALYTICS=analytics
+        )
+        analytics.write_text("activity: {exclude_events: []}\n")
+        run(settings)
+        before = published(tmp_path)
+        # Anna is left out, and Open is no activity; the build ends after the person days.
+        other = "activity: {exclude_events: [Open]}\ntest_accounts: {user_ids: [anna], event_properties: []}\n"
+        analytics.write_text(other)
+        Warehouse(settings, load_analytics(analytics), Lake(tmp_path)).prepare()
+        run_dbt(tmp_path, ["run", "--select", "+fct_person_days"])
+        analytics.write_text("activity: {exclude_events: []}\n")
+        run(settings, TUESDAY, TUESDAY)
+    assert published(tmp_path) == before
 
 
 def test_the_last_builds_are_kept_and_can_be_gone_back_to(make_settings: MakeSettings, tmp_path: Path) -> None:
