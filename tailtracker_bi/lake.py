@@ -20,6 +20,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
+from pyarrow.dataset import dataset
 
 from tailtracker_bi.sources.base import Days
 
@@ -103,8 +104,10 @@ class Lake:
         """The whole ledger, in LANDINGS_SCHEMA, oldest first."""
         if not _exists(self._ledger_path):
             return LANDINGS_SCHEMA.empty_table()
-        table = pa.table(DeltaTable(self._ledger_path).to_pyarrow_table()).select(LANDINGS_SCHEMA.names)
-        return table.cast(LANDINGS_SCHEMA).sort_by([("landing", "ascending"), ("day", "ascending")])
+        # Not `to_pyarrow_table`: it reads through Python file objects, and Arrow's threads that still hold one when the
+        # interpreter goes kill the process ("terminate called without an active exception").
+        files = dataset(DeltaTable(self._ledger_path).file_uris(), schema=LANDINGS_SCHEMA, format="parquet")
+        return files.to_table().sort_by([("landing", "ascending"), ("day", "ascending")])
 
     def landed_days(self, source: str, table: str) -> set[date]:
         """The days that are there."""
