@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -29,6 +29,7 @@ MIXPANEL_HOSTS = {
     "in": "https://data-in.mixpanel.com",
 }
 DEFAULT_HISTORY = timedelta(days=90)
+_STRIPE_KEY = re.compile(r"(?:rk|sk)_(?:live|test)_[A-Za-z0-9_]+")
 _PLAIN_URL = re.compile(r"[a-z]+://[a-z0-9\[][a-z0-9.:\[\]-]*(?:/[a-z0-9._/-]*)?", re.IGNORECASE | re.ASCII)
 
 
@@ -50,9 +51,14 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Region = Annotated[Literal["us", "eu", "in"], BeforeValidator(_lower)]
+Currency = Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[A-Z]{3}$")]
 
 
 class ReaderSettings(BaseSettings):
@@ -88,6 +94,7 @@ class Settings(ReaderSettings):
         BeforeValidator(_lower),
     ] = Field("monday", alias="TAILTRACKER_WEEK_START")
     analytics_path: Path | None = Field(None, alias="TAILTRACKER_ANALYTICS")
+    currency: Currency = Field("EUR", alias="TAILTRACKER_CURRENCY")
     history_start: date | None = Field(None, alias="TAILTRACKER_HISTORY_START")
     warehouse: Literal["duckdb"] = Field("duckdb", alias="TAILTRACKER_WAREHOUSE")
     own_hash_key: SecretStr | None = Field(None, alias="TAILTRACKER_HASH_KEY", min_length=16)
@@ -101,6 +108,11 @@ class Settings(ReaderSettings):
     mixpanel_export_url: str | None = Field(None, alias="MIXPANEL_EXPORT_URL")
     mixpanel_timezone: Timezone | None = Field(None, alias="MIXPANEL_TIMEZONE")
 
+    stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
+    stripe_api_base: str = Field("https://api.stripe.com", alias="STRIPE_API_BASE")
+
+    app_database_url: SecretStr | None = Field(None, alias="APP_DATABASE_URL")
+
     @model_validator(mode="after")
     def _check_together(self) -> Settings:
         credentials = {
@@ -113,6 +125,11 @@ class Settings(ReaderSettings):
             raise ValueError(f"{', '.join(missing)} is missing: Mixpanel needs all of {', '.join(credentials)}")
         if self.mixpanel_export_url is not None:
             _check_base_url("MIXPANEL_EXPORT_URL", self.mixpanel_export_url, "mixpanel.com", self.allow_loopback)
+        _check_base_url("STRIPE_API_BASE", self.stripe_api_base, "stripe.com", self.allow_loopback)
+        if self.stripe_api_key is not None:
+            _check_stripe_key(self.stripe_api_key.get_secret_value(), self.environment)
+        if self.app_database_url is not None:
+            _check_database_url("APP_DATABASE_URL", self.app_database_url.get_secret_value())
         if self.history_start and self.history_start >= self.today:
             raise ValueError(f"TAILTRACKER_HISTORY_START must be before today ({self.today})")
         return self
@@ -143,10 +160,17 @@ class Settings(ReaderSettings):
         return (self.mixpanel_export_url or MIXPANEL_HOSTS[self.mixpanel_region]).rstrip("/")
 
     @property
+    def is_stripe_live(self) -> bool:
+        """The mode of the key: objects of the other mode are no business of ours."""
+        return self.stripe_api_key is not None and "_live_" in self.stripe_api_key.get_secret_value()
+
+    @property
     def secrets(self) -> list[str]:
-        """Every secret value, for redaction."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        """Every secret value, for redaction; of a database URL its password, too."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        passwords = [urlsplit(secret).password for secret in secrets if "://" in secret]
+        return secrets + [form for password in passwords if password for form in (password, unquote(password))]
 
 
 def _check_base_url(name: str, url: str, domain: str, allow_loopback: bool) -> None:
@@ -165,6 +189,23 @@ def _check_base_url(name: str, url: str, domain: str, allow_loopback: bool) -> N
             return
         raise ValueError(f"{name} points at this machine: set TAILTRACKER_ALLOW_LOOPBACK=1 if that is meant")
     raise ValueError(f"{name} must be an https URL of {domain}")
+
+
+def _check_stripe_key(key: str, environment: str) -> None:
+    if not _STRIPE_KEY.fullmatch(key):
+        raise ValueError("STRIPE_API_KEY must be a secret key of Stripe, best a restricted one: rk_live_...")
+    if environment == "prod" and "_test_" in key:
+        raise ValueError("STRIPE_API_KEY is a test key, which TAILTRACKER_ENV=prod refuses")
+
+
+def _check_database_url(name: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"{name} is not a URL") from None
+    if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
+        raise ValueError(f"{name} must look like postgresql://user:password@host/database")
 
 
 def _is_loopback(host: str) -> bool:

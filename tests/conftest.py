@@ -17,7 +17,7 @@ from tests.export_api import SECRET, USER
 def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No settings from outside, and an empty current directory."""
     for name in os.environ:
-        if name.upper().startswith(("TAILTRACKER_", "MIXPANEL_")) and name != "TAILTRACKER_REQUIRE_BROWSER":
+        if name.upper().startswith(("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE")) and name != "TAILTRACKER_REQUIRE_BROWSER":
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

@@ -1,15 +1,18 @@
-"""What every day source looks like: whole days in, checked, cleaned and counted, or an error and nothing.
+"""What sources look like: what is whole comes in, checked, cleaned and counted, or an error and nothing.
 
-What belongs here: the interface and the words of its errors. What does not: anything of one vendor.
+    DaySource       facts that belong to a day (events): a day replaces a day
+    ObjectSource    objects that change under one's hands (subscriptions, profiles): kept as versions
+
+What belongs here: the interfaces and the words of their errors. What does not: anything of one vendor.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 from zoneinfo import ZoneInfo
@@ -30,9 +33,13 @@ class SourceUnavailableError(TailTrackerError):
     """The source as a whole can't be used (unreachable, refused): asking again for other days is useless."""
 
 
+class AbsentTableError(TailTrackerError):
+    """An optional table that this source does not have: no failure, there is just no data."""
+
+
 @dataclass
-class DayCounts:
-    """What became of the records received for one day. Always adds up."""
+class Counts:
+    """What became of the records received for a day, or in one reading of a table. Always adds up."""
 
     received: int = 0
     loaded: int = 0
@@ -54,7 +61,7 @@ class Days:
     last: date
     rows: pa.RecordBatchReader
     quarantine: pa.RecordBatchReader
-    counts: dict[date, DayCounts] = field(default_factory=dict)
+    counts: dict[date, Counts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,15 +73,19 @@ class Check:
     detail: str
 
 
-class DaySource(ABC):
-    """A source that is pulled day by day into one table."""
+@dataclass(frozen=True)
+class Table:
+    """A table that a source fills, and the columns of its raw relation."""
+
+    name: str
+    schema: pa.Schema
+
+
+class Source(ABC):
+    """A place that data comes from, and the tables that it fills."""
 
     name: ClassVar[str]
-    table: ClassVar[str]
-    schema: ClassVar[pa.Schema]
-    """Columns of the raw table; `day`, the source's own day, comes first."""
-    look_back: ClassVar[timedelta]
-    """How far back days may still change: they are pulled again each time."""
+    tables: ClassVar[tuple[Table, ...]]
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
         self.settings = settings
@@ -85,6 +96,17 @@ class DaySource(ABC):
     @abstractmethod
     def is_on(cls, settings: Settings) -> bool:
         """Whether its credentials are set."""
+
+    @abstractmethod
+    def check(self) -> Check:
+        """Whether it answers to these credentials."""
+
+
+class DaySource(Source):
+    """A source that is pulled day by day into one table, whose first column is `day`, the source's own day."""
+
+    look_back: ClassVar[timedelta]
+    """How far back days may still change: they are pulled again each time."""
 
     @classmethod
     @abstractmethod
@@ -112,9 +134,51 @@ class DaySource(ABC):
         `spool` is a directory for large intermediates. Raises BadResponseError or SourceUnavailableError.
         """
 
+
+VERSION_SCHEMA = pa.schema(
+    [
+        ("object_id", pa.string()),
+        ("effective_at", pa.timestamp("us")),  # UTC; when the object became so; null: when it was observed
+        ("origin", pa.string()),  # how it came: list, read, snapshot; event, before (history that an event told of)
+        ("is_deleted", pa.bool_()),
+    ]
+)
+"""The columns with which every row of `Versions` begins; those of the table follow."""
+
+HISTORY_ORIGINS = ("event", "before")
+"""Versions that an event told of: what an object was at its time, whatever it is now."""
+
+
+@dataclass
+class Versions:
+    """What a source tells of the objects of one table: all there are, or those that may have changed."""
+
+    rows: pa.RecordBatchReader
+    """VERSION_SCHEMA and the table's own columns; objects whose content is known already may be among them."""
+    is_snapshot: bool
+    """Whether these are all the objects that exist: one that was there before and is not among them is gone."""
+    quarantine: pa.RecordBatchReader
+    counts: Counts
+    """`received`, `filtered` and `quarantined`; the lake finds out what is new among the rest."""
+    withheld: frozenset[str] = frozenset()
+    """Columns or fields that the source has and the allow-list does not name."""
+
+
+Read = Callable[[Table], AbstractContextManager[Versions]]
+
+
+class ObjectSource(Source):
+    """A source whose objects change: each of its tables is brought to its state now, and every version is kept."""
+
     @abstractmethod
-    def check(self) -> Check:
-        """Whether it answers to these credentials."""
+    @contextmanager
+    def session(self, since: Mapping[str, datetime], spool: Path) -> Iterator[Read]:
+        """A function that reads one table after the other, as of one moment where the source allows it.
+
+        `since` says, by table, as of when it was last brought up to date, in UTC; a table that never was is not there.
+        `spool` is a directory for large intermediates. Raises BadResponseError or SourceUnavailableError where nothing
+        can be read; the function raises them for a single table: the others may be read all the same.
+        """
 
 
 def ranges(days: list[date], longest: int) -> list[tuple[date, date]]:

@@ -26,7 +26,7 @@ from tailtracker_bi.personal_data import (
     is_personal_id,
     mask_text,
 )
-from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, DayCounts, each_day
+from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, Counts, each_day
 
 EVENTS_SCHEMA = pa.schema(
     [
@@ -295,12 +295,12 @@ class EventLines:
                 f"update {table} set {column} = changed.new from changed where {table}.{column} = changed.old"
             )
 
-    def deduplicate(self) -> dict[date, DayCounts]:
+    def deduplicate(self) -> dict[date, Counts]:
         """Drop duplicates; what became of each day's lines, for every day of the range, days without lines too."""
         self._connection.execute(_DEDUPLICATE)
-        counts = {day: DayCounts() for day in each_day(self._first, self._last)}
+        counts = {day: Counts() for day in each_day(self._first, self._last)}
         for day, received, deduplicated, quarantined in self._connection.execute(_COUNT).fetchall():
-            counts[day] = DayCounts(
+            counts[day] = Counts(
                 received=received,
                 loaded=received - deduplicated - quarantined,
                 deduplicated=deduplicated,

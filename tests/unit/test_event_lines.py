@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tailtracker_bi.sources.base import DayCounts
+from tailtracker_bi.sources.base import Counts
 from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
 from tests.export_api import event_line
 
@@ -26,7 +26,7 @@ GOOD = event_line("Neighbour", START + 1, "neighbour", _insert_id="n", note="as 
 class Outcome:
     rows: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
-    counts: dict[date, DayCounts]
+    counts: dict[date, Counts]
 
     def column(self, name: str) -> list[Any]:
         return [row[name] for row in self.rows]
@@ -99,14 +99,14 @@ def test_an_event_becomes_a_row_with_its_columns(tmp_path: Path) -> None:
 
 
 def test_days_without_lines_are_counted_as_empty(tmp_path: Path) -> None:
-    assert process(tmp_path, last=NEXT_DAY).counts == {DAY: DayCounts(), NEXT_DAY: DayCounts()}
+    assert process(tmp_path, last=NEXT_DAY).counts == {DAY: Counts(), NEXT_DAY: Counts()}
 
 
 def test_lines_may_come_in_many_batches_and_the_last_without_newline(tmp_path: Path) -> None:
     lines = [event_line("E", START + number, f"u{number}") for number in range(5)]
     outcome = process(tmp_path, lines[0] + b"\n", lines[1] + b"\r\n" + lines[2] + b"\n\n", lines[3] + b"\n" + lines[4])
     assert outcome.column("distinct_id") == ["u0", "u1", "u2", "u3", "u4"]
-    assert outcome.counts[DAY] == DayCounts(received=5, loaded=5)
+    assert outcome.counts[DAY] == Counts(received=5, loaded=5)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def copies(*changes: dict[str, Any]) -> list[bytes]:
 
 def test_an_event_sent_twice_in_a_day_is_one_row(tmp_path: Path) -> None:
     outcome = process_lines(tmp_path, copies({}, {}, {}))
-    assert outcome.counts == {DAY: DayCounts(received=3, loaded=1, deduplicated=2)}
+    assert outcome.counts == {DAY: Counts(received=3, loaded=1, deduplicated=2)}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_events_that_differ_in_what_identifies_them_stay_two(tmp_path: Path, oth
 @pytest.mark.parametrize("missing", [None, ""])
 def test_equal_events_without_insert_id_stay_two(tmp_path: Path, missing: str | None) -> None:
     outcome = process_lines(tmp_path, copies({"_insert_id": missing}, {"_insert_id": missing}))
-    assert outcome.counts == {DAY: DayCounts(received=2, loaded=2)}
+    assert outcome.counts == {DAY: Counts(received=2, loaded=2)}
 
 
 def test_of_two_copies_at_different_times_of_a_day_one_stays(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_which_of_equally_late_copies_stays_does_not_depend_on_the_order(tmp_pat
 def test_an_event_at_the_edge_of_a_day_lands_once_on_its_own_day(tmp_path: Path) -> None:
     edges = [START, START + WHOLE_DAY - 1, START + WHOLE_DAY, START + 2 * WHOLE_DAY - 0.001]
     outcome = process_lines(tmp_path, [event_line("E", at, _insert_id="same") for at in edges], last=NEXT_DAY)
-    assert outcome.counts[DAY] == outcome.counts[NEXT_DAY] == DayCounts(received=2, loaded=1, deduplicated=1)
+    assert outcome.counts[DAY] == outcome.counts[NEXT_DAY] == Counts(received=2, loaded=1, deduplicated=1)
 
 
 # Times.

@@ -14,7 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from tailtracker_bi import lake as lake_module
 from tailtracker_bi.lake import LANDINGS_SCHEMA, Lake
-from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, BadResponseError, DayCounts, Days, each_day
+from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, BadResponseError, Counts, Days, each_day
 
 SCHEMA = pa.schema([("day", pa.date32()), ("event", pa.string()), ("time", pa.timestamp("us"))])
 FIRST = date(2024, 1, 1)
@@ -43,7 +43,7 @@ def whole_days(days: dict[int, list[str]], aside: dict[int, list[str]] | None = 
         for record in records
     ]
     counts = {
-        one: DayCounts(
+        one: Counts(
             received=len(days.get(number, [])) + len(aside.get(number, [])),
             loaded=len(days.get(number, [])),
             quarantined=len(aside.get(number, [])),

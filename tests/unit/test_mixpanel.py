@@ -16,7 +16,7 @@ import pytest
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import mixpanel
-from tailtracker_bi.sources.base import BadResponseError, DayCounts, SourceUnavailableError, each_day
+from tailtracker_bi.sources.base import BadResponseError, Counts, SourceUnavailableError, each_day
 from tailtracker_bi.sources.mixpanel import TRIES, Mixpanel
 from tests.export_api import SECRET, USER, Days, event_line, serve
 
@@ -29,7 +29,7 @@ LINES = [
     for number in range(600)
 ]
 EXPORT: Days = {DAY: LINES, NEXT_DAY: [event_line("Open", START + 86400, "u1")]}
-WHOLE = {DAY: DayCounts(received=600, loaded=600), NEXT_DAY: DayCounts(received=1, loaded=1)}
+WHOLE = {DAY: Counts(received=600, loaded=600), NEXT_DAY: Counts(received=1, loaded=1)}
 
 MakeSettings = Callable[..., Settings]
 
@@ -59,7 +59,7 @@ class Received:
 
     rows: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
-    counts: dict[date, DayCounts]
+    counts: dict[date, Counts]
 
 
 def fetch(source: Mixpanel, first: date = DAY, last: date = NEXT_DAY) -> Received:
@@ -94,14 +94,14 @@ def test_whole_days_arrive_with_one_authorized_request(make_settings: MakeSettin
 def test_an_export_without_events_is_empty_days(make_settings: MakeSettings) -> None:
     with serve({}) as api:
         received = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)))
-    assert received == Received([], [], {DAY: DayCounts(), NEXT_DAY: DayCounts()})
+    assert received == Received([], [], {DAY: Counts(), NEXT_DAY: Counts()})
 
 
 def test_days_served_from_a_directory_arrive(make_settings: MakeSettings, tmp_path: Path) -> None:
     (tmp_path / "2024-01-01.jsonl.gz").write_bytes(gzip.compress(b"\n".join(LINES) + b"\n"))
     with serve(tmp_path) as api:
         received = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), DAY, NEXT_DAY)
-    assert received.counts == {DAY: WHOLE[DAY], NEXT_DAY: DayCounts()}
+    assert received.counts == {DAY: WHOLE[DAY], NEXT_DAY: Counts()}
 
 
 @pytest.mark.parametrize("fault", ["two_members", "plain_with_length"])
@@ -142,7 +142,7 @@ def test_broken_records_in_a_whole_export_are_set_aside_and_the_rest_goes_on(
 ) -> None:
     with serve({DAY: [b'{"lone": "\\ud800"}', *LINES]}) as api:
         received = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), DAY, DAY)
-    assert received.counts == {DAY: DayCounts(received=601, loaded=600, quarantined=1)}
+    assert received.counts == {DAY: Counts(received=601, loaded=600, quarantined=1)}
     assert [row["reason"] for row in received.quarantine] == ["not JSON"]
 
 
