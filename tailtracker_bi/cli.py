@@ -176,17 +176,18 @@ def status() -> None:
     lake = Lake(settings.home)
     table = Table("source", "table", "days", "first", "last", "latest attempt", "outcome")
     for source in SOURCES:
-        known = lake.summary(source.name, source.table)
-        outcome = known.status or ("empty" if source.is_on(settings) else "off")
-        table.add_row(
-            source.name,
-            source.table,
-            str(known.days),
-            str(known.first_day or ""),
-            str(known.last_day or ""),
-            f"{known.attempted_at:%Y-%m-%d %H:%M}Z" if known.attempted_at else "",
-            f"[{STATUS_STYLES[outcome]}]{outcome}[/]" + (f": {_plain(known.reason)}" if known.reason else ""),
-        )
+        for name in (filled.name for filled in source.tables):
+            known = lake.summary(source.name, name)
+            outcome = known.status or ("empty" if source.is_on(settings) else "off")
+            table.add_row(
+                source.name,
+                name,
+                str(known.days),
+                str(known.first_day or ""),
+                str(known.last_day or ""),
+                f"{known.attempted_at:%Y-%m-%d %H:%M}Z" if known.attempted_at else "",
+                f"[{STATUS_STYLES[outcome]}]{outcome}[/]" + (f": {_plain(known.reason)}" if known.reason else ""),
+            )
     _print_table(table)
     found = bundle.current(settings.home)
     info = bundle.query(found, "select built_at, as_of from bundle_info").to_pylist()[0]
@@ -264,8 +265,7 @@ class Bars(pipeline.Progress):
 
 def _print_plan(settings: Settings, first: date | None, last: date | None, sources: list[str]) -> None:
     for item in pipeline.plan(settings, Lake(settings.home), first, last, sources):
-        span = f", {item.requests[0][0]} to {item.requests[-1][1]}" if item.requests else ""
-        print(f"{item.source.name}: {item.days} days{span}; {len(item.requests)} requests, about {item.seconds:.0f} s")
+        print(item)
 
 
 def _print_report(report: pipeline.RunReport) -> None:

@@ -1,7 +1,9 @@
-"""The lake: what was received, whole days at a time, and the ledger that says which days are there.
+"""The lake: what was received, and the ledger that says what is there.
 
-    lake/<source>/<table>   Delta tables, partitioned by the source's own day
-    lake/_landings          the ledger: one row for each day and attempt; the latest `landed` row of a day is that day
+    lake/<source>/<table>   Delta tables: days of events, partitioned by the source's own day, of which a day replaces a
+                            day; or versions of objects, to which what differs is added
+    lake/_landings          the ledger: one row for each day and attempt; the latest `landed` row of a day is that day.
+                            Of objects a row for each time they were brought up to date, under the UTC day of that
     quarantine/<source>/<table>/<day>.jsonl   records set aside, with their reason
 
 Data is committed first, its ledger rows after: a day exists only by its row. Every reader takes the version that the
@@ -22,7 +24,8 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from pyarrow.dataset import dataset
 
-from tailtracker_bi.sources.base import Days
+from tailtracker_bi.sources.base import Counts, Days, ObjectSource, Table, Versions
+from tailtracker_bi.versions import new_versions
 
 LANDINGS_SCHEMA = pa.schema(
     [
@@ -39,11 +42,13 @@ LANDINGS_SCHEMA = pa.schema(
         ("status", pa.string()),  # landed or failed
         ("reason", pa.string()),
         ("landed_at", pa.timestamp("us")),  # UTC, the real clock
+        ("as_of", pa.timestamp("us")),  # UTC, business time of which objects were read; null for days
     ]
 )
 
 KEEP_OLD_FILES = timedelta(days=7)
-COMPACT_LEDGER_AT = 50
+COMPACT_AT = 50
+"""Files of the ledger, or of a table of versions, that are worth being written as one."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,9 @@ class Lake:
             predicate=f"day >= '{days.first}' and day <= '{days.last}'" if _exists(path) else None,
             partition_by=["day"],
         )
-        self._set_aside(source, table, days)
+        for day in days.counts:
+            self._quarantine_file(source, table, day).unlink(missing_ok=True)
+        self._set_aside(source, table, days.quarantine)
         version = DeltaTable(path).version()
         self._record(
             {
@@ -93,6 +100,46 @@ class Lake:
             }
             for day, counts in sorted(days.counts.items())
         )
+
+    def land_versions(
+        self, source: type[ObjectSource], table: Table, versions: Versions, as_of: datetime, spool: Path
+    ) -> Counts:
+        """Add what is new of a table's objects, in one commit, and then write the ledger row; what became of it all."""
+        path = self._table_path(source.name, table.name)
+        self._roll_back_unrecorded(source.name, table.name)
+        known = self.files(source.name, table.name)
+        is_worn = len(known) >= COMPACT_AT
+        with new_versions(
+            table,
+            versions,
+            known,
+            source.raw_schema(table),
+            landing=self._next_landing(),
+            as_of=as_of,
+            spool=spool,
+            with_known=is_worn,
+        ) as (rows, counts):
+            counts.check(f"{source.name}.{table.name}")
+            if counts.loaded or not _exists(path):
+                write_deltalake(path, rows, mode="overwrite" if is_worn else "append")
+        if versions.is_snapshot:  # which tells of everything again
+            shutil.rmtree(self._quarantine / source.name / table.name, ignore_errors=True)
+        self._set_aside(source.name, table.name, versions.quarantine)
+        self._record(
+            [
+                {
+                    "source": source.name,
+                    "table_name": table.name,
+                    "day": as_of.date(),
+                    "version": DeltaTable(path).version(),
+                    **asdict(counts),
+                    "status": "landed",
+                    "reason": None,
+                    "as_of": as_of.replace(tzinfo=None),
+                }
+            ]
+        )
+        return counts
 
     def note_failure(self, source: str, table: str, days: Iterable[date], reason: str) -> None:
         """Record that these days were tried and did not land; what landed before stays."""
@@ -109,6 +156,11 @@ class Lake:
         files = dataset(DeltaTable(self._ledger_path).file_uris(), schema=LANDINGS_SCHEMA, format="parquet")
         return files.to_table().sort_by([("landing", "ascending"), ("day", "ascending")])
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has ever landed."""
+        return "landed" not in self.landings()["status"].to_pylist()
+
     def landed_days(self, source: str, table: str) -> set[date]:
         """The days that are there."""
         return set(self._landed(source, table)["day"].to_pylist())
@@ -117,6 +169,11 @@ class Lake:
         """The days whose latest attempt failed, whether or not they are there from before."""
         latest = {row["day"]: row["status"] for row in self._attempts(source, table).to_pylist()}
         return {day for day, status in latest.items() if status == "failed"}
+
+    def synced_at(self, source: str, table: str) -> datetime | None:
+        """As of when the objects of a table were last brought up to date, in UTC; None where they never were."""
+        moment: datetime | None = pc.max(self._landed(source, table)["as_of"]).as_py()
+        return moment.replace(tzinfo=UTC) if moment else None
 
     def records_a_day(self, source: str, table: str) -> float | None:
         """How many records a day brought on average; None where no day is there."""
@@ -148,7 +205,7 @@ class Lake:
         """Compact the ledger and drop files that no reader can still be using."""
         if _exists(self._ledger_path):
             ledger = DeltaTable(self._ledger_path)
-            if len(ledger.file_uris()) >= COMPACT_LEDGER_AT:
+            if len(ledger.file_uris()) >= COMPACT_AT:
                 ledger.optimize.compact()
                 ledger.create_checkpoint()
         for log in self._root.glob("[!_]*/*/_delta_log"):
@@ -177,18 +234,22 @@ class Lake:
         elif DeltaTable(path).version() > recorded:
             DeltaTable(path).restore(recorded)
 
-    def _set_aside(self, source: str, table: str, days: Days) -> None:
-        folder = self._quarantine / source / table
-        for day in days.counts:
-            (folder / f"{day}.jsonl").unlink(missing_ok=True)
-        for batch in days.quarantine:
-            folder.mkdir(parents=True, exist_ok=True)
+    def _set_aside(self, source: str, table: str, quarantine: pa.RecordBatchReader) -> None:
+        for batch in quarantine:
             for row in batch.to_pylist():
-                with (folder / f"{row['day']}.jsonl").open("ab") as file:
-                    file.write(orjson.dumps({"reason": row["reason"], "record": row["record"]}) + b"\n")
+                file = self._quarantine_file(source, table, row["day"])
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("ab") as lines:
+                    lines.write(orjson.dumps({"reason": row["reason"], "record": row["record"]}) + b"\n")
+
+    def _quarantine_file(self, source: str, table: str, day: date) -> Path:
+        return self._quarantine / source / table / f"{day}.jsonl"
+
+    def _next_landing(self) -> int:
+        return int(DeltaTable(self._ledger_path).version()) + 1 if _exists(self._ledger_path) else 0
 
     def _record(self, rows: Iterable[dict[str, object]]) -> None:
-        landing = DeltaTable(self._ledger_path).version() + 1 if _exists(self._ledger_path) else 0
+        landing = self._next_landing()
         landed_at = datetime.now(UTC).replace(tzinfo=None)
         full = [
             {**dict.fromkeys(LANDINGS_SCHEMA.names), "landing": landing, "landed_at": landed_at, **row} for row in rows

@@ -1,6 +1,6 @@
 """Pull, build, publish: what the CLI runs and what Dagster's assets call.
 
-    pull      sources -> lake, whole days, asked for by the ledger
+    pull      sources -> lake: whole days, asked for by the ledger; objects, brought to their state now
     build     lake -> warehouse, models and data tests
     publish   warehouse -> a new bundle
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -27,7 +27,17 @@ from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
-from tailtracker_bi.sources.base import BadResponseError, DaySource, SourceUnavailableError, each_day
+from tailtracker_bi.sources.base import (
+    AbsentTableError,
+    BadResponseError,
+    DaySource,
+    ObjectSource,
+    Read,
+    Source,
+    SourceUnavailableError,
+    Table,
+    each_day,
+)
 from tailtracker_bi.warehouse import Warehouse, history_start, note_first_run
 
 LOCK_SECONDS = 3600.0
@@ -50,20 +60,42 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a pull will ask of one source."""
+class DayPlan:
+    """The requests that a pull will make of a day source."""
 
     source: type[DaySource]
     requests: list[tuple[date, date]]
 
     @property
-    def days(self) -> int:
-        return sum((last - first).days + 1 for first, last in self.requests)
+    def steps(self) -> int:
+        return len(self.requests)
+
+    def __str__(self) -> str:
+        days = sum((last - first).days + 1 for first, last in self.requests)
+        span = f", {self.requests[0][0]} to {self.requests[-1][1]}" if self.requests else ""
+        seconds = len(self.requests) * SECONDS_PER_REQUEST
+        return f"{self.source.name}: {days} days{span}; {len(self.requests)} requests, about {seconds:.0f} s"
+
+
+@dataclass(frozen=True)
+class ObjectPlan:
+    """The tables that a pull will bring to their state now, and as of when they are that already."""
+
+    source: type[ObjectSource]
+    since: dict[str, datetime]
 
     @property
-    def seconds(self) -> float:
-        """About how long it takes."""
-        return len(self.requests) * SECONDS_PER_REQUEST
+    def steps(self) -> int:
+        return len(self.source.tables)
+
+    def __str__(self) -> str:
+        new = len(self.source.tables) - len(self.since)
+        known = f"{len(self.since)} of them since {min(self.since.values()):%Y-%m-%d %H:%M}Z" if self.since else ""
+        in_full = f"{new} for the first time" if new else ""
+        return f"{self.source.name}: {self.steps} tables, {', '.join(filter(None, (known, in_full)))}"
+
+
+Plan = DayPlan | ObjectPlan
 
 
 @dataclass
@@ -129,11 +161,11 @@ def plan(
     last: date | None = None,
     sources: Sequence[str] = (),
 ) -> list[Plan]:
-    """The requests that bring the sources up to date, oldest days first.
+    """What brings the sources up to date, oldest days first.
 
-    Without dates: every day from history start to yesterday that has not landed, the look-back, and days on which the
-    latest attempt failed. With dates: exactly those days. Raises SettingsError for a range that is not over yet, or
-    sources that do not exist or are off.
+    Of days without dates: every day from history start to yesterday that has not landed, the look-back, and days on
+    which the latest attempt failed; with dates exactly those days. Objects are brought to their state now, whatever the
+    dates. Raises SettingsError for a range that is not over yet, or sources that do not exist or are off.
     """
     known = {source.name: source for source in SOURCES}
     for name in sources:
@@ -141,14 +173,21 @@ def plan(
             raise SettingsError(f"--source {name}: there is no such source; there are: {', '.join(known)}")
         if not known[name].is_on(settings):
             raise SettingsError(f"--source {name}: it is off, no credentials are set")
-    chosen = [source for name, source in known.items() if source.is_on(settings) and (not sources or name in sources)]
     return [
-        Plan(
-            source,
-            source.split(_wanted(settings, lake, source, first, last), lake.records_a_day(source.name, source.table)),
-        )
-        for source in chosen
+        _plan_of(settings, lake, source, first, last)
+        for name, source in known.items()
+        if source.is_on(settings) and (not sources or name in sources)
     ]
+
+
+def _plan_of(settings: Settings, lake: Lake, source: type[Source], first: date | None, last: date | None) -> Plan:
+    if issubclass(source, ObjectSource):
+        synced = {table.name: lake.synced_at(source.name, table.name) for table in source.tables}
+        return ObjectPlan(source, {name: moment for name, moment in synced.items() if moment})
+    if not issubclass(source, DaySource):
+        raise TypeError(f"{source.name} is neither a DaySource nor an ObjectSource")
+    days = _wanted(settings, lake, source, first, last)
+    return DayPlan(source, source.split(days, lake.records_a_day(source.name, source.tables[0].name)))
 
 
 def _wanted(
@@ -164,54 +203,108 @@ def _wanted(
                 f"--to {last}: that day is not over yet in {source.timezone(settings)}; the last is {yesterday}"
             )
         return list(each_day(first, last))
-    landed = lake.landed_days(source.name, source.table)
+    table = source.tables[0].name
+    landed = lake.landed_days(source.name, table)
     start = history_start(settings, landed)
     missing = {day for day in each_day(start, yesterday) if day not in landed or day > yesterday - source.look_back}
-    return sorted(missing | lake.failed_days(source.name, source.table))
+    return sorted(missing | lake.failed_days(source.name, table))
 
 
 def pull(settings: Settings, lake: Lake, plans: Sequence[Plan], report: RunReport, progress: Progress) -> None:
-    """Land what the plans ask for. A request that fails is noted and leaves the last good state; the others go on."""
-    spool = settings.home / "spool"
-    total = sum(len(item.requests) for item in plans)
-    done = 0
+    """Land what the plans ask for. What fails is noted and leaves the last good state; the rest goes on."""
+    work = _Pull(settings, lake, report, progress, total=sum(item.steps for item in plans))
     for item in plans:
-        source = item.source(settings, progress.say)
-        for first, last in item.requests:
-            span = str(first) if first == last else f"{first} to {last}"
-            progress.step("pull", f"{source.name} {span}", done, total)
+        if isinstance(item, DayPlan):
+            work.days(item)
+        else:
+            work.objects(item)
+    lake.tidy()
+    shutil.rmtree(work.spool, ignore_errors=True)
+
+
+@dataclass
+class _Pull:
+    """A pull that is under way."""
+
+    settings: Settings
+    lake: Lake
+    report: RunReport
+    progress: Progress
+    total: int
+    done: int = 0
+
+    @property
+    def spool(self) -> Path:
+        return self.settings.home / "spool"
+
+    def days(self, item: DayPlan) -> None:
+        source = item.source(self.settings, self.progress.say)
+        table = source.tables[0].name
+        for number, (first, last) in enumerate(item.requests):
+            self._step(f"{source.name} {first}" if first == last else f"{source.name} {first} to {last}")
             try:
-                with source.fetch(first, last, spool) as days:
-                    lake.land(source.name, source.table, days)
+                with source.fetch(first, last, self.spool) as days:
+                    self.lake.land(source.name, table, days)
                     counts = days.counts
             except (BadResponseError, SourceUnavailableError) as error:
-                report.errors.append(str(error))
-                lake.note_failure(source.name, source.table, each_day(first, last), str(error))
-                report.days += [
-                    _day_line(source, day, status="failed", reason=str(error)) for day in each_day(first, last)
-                ]
+                self._fail(source, table, each_day(first, last), error)
                 if isinstance(error, SourceUnavailableError):
                     # Said for every day that was asked for; asking the source for them would be useless.
-                    report.days += [
-                        _day_line(source, day, status="not tried", reason=str(error))
-                        for rest in item.requests[item.requests.index((first, last)) + 1 :]
-                        for day in each_day(*rest)
-                    ]
+                    for rest in item.requests[number + 1 :]:
+                        for day in each_day(*rest):
+                            self._note(source, table, day, status="not tried", reason=str(error))
+                    self.done += len(item.requests) - number
                     break
             else:
-                report.days += [
-                    _day_line(source, day, status="landed", reason=None, **vars(count))
-                    for day, count in sorted(counts.items())
-                ]
-            done += 1
-        progress.step("pull", source.name, done, total)
-    lake.tidy()
-    shutil.rmtree(spool, ignore_errors=True)
+                for day, count in sorted(counts.items()):
+                    self._note(source, table, day, status="landed", reason=None, **vars(count))
+            self.done += 1
+        self._step(source.name)
 
+    def objects(self, item: ObjectPlan) -> None:
+        source = item.source(self.settings, self.progress.say)
+        as_of = self.settings.now
+        self._step(source.name)
+        try:
+            with source.session(item.since, self.spool) as read:
+                for table in source.tables:
+                    self._step(f"{source.name} {table.name}")
+                    self._object_table(source, table, read, as_of)
+                    self.done += 1
+        except (BadResponseError, SourceUnavailableError) as error:
+            noted = {line["table"] for line in self.report.days if line["source"] == source.name}
+            for table in source.tables:
+                if table.name not in noted:
+                    self._fail(source, table.name, [as_of.date()], error)
+                    self.done += 1
+        self._step(source.name)
 
-def _day_line(source: DaySource, day: date, **outcome: object) -> dict[str, object]:
-    nothing = dict.fromkeys(("received", "loaded", "deduplicated", "filtered", "quarantined"), 0)
-    return {"source": source.name, "table": source.table, "day": day, **nothing, **outcome}
+    def _object_table(self, source: ObjectSource, table: Table, read: Read, as_of: datetime) -> None:
+        try:
+            with read(table) as versions:
+                counts = self.lake.land_versions(type(source), table, versions, as_of, self.spool)
+                withheld = sorted(versions.withheld)
+        except AbsentTableError as error:
+            self._note(source, table.name, as_of.date(), status="absent", reason=str(error))
+        except BadResponseError as error:
+            self._fail(source, table.name, [as_of.date()], error)
+        else:
+            outcome = {**vars(counts), "withheld": withheld}
+            self._note(source, table.name, as_of.date(), status="landed", reason=None, **outcome)
+
+    def _fail(self, source: Source, table: str, days: Iterable[date], error: TailTrackerError) -> None:
+        tried = list(days)
+        self.report.errors.append(str(error))
+        self.lake.note_failure(source.name, table, tried, str(error))
+        for day in tried:
+            self._note(source, table, day, status="failed", reason=str(error))
+
+    def _note(self, source: Source, table: str, day: date, **outcome: object) -> None:
+        nothing = dict.fromkeys(("received", "loaded", "deduplicated", "filtered", "quarantined"), 0)
+        self.report.days.append({"source": source.name, "table": table, "day": day, **nothing, **outcome})
+
+    def _step(self, what: str) -> None:
+        self.progress.step("pull", what, self.done, self.total)
 
 
 def build(
@@ -276,7 +369,7 @@ def refresh(
         try:
             plans = plan(settings, lake, first, last, sources)
             pull(settings, lake, plans, report, progress)
-            if any(lake.landed_days(source.name, source.table) for source in SOURCES):
+            if not lake.is_empty:
                 warehouse = build(
                     settings, analytics, lake, report, progress, full_refresh=full_refresh, rebuild=rebuild
                 )

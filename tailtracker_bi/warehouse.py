@@ -25,7 +25,7 @@ from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import DEFAULT_HISTORY, Settings
 from tailtracker_bi.sources import SOURCES
-from tailtracker_bi.sources.base import DaySource, each_day
+from tailtracker_bi.sources.base import DaySource, ObjectSource, Source, Table, each_day
 
 DBT_PROJECT = Path(__file__).parent.parent / "dbt_project"
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -115,26 +115,29 @@ class Warehouse:
             connection.register("landings_now", landings)
             connection.execute("create or replace table raw_lake.landings as from landings_now")
             for source in SOURCES:
-                self._show(connection, source)
-            for name, (schema, rows) in self._config_tables(landings).items():
+                for table in source.tables:
+                    self._show(connection, source, table)
+            began = {source.name: _first_day_told(connection, source) for source in SOURCES}
+            for name, (schema, rows) in self._config_tables(landings, began).items():
                 _write(connection, "config", name, schema, rows)
             for name, schema in self._INTERNAL.items():
                 if not _exists(connection, "marks", name):
                     _write(connection, "marks", name, schema, [])
             return self._drop_outdated(connection, full_refresh)
 
-    def _show(self, connection: duckdb.DuckDBPyConnection, source: type[DaySource]) -> None:
-        """A view of the source's Parquet files, or a typed empty relation where nothing has landed."""
-        files = self._lake.files(source.name, source.table)
-        connection.register("declared", source.schema.empty_table())
+    def _show(self, connection: duckdb.DuckDBPyConnection, source: type[Source], table: Table) -> None:
+        """A view of the table's Parquet files, or a typed empty relation where nothing has landed."""
+        files = self._lake.files(source.name, table.name)
+        connection.register("declared", source.raw_schema(table).empty_table())
         columns = connection.execute("describe declared").fetchall()
         if files:
             paths = ", ".join(map(_literal, files))
-            origin = f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{'day': date}})"
+            days = ", hive_partitioning = true, hive_types = {'day': date}" if issubclass(source, DaySource) else ""
+            origin = f"read_parquet([{paths}]{days})"
             select = ", ".join(f"{name}::{kind} as {name}" for name, kind, *_ in columns) + f" from {origin}"
         else:
             select = ", ".join(f"null::{kind} as {name}" for name, kind, *_ in columns) + " where false"
-        connection.execute(f"create or replace view raw_{source.name}.{source.table} as select {select}")
+        connection.execute(f"create or replace view raw_{source.name}.{table.name} as select {select}")
 
     def _drop_outdated(self, connection: duckdb.DuckDBPyConnection, full_refresh: bool) -> list[str]:
         """Drop the families whose fingerprint changed, and note the new one, by which they are about to be filled."""
@@ -175,27 +178,49 @@ class Warehouse:
             for family in FAMILIES
         }
 
-    def _config_tables(self, landings: pa.Table) -> dict[str, tuple[pa.Schema, Iterable[Any]]]:
+    def _config_tables(
+        self, landings: pa.Table, began: dict[str, date | None]
+    ) -> dict[str, tuple[pa.Schema, Iterable[Any]]]:
         settings, analytics = self._settings, self._analytics
-        landed = [
-            row
-            for row in landings.select(["source", "table_name", "day", "status"]).to_pylist()
-            if row["status"] == "landed"
-        ]
-        landed_days = [row["day"] for row in landed]
-        calendar = list(each_day(min(landed_days) - MARGIN, max(landed_days) + MARGIN)) if landed_days else []
-        started = history_start(settings, landed_days)
-        context = (settings.today, settings.timezone, settings.mixpanel_timezone or "UTC", started)
+        landed = [row for row in landings.to_pylist() if row["status"] == "landed"]
+        known_days = [row["day"] for row in landed] + [day for day in began.values() if day]
+        calendar = list(each_day(min(known_days) - MARGIN, max(known_days) + MARGIN)) if known_days else []
+        started = history_start(settings, [row["day"] for row in landed])
+        context = (
+            settings.today,
+            settings.timezone,
+            settings.mixpanel_timezone or "UTC",
+            settings.currency,
+            started,
+        )
         return {
             "run_context": (
-                _schema(as_of=_DATE, timezone=_STRING, mixpanel_timezone=_STRING, history_start=_DATE),
+                _schema(
+                    as_of=_DATE, timezone=_STRING, mixpanel_timezone=_STRING, currency=_STRING, history_start=_DATE
+                ),
                 [context],
             ),
             "sources": (
-                _schema(source=_STRING, table_name=_STRING, is_on=_BOOL, last_source_day=_DATE, last_whole_day=_DATE),
+                _schema(
+                    source=_STRING,
+                    table_name=_STRING,
+                    is_on=_BOOL,
+                    is_daily=_BOOL,
+                    first_told_day=_DATE,
+                    last_source_day=_DATE,
+                    last_whole_day=_DATE,
+                ),
                 [
-                    (source.name, source.table, source.is_on(settings), *last_days(settings, source))
+                    (
+                        source.name,
+                        table.name,
+                        source.is_on(settings),
+                        issubclass(source, DaySource),
+                        began[source.name],
+                        *last_days(settings, source),
+                    )
                     for source in SOURCES
+                    for table in source.tables
                 ],
             ),
             "day_periods": (
@@ -213,11 +238,13 @@ class Warehouse:
                 [
                     (
                         source.name,
-                        source.table,
+                        table.name,
                         day,
                         *touched_days(day, settings.timezone, source.timezone(settings)),
                     )
                     for source in SOURCES
+                    if issubclass(source, DaySource)
+                    for table in source.tables
                     for day in calendar
                 ],
             ),
@@ -310,6 +337,8 @@ class Warehouse:
             connection.close()
 
 
+EARLIEST = date(2000, 1, 1)
+"""Objects that claim to be older have a clock gone wrong: they open no calendar."""
 MARGIN = timedelta(days=3)
 """Days around those landed that the calendar knows: time zones reach over, and the day after the last is a gap."""
 
@@ -352,13 +381,30 @@ def touched_days(day: date, timezone: str, source_timezone: str) -> tuple[date, 
     return starts.astimezone(zone).date(), last_instant.astimezone(zone).date()
 
 
-def last_days(settings: Settings, source: type[DaySource]) -> tuple[date, date]:
+def last_days(settings: Settings, source: type[Source]) -> tuple[date, date]:
     """The last day of the source that is over, and the last reporting day that such days cover."""
+    if not issubclass(source, DaySource):
+        return settings.today - timedelta(days=1), settings.today - timedelta(days=1)
     last_source_day = source.today(settings) - timedelta(days=1)
     whole = settings.today - timedelta(days=1)
     while touched_days(whole, settings.timezone, source.timezone(settings))[1] > last_source_day:
         whole -= timedelta(days=1)
     return last_source_day, whole
+
+
+def _first_day_told(connection: duckdb.DuckDBPyConnection, source: type[Source]) -> date | None:
+    """The day on which the oldest object of a source came to be; None for day sources, and where there is none."""
+    if not issubclass(source, ObjectSource):
+        return None
+    told = " union all ".join(
+        f"select created_at from raw_{source.name}.{table.name}"
+        for table in source.tables
+        if "created_at" in table.schema.names
+    )
+    row = connection.execute(
+        f"select min(created_at)::date from ({told}) where created_at >= $earliest", {"earliest": EARLIEST}
+    ).fetchone()
+    return row[0] if row else None
 
 
 def run_dbt(home: Path, arguments: list[str], progress: Callable[[str, int, int], None] = lambda *_: None) -> None:

@@ -12,12 +12,15 @@ import pytest
 from tailtracker_bi.settings import Settings, load_settings
 from tests.export_api import SECRET, USER
 
+OF_THE_PROJECT = ("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE")
+"""How the names of its settings begin."""
+
 
 @pytest.fixture(autouse=True)
 def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No settings from outside, and an empty current directory."""
     for name in os.environ:
-        if name.upper().startswith(("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE")) and name != "TAILTRACKER_REQUIRE_BROWSER":
+        if name.upper().startswith(OF_THE_PROJECT) and name != "TAILTRACKER_REQUIRE_BROWSER":
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

@@ -1,6 +1,6 @@
 """The sources. A new one is a module here and a line in SOURCES."""
 
-from tailtracker_bi.sources.base import DaySource
+from tailtracker_bi.sources.base import Source
 from tailtracker_bi.sources.mixpanel import Mixpanel
 
-SOURCES: tuple[type[DaySource], ...] = (Mixpanel,)
+SOURCES: tuple[type[Source], ...] = (Mixpanel,)

@@ -97,6 +97,11 @@ class Source(ABC):
     def is_on(cls, settings: Settings) -> bool:
         """Whether its credentials are set."""
 
+    @classmethod
+    def raw_schema(cls, table: Table) -> pa.Schema:
+        """The columns in which the lake keeps the table."""
+        return table.schema
+
     @abstractmethod
     def check(self) -> Check:
         """Whether it answers to these credentials."""
@@ -145,6 +150,15 @@ VERSION_SCHEMA = pa.schema(
 )
 """The columns with which every row of `Versions` begins; those of the table follow."""
 
+ARRIVAL_SCHEMA = pa.schema(
+    [
+        ("landing", pa.int64()),  # order of arrival: later is higher, whatever the clock says
+        ("observed_at", pa.timestamp("us")),  # UTC, business time of which it was read
+        ("content_hash", pa.string()),  # of the table's own columns
+    ]
+)
+"""What the lake adds to each version."""
+
 HISTORY_ORIGINS = ("event", "before")
 """Versions that an event told of: what an object was at its time, whatever it is now."""
 
@@ -169,6 +183,10 @@ Read = Callable[[Table], AbstractContextManager[Versions]]
 
 class ObjectSource(Source):
     """A source whose objects change: each of its tables is brought to its state now, and every version is kept."""
+
+    @classmethod
+    def raw_schema(cls, table: Table) -> pa.Schema:
+        return pa.schema([*VERSION_SCHEMA, *ARRIVAL_SCHEMA, *table.schema])
 
     @abstractmethod
     @contextmanager

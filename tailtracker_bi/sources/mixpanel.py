@@ -28,6 +28,7 @@ from tailtracker_bi.sources.base import (
     Days,
     DaySource,
     SourceUnavailableError,
+    Table,
     ranges,
 )
 from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
@@ -64,8 +65,7 @@ class Mixpanel(DaySource):
     """Events through the raw export API."""
 
     name = "mixpanel"
-    table = "events"
-    schema = EVENTS_SCHEMA
+    tables = (Table("events", EVENTS_SCHEMA),)
     look_back = timedelta(days=7)
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:

@@ -244,7 +244,7 @@ def test_sources_and_tables_do_not_touch_each_other(lake: Lake) -> None:
 
 
 def test_tidying_keeps_the_ledger_and_the_days(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake_module, "COMPACT_LEDGER_AT", 3)
+    monkeypatch.setattr(lake_module, "COMPACT_AT", 3)
     for number in range(1, 5):
         lake.land(*SOURCE, whole_days({number: [str(number)], number + 1: []}))
     before = ledger(lake)

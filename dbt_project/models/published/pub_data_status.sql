@@ -28,7 +28,7 @@ landed as (
         source,
         table_name,
         sum(case when source_day >= context.history_start then 1 else 0 end) as wanted_days,
-        cast(sum(loaded) as bigint) as rows_loaded,
+        cast(sum(rows_kept) as bigint) as rows_kept,
         cast(sum(quarantined) as bigint) as quarantined,
         max(landed_at) as loaded_at
     from landings
@@ -67,11 +67,12 @@ described as (
         sources.source,
         sources.table_name,
         sources.is_on,
+        sources.is_daily,
         covered.last_day,
         covered.complete_through,
         cast(landed.wanted_days as bigint) as landed_days,
         {{ days_between('context.history_start', 'sources.last_source_day') }} + 1 as wanted_days,
-        landed.rows_loaded,
+        landed.rows_kept,
         landed.quarantined,
         excluded.events as excluded,
         landed.loaded_at,
@@ -105,8 +106,12 @@ select
     source,
     table_name,
     last_day,
-    case when loaded_at is not null then greatest(wanted_days - landed_days, 0) end as days_missing,
-    coalesce(rows_loaded, 0) as rows,
+    case
+        when loaded_at is null then null
+        when is_daily then greatest(wanted_days - landed_days, 0)
+        else greatest({{ days_between('complete_through', 'last_whole_day') }}, 0)
+    end as days_missing,
+    coalesce(rows_kept, 0) as rows,
     coalesce(quarantined, 0) as quarantined,
     loaded_at,
     case
@@ -117,6 +122,7 @@ select
         else 'ok'
     end as status,
     case
+        when failed_days > 0 and not is_daily then failure
         when failed_days > 0
             then
                 cast(failed_days as varchar) || ' days did not land (' || cast(first_failed_day as varchar) || ' to '
