@@ -1,0 +1,149 @@
+"""Versions of objects: only what differs is added, what is gone is told, and it all adds up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+
+from tailtracker_bi import lake as lake_module
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.sources.base import (
+    QUARANTINE_SCHEMA,
+    VERSION_SCHEMA,
+    BadResponseError,
+    Counts,
+    ObjectSource,
+    Table,
+    Versions,
+)
+
+PETS = Table("pets", pa.schema([("name", pa.string()), ("weight", pa.string())]))
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+
+class Shelter(ObjectSource):
+    """A source with one table; only its names are needed here."""
+
+    name = "shelter"
+    tables: ClassVar = (PETS,)
+
+
+def told(*rows: dict[str, Any], is_snapshot: bool = True, quarantined: int = 0, origin: str = "snapshot") -> Versions:
+    full = [{"origin": origin, "is_deleted": False, "weight": None, **row} for row in rows]
+    table = pa.Table.from_pylist(full, pa.schema([*VERSION_SCHEMA, *PETS.schema]))
+    aside = [{"day": NOON.date(), "reason": "no key", "record": "{}"}] * quarantined
+    counts = Counts(received=len(rows) + quarantined, quarantined=quarantined)
+    quarantine = pa.Table.from_pylist(aside, QUARANTINE_SCHEMA).to_reader()
+    return Versions(table.to_reader(), is_snapshot, quarantine, counts)
+
+
+def pet(object_id: str, name: str | None, **more: Any) -> dict[str, Any]:
+    return {"object_id": object_id, "name": name, **more}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def land(lake: Lake, versions: Versions, days: int = 0) -> tuple[int, int, int]:
+    """Received, loaded and deduplicated of a reading so many days after the first."""
+    counts = lake.land_versions(Shelter, PETS, versions, NOON + timedelta(days=days), lake._root.parent / "spool")  # type: ignore[type-abstract]
+    return counts.received, counts.loaded, counts.deduplicated
+
+
+def kept(lake: Lake) -> list[tuple[Any, ...]]:
+    """(object, name, deleted, day observed) of every version, in order of arrival."""
+    files = lake.files("shelter", "pets")
+    rows = ds.dataset(files).to_table().sort_by([("landing", "ascending"), ("object_id", "ascending")]).to_pylist()
+    return [
+        (row["object_id"], row["name"], row["is_deleted"], (row["observed_at"].date() - NOON.date()).days)
+        for row in rows
+    ]
+
+
+def test_only_what_differs_is_added(lake: Lake) -> None:
+    assert land(lake, told(pet("1", "Rex"), pet("2", "Mia"))) == (2, 2, 0)
+    assert land(lake, told(pet("1", "Rex"), pet("2", "Mio")), days=1) == (2, 1, 1)
+    assert kept(lake) == [("1", "Rex", False, 0), ("2", "Mia", False, 0), ("2", "Mio", False, 1)]
+
+
+def test_what_is_no_longer_in_a_snapshot_is_gone_once_and_may_come_back(lake: Lake) -> None:
+    land(lake, told(pet("1", "Rex"), pet("2", "Mia")))
+    assert land(lake, told(pet("1", "Rex")), days=1) == (2, 1, 1)
+    assert land(lake, told(pet("1", "Rex")), days=2) == (1, 0, 1)
+    assert land(lake, told(pet("1", "Rex"), pet("2", "Mia")), days=3) == (2, 1, 1)
+    assert kept(lake)[2:] == [("2", "Mia", True, 1), ("2", "Mia", False, 3)]
+
+
+def test_a_list_of_what_changed_deletes_nothing_unless_it_says_so(lake: Lake) -> None:
+    land(lake, told(pet("1", "Rex"), pet("2", "Mia"), is_snapshot=False))
+    assert land(lake, told(pet("2", "Mia"), is_snapshot=False), days=1) == (1, 0, 1)
+    assert land(lake, told(pet("1", None, is_deleted=True), is_snapshot=False), days=2) == (1, 1, 0)
+    assert land(lake, told(pet("1", None, is_deleted=True), is_snapshot=False), days=3) == (1, 0, 1)
+    # A deletion carries the content that the object had last.
+    assert kept(lake)[2:] == [("1", "Rex", True, 2)]
+
+
+def test_history_is_kept_beside_what_an_object_is_now(lake: Lake) -> None:
+    land(lake, told(pet("1", "Rex", origin="list"), is_snapshot=False))
+    event = pet("1", "Max", origin="event", effective_at=datetime.fromisoformat("2024-02-01"))
+    assert land(lake, told(event, event, pet("1", "Rex", origin="read"), is_snapshot=False), days=1) == (3, 1, 2)
+    assert land(lake, told(event, is_snapshot=False), days=2) == (1, 0, 1)
+    assert [row[1] for row in kept(lake)] == ["Rex", "Max"]
+
+
+def test_an_object_told_of_twice_is_what_was_told_last(lake: Lake) -> None:
+    land(lake, told(pet("1", "Rex"), pet("1", "Max"), is_snapshot=False))
+    assert [row[1] for row in kept(lake)] == ["Max"]
+
+
+def test_null_and_empty_are_not_the_same(lake: Lake) -> None:
+    land(lake, told(pet("1", None, weight="")))
+    assert land(lake, told(pet("1", "", weight=None)), days=1)[1] == 1
+
+
+def test_an_empty_table_has_landed_too(lake: Lake) -> None:
+    assert land(lake, told()) == (0, 0, 0)
+    assert lake.synced_at("shelter", "pets") == NOON
+    assert lake.files("shelter", "pets") == []
+
+
+def test_counts_that_do_not_add_up_land_nothing(lake: Lake) -> None:
+    lying = told(pet("1", "Rex"))
+    lying.counts.received = 2
+    with pytest.raises(BadResponseError, match="2 objects received, but 1 were told of"):
+        land(lake, lying)
+    assert lake.synced_at("shelter", "pets") is None
+
+
+def test_what_is_set_aside_is_counted_and_not_piled_up(lake: Lake, tmp_path: Path) -> None:
+    for days in (0, 1):
+        land(lake, told(pet("1", "Rex"), quarantined=1), days=days)
+    assert lake.landings()["quarantined"].to_pylist() == [1, 1]
+    (file,) = (tmp_path / "quarantine" / "shelter" / "pets").iterdir()
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_many_small_files_become_one_without_a_version_lost(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_module, "COMPACT_AT", 3)
+    for number in range(5):
+        land(lake, told(pet("1", f"Rex {number}")), days=number)
+    assert [row[1] for row in kept(lake)] == [f"Rex {number}" for number in range(5)]
+    assert len(lake.files("shelter", "pets")) < 3
+
+
+def test_a_commit_that_a_crash_left_without_its_row_is_undone(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(lake, told(pet("1", "Rex")))
+    with monkeypatch.context() as crashing:
+        crashing.setattr(Lake, "_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            land(lake, told(pet("1", "Max")), days=1)
+    assert [row[1] for row in kept(lake)] == ["Rex"]
+    assert land(lake, told(pet("1", "Max")), days=2) == (1, 1, 0)
+    assert kept(lake) == [("1", "Rex", False, 0), ("1", "Max", False, 2)]
