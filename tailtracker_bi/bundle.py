@@ -136,6 +136,7 @@ def publish(
     *,
     run_id: str,
     as_of: date,
+    currency: str,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Bundle:
     """Copy the warehouse's published tables into a new build, check it, make it the current one, drop old builds.
@@ -150,7 +151,7 @@ def publish(
     draft = folder / f"{build}.draft"
     try:
         progress("copying tables", 0, 3)
-        counts = _copy(warehouse, draft, _info(build, built_at, as_of, run_id))
+        counts = _copy(warehouse, draft, _info(build, built_at, as_of, currency, run_id))
         progress("checking the build", 1, 3)
         _check(Bundle(build, draft), counts)
         bundle = Bundle(build, folder / f"{build}.duckdb")
@@ -183,11 +184,12 @@ def roll_back(home: Path, build: str | None = None) -> Bundle:
     return target
 
 
-def _info(build: str, built_at: datetime, as_of: date, run_id: str) -> dict[str, object]:
+def _info(build: str, built_at: datetime, as_of: date, currency: str, run_id: str) -> dict[str, object]:
     return {
         "build": build,
         "built_at": built_at,
         "as_of": as_of,
+        "currency": currency,
         "engine": "duckdb",
         "version": version("tailtracker-bi"),
         "run_id": run_id,

@@ -336,6 +336,7 @@ def publish(settings: Settings, warehouse: Warehouse, report: RunReport, progres
         warehouse.path,
         run_id=report.run_id,
         as_of=settings.today,
+        currency=settings.currency,
         progress=lambda what, done, total: progress.step("publish", what, done, total),
     )
     report.build = published.build

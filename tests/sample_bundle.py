@@ -249,7 +249,7 @@ METRIC = (
     "metric_id label description not_for unit format bigger_is_better domain owner decision status target "
     "sources grains"
 )
-INFO = "build built_at as_of engine version run_id"
+INFO = "build built_at as_of currency engine version run_id"
 STATUS = "source table_name last_day complete_through days_missing rows quarantined excluded loaded_at status reason"
 TABLES: dict[str, tuple[str, Callable[[list[Person]], Iterable[Row]]]] = {
     "metric_catalog": (METRIC, lambda _: metric_catalog()),
@@ -280,7 +280,7 @@ def publish(home: Path, *, mixpanel: tuple[str, str | None] = LATE, build: str =
         ("stripe", "charges", None, None, 0, 0, 0, 0, None, "off", "STRIPE_API_KEY is not set"),
     ]
     contents: dict[str, tuple[str, Iterable[Row]]] = {
-        "bundle_info": (INFO, [(build, built, date(2025, 3, 12), "duckdb", "0.1.0", "run-1")]),
+        "bundle_info": (INFO, [(build, built, date(2025, 3, 12), "EUR", "duckdb", "0.1.0", "run-1")]),
         "data_status": (STATUS, status),
         **{name: (columns, rows(people)) for name, (columns, rows) in TABLES.items()},
     }

@@ -38,7 +38,7 @@ CONTRACT = {
     ),
     "stickiness": "grain period_start days_active users",
     "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
-    "bundle_info": "build built_at as_of engine version run_id",
+    "bundle_info": "build built_at as_of currency engine version run_id",
 }
 KEYS = {
     "metric_values": "metric_id, grain, period_start, segment, segment_value",

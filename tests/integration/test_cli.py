@@ -402,7 +402,9 @@ def test_rollback_goes_back_and_forth_and_mends_the_pointer(built: Cli, tmp_path
     refused = built.run("rollback", at=tmp_path)
     assert refused.returncode == 1
     assert f"there is no build before {first}" in told(refused)
-    second = bundle.publish(built.home, built.home / "warehouse.duckdb", run_id="again", as_of=date(2024, 4, 4)).build
+    second = bundle.publish(
+        built.home, built.home / "warehouse.duckdb", run_id="again", as_of=date(2024, 4, 4), currency="EUR"
+    ).build
 
     back = built.run("rollback", at=tmp_path)
     assert (back.returncode, back.stdout) == (0, f"{first}\n")
