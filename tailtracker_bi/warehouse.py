@@ -54,6 +54,7 @@ class Warehouse:
             [("source", _STRING), ("table_name", _STRING), ("source_day", _DATE), ("landing", _LONG)]
         ),
         "identities": pa.schema([("raw_id", _STRING), ("person_id", _STRING), ("is_excluded", _BOOL)]),
+        "plans": pa.schema([("person_id", _STRING), ("from_date", _DATE), ("plan", _STRING)]),
         "covered": pa.schema(
             [
                 ("source", _STRING),

@@ -50,6 +50,8 @@ class World:
     excluded_properties: list[tuple[str, Any]] = field(default_factory=list)
     retention: list[dict[str, Any]] = field(default_factory=list)
     funnels: list[dict[str, Any]] = field(default_factory=list)
+    plans: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    """By user: when (epoch seconds, in order) which plan began; the first is the account's own beginning."""
 
 
 @dataclass(eq=False)
@@ -88,7 +90,11 @@ def export_day(event: Event) -> date:
 
 def reporting_day(world: World, event: Event) -> date:
     """The day in the one reporting time zone."""
-    return datetime.fromtimestamp(event["properties"]["time"], ZoneInfo(world.timezone)).date()
+    return _day_of(world, event["properties"]["time"])
+
+
+def _day_of(world: World, time: int) -> date:
+    return datetime.fromtimestamp(time, ZoneInfo(world.timezone)).date()
 
 
 def export_days_touched(world: World, day: date) -> set[date]:
@@ -268,6 +274,20 @@ def segments_of(event: Event) -> dict[str, str]:
     }
 
 
+def plan_of(world: World) -> Callable[[str, date], str]:
+    """Person and day to the plan at the day's end; without an account by then it is unknown."""
+    person = person_of(world)
+    changes: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for user, plans in world.plans.items():
+        changes[person({"properties": {"$user_id": user}})] += plans
+
+    def plan(who: str, day: date) -> str:
+        begun = [(time, plan) for time, plan in changes[who] if _day_of(world, time) <= day]
+        return max(begun)[1] if begun else UNKNOWN
+
+    return plan
+
+
 def counted(world: World) -> list[Seen]:
     """Events of real people up to the last landed day, without identity events and test accounts.
 
@@ -276,7 +296,7 @@ def counted(world: World) -> list[Seen]:
     known_days = days(world)
     if not known_days:
         return []
-    person = person_of(world)
+    person, plan = person_of(world), plan_of(world)
     testers = {person({"properties": {"$user_id": user}}) for user in world.excluded_user_ids}
     return [
         Seen(
@@ -286,7 +306,7 @@ def counted(world: World) -> list[Seen]:
             person=person(event),
             day=reporting_day(world, event),
             is_activity=event["event"] not in world.exclude_events,
-            segments=segments_of(event),
+            segments=segments_of(event) | {"plan": plan(person(event), reporting_day(world, event))},
         )
         for event in received(world)
         if event["event"] not in IDENTITY_EVENTS
@@ -509,7 +529,7 @@ def _cohorts(
 
 
 def _start_order(event: Seen) -> tuple[Any, ...]:
-    return (event.time, event.name, *(event.segments[s] for s in ("platform", "country", "app_version")))
+    return (event.time, event.name, *(event.segments[s] for s in ("platform", "country", "app_version", "plan")))
 
 
 def _observed(grain: str, start: date, last_day: date) -> list[tuple[int, date]]:

@@ -15,11 +15,23 @@ from typing import Any
 
 import duckdb
 import orjson
+import pyarrow as pa
 
 from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import Settings, load_settings
-from tailtracker_bi.sources.base import Days, each_day, ranges
+from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.base import (
+    QUARANTINE_SCHEMA,
+    VERSION_SCHEMA,
+    Counts,
+    Days,
+    ObjectSource,
+    Table,
+    Versions,
+    each_day,
+    ranges,
+)
 from tailtracker_bi.sources.event_lines import EventLines
 from tailtracker_bi.warehouse import Warehouse, run_dbt
 from tests.reference import Event, World
@@ -62,6 +74,37 @@ def land(lake: Lake, spool: Path, events: list[Event], first: date, last: date) 
         lake.land("mixpanel", "events", Days(first, last, export.rows(), export.quarantine(), counts))
 
 
+def land_plans(lake: Lake, spool: Path, world: World) -> None:
+    """Land the app database's accounts, and what it recorded of the changes of their plans."""
+    rows: dict[str, list[dict[str, Any]]] = {"user_profiles": [], "subscriptions": [], "subscription_history": []}
+    for user, plans in world.plans.items():
+        moments = [datetime.fromtimestamp(time, UTC).replace(tzinfo=None) for time, _ in plans]
+        rows["user_profiles"].append({"id": f"p-{user}", "user_id": user, "created_at": moments[0]})
+        if len(plans) == 1:
+            continue
+        subscription = {"id": f"s-{user}", "user_id": user, "tier": plans[-1][1], "status": "active"}
+        rows["subscriptions"].append({**subscription, "created_at": moments[0]})
+        for (_, before), (_, after), moment in zip(plans, plans[1:], moments[1:], strict=False):
+            change = {"id": f"c{len(rows['subscription_history'])}", "subscription_id": f"s-{user}", "user_id": user}
+            recorded = {"action": "upgrade", "from_tier": before, "to_tier": after, "created_at": moment}
+            rows["subscription_history"].append(change | recorded)
+    for table in AppDb.tables:
+        if found := rows.get(table.name):
+            land_objects(lake, AppDb, table, found, settings_of(world, spool).now, spool)
+
+
+def land_objects(
+    lake: Lake, source: type[ObjectSource], table: Table, rows: list[dict[str, Any]], as_of: datetime, spool: Path
+) -> None:
+    """Land a snapshot of a table; what a row does not say is null."""
+    full = [{"object_id": row["id"], "origin": "snapshot", "is_deleted": False, **row} for row in rows]
+    told = pa.Table.from_pylist(full, pa.schema([*VERSION_SCHEMA, *table.schema]))
+    nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
+    lake.land_versions(
+        source, table, Versions(told.to_reader(), True, nothing, Counts(received=len(rows))), as_of, spool
+    )
+
+
 def analytics_of(world: World) -> Analytics:
     """The world's rules as `analytics.yml` would say them."""
     content = {
@@ -93,6 +136,7 @@ def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> 
     lake = Lake(home)
     for first, last in ranges(sorted(world.landed_days), longest=len(world.landed_days)):
         land(lake, home / "spool", world.events, first, last)
+    land_plans(lake, home / "spool", world)
     warehouse = Warehouse(settings_of(world, home), analytics_of(world), lake)
     warehouse.prepare()
     with duckdb.connect(str(warehouse.path)) as connection:
@@ -156,6 +200,13 @@ def random_world(seed: int) -> World:
         events.append(
             {"event": event, "properties": {"time": int(moment.timestamp()), "distinct_id": old, **properties}}
         )
+    plans: dict[str, list[tuple[int, str]]] = {}
+    for user in users if dice.random() < 0.7 else []:
+        begins = sorted(
+            int((datetime.combine(first, datetime.min.time(), UTC) + timedelta(seconds=number)).timestamp())
+            for number in dice.sample(range(-86_400, length * 86_400), dice.randint(1, 4))
+        )
+        plans[user] = [(begins[0], "free"), *((begin, dice.choice(["free", "premium", "pro"])) for begin in begins[1:])]
     landed = set(each_day(first, first + timedelta(days=length - 1)))
     if dice.random() < 0.3:
         landed -= set(dice.sample(sorted(landed), 1))
@@ -168,6 +219,7 @@ def random_world(seed: int) -> World:
         exclude_events={"Server"},
         excluded_user_ids={"u1"} if dice.random() < 0.2 else set(),
         excluded_properties=[("mp_lib", "load-test")],
+        plans=plans,
         retention=[
             {"id": "sign_up", "start_event": "A", "return_event": "any", "cohort": "first"},
             {

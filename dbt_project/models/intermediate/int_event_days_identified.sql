@@ -17,6 +17,12 @@ covered as (
 
 ),
 
+person_plans as (
+
+    select * from {{ ref('int_person_plans') }}
+
+),
+
 inactive_events as (
 
     select * from {{ source('config', 'inactive_events') }}
@@ -31,6 +37,7 @@ select
     days.platform,
     days.country,
     days.app_version,
+    coalesce(person_plans.plan, '(unknown)') as plan,
     days.events,
     days.first_occurred_at,
     inactive_events.event_name is null as is_activity,
@@ -39,4 +46,9 @@ from days
 -- A day of the source may reach into a reporting day that has not landed whole; that day waits.
 inner join covered on days.event_date <= covered.last_day
 left join identities on days.raw_id = identities.raw_id
+left join person_plans
+    on
+        coalesce(identities.person_id, days.raw_id) = person_plans.person_id
+        and days.event_date >= person_plans.from_date
+        and (person_plans.to_date is null or days.event_date < person_plans.to_date)
 left join inactive_events on days.event_name = inactive_events.event_name

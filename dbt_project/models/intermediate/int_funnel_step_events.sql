@@ -12,6 +12,12 @@ identities as (
 
 ),
 
+person_plans as (
+
+    select * from {{ ref('int_person_plans') }}
+
+),
+
 covered as (
 
     select * from {{ ref('int_sources_covered') }}
@@ -58,6 +64,7 @@ events_of_funnels as (
         events.platform,
         events.country,
         events.app_version,
+        coalesce(person_plans.plan, '(unknown)') as plan,
         events.properties,
         events.event_date,
         events.occurred_at
@@ -66,6 +73,11 @@ events_of_funnels as (
     inner join events_of_steps on events.event_name = events_of_steps.event_name
     inner join funnels on events_of_steps.funnel_id = funnels.funnel_id
     left join identities on events.raw_id = identities.raw_id
+    left join person_plans
+        on
+            coalesce(identities.person_id, events.raw_id) = person_plans.person_id
+            and events.event_date >= person_plans.from_date
+            and (person_plans.to_date is null or events.event_date < person_plans.to_date)
     where not coalesce(identities.is_excluded, false)
 
 ),
@@ -157,6 +169,7 @@ select
     numbered.platform,
     numbered.country,
     numbered.app_version,
+    numbered.plan,
     numbered.event_date,
     numbered.occurred_at,
     found.next_step_at

@@ -37,6 +37,31 @@ moved_ids as (
 
 ),
 
+plans as (
+
+    select person_id, from_date, plan from {{ ref('int_person_plans') }}
+
+),
+
+plans_before as (
+
+    select person_id, from_date, plan from {{ source('marks', 'plans') }}
+
+),
+
+changed_plans as (
+
+    select coalesce(plans.from_date, plans_before.from_date) as from_date
+    from plans
+    full outer join plans_before
+        on
+            plans.person_id = plans_before.person_id
+            and plans.from_date = plans_before.from_date
+            and plans.plan = plans_before.plan
+    where plans.person_id is null or plans_before.person_id is null
+
+),
+
 days as (
 
     select * from {{ ref('int_raw_id_days') }}
@@ -53,6 +78,8 @@ touched_dates as (
     select min(days.event_date)
     from days
     inner join moved_ids on days.raw_id = moved_ids.raw_id
+    union all
+    select min(from_date) from changed_plans
     union all
     -- What lay after the last whole day had to wait.
     select {{ add_days('last_day', 1) }}

@@ -36,6 +36,7 @@ starts as (
         event_days.platform,
         event_days.country,
         event_days.app_version,
+        event_days.plan,
         event_days.first_occurred_at
     from event_days
     inner join retentions
@@ -59,7 +60,7 @@ ranked as (
                 starts.person_id,
                 case starts.cohort when 'recurring' then day_periods.period_index end
             order by
-                starts.first_occurred_at, starts.event_name, starts.platform, starts.country, starts.app_version
+                starts.first_occurred_at, starts.event_name, starts.platform, starts.country, starts.app_version, starts.plan
         ) as start_number
     from starts
     inner join grains on starts.retention_id = grains.retention_id

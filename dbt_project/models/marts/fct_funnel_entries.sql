@@ -53,6 +53,7 @@ ranked as (
         entry_events.platform,
         entry_events.country,
         entry_events.app_version,
+        entry_events.plan,
         row_number() over (
             partition by
                 attempts.funnel_id, attempts.person_id, entry_periods.entry_grain, entry_periods.entry_start
@@ -78,6 +79,7 @@ select
     platform,
     country,
     app_version,
+    plan,
     steps_reached
 from ranked
 where preference = 1

@@ -4,6 +4,7 @@
     unique_key='event_date',
     post_hook=[
         "create or replace table marks.identities as select * from {{ ref('int_identities_resolved') }}",
+        "create or replace table marks.plans as select person_id, from_date, plan from {{ ref('int_person_plans') }}",
         "create or replace table marks.covered as select * from {{ ref('int_sources_covered') }}"
     ]
 ) }}

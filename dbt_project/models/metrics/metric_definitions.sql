@@ -1,6 +1,6 @@
 -- The entries stand beside the models that compute them: `meta.metrics` in this folder's YAML.
 {%- set fields = [
-    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'sources', 'grains', 'retention_id'
+    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'sources', 'fallback_sources', 'grains', 'retention_id'
 ] -%}
 {%- set numbers = ['trailing_days', 'previous_periods', 'following_days'] -%}
 {%- set entries = [] -%}
@@ -49,6 +49,7 @@ per_funnel as (
         entries.owner,
         entries.decision,
         entries.sources,
+        entries.fallback_sources,
         entries.grains,
         entries.retention_id,
         entries.trailing_days,
@@ -60,9 +61,39 @@ per_funnel as (
 
 )
 
-select * from entries
-where position('{funnel_id}' in metric_id) = 0
+sources_off as (
 
-union all
+    select source || '.' || table_name as sources
+    from {{ source('config', 'sources') }}
+    where not is_on
 
-select * from per_funnel
+),
+
+single as (
+
+    select * from entries
+    where position('{funnel_id}' in metric_id) = 0
+    union all
+    select * from per_funnel
+
+)
+
+select
+    single.metric_id,
+    single.label,
+    single.description,
+    single.not_for,
+    single.unit,
+    single.format,
+    single.domain,
+    single.owner,
+    single.decision,
+    case when sources_off.sources is null then single.sources else coalesce(single.fallback_sources, single.sources) end as sources,
+    single.grains,
+    single.retention_id,
+    single.trailing_days,
+    single.previous_periods,
+    single.following_days,
+    single.bigger_is_better
+from single
+left join sources_off on single.sources = sources_off.sources

@@ -1,7 +1,8 @@
 with computed as (
 
     {% for model in [
-        'metric_active_users', 'metric_lifecycle', 'metric_events', 'metric_retention_headlines', 'metric_funnel_conversion'
+        'metric_active_users', 'metric_lifecycle', 'metric_events', 'metric_retention_headlines', 'metric_funnel_conversion',
+        'metric_accounts_and_pets', 'metric_recovery'
     ] %}
         select metric_id, grain, period_start, segment, segment_value, numerator, denominator, value
         from {{ ref(model) }}
@@ -138,12 +139,12 @@ select
     end as numerator,
     case
         when missing_days.day is not null then null
-        when computed.metric_id is null and seen_periods.unit in ('share', 'ratio') then 0
+        when computed.metric_id is null and seen_periods.unit in ('share', 'ratio', 'hours') then 0
         else computed.denominator
     end as denominator,
     case
         when missing_days.day is not null then null
-        when computed.metric_id is null and seen_periods.unit not in ('share', 'ratio') then 0
+        when computed.metric_id is null and seen_periods.unit not in ('share', 'ratio', 'hours') then 0
         else computed.value
     end as value,
     coalesce(
