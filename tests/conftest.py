@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tailtracker_bi.settings import Settings, load_settings
 from tests.export_api import SECRET, USER
+
+if TYPE_CHECKING:
+    from tests.app_db import AppDatabase, AppServer
 
 OF_THE_PROJECT = ("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE")
 """How the names of its settings begin."""
@@ -41,3 +44,19 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
         return load_settings(**defaults | overrides)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def app_server() -> Iterator[AppServer]:
+    """A Postgres, once a test process and only where a test asks for it."""
+    from tests import app_db
+
+    with app_db.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def app_database(app_server: AppServer) -> Iterator[AppDatabase]:
+    """A database of the app for one test, without rows."""
+    with app_server.database() as database:
+        yield database

@@ -36,7 +36,7 @@ from tailtracker_bi.sources.event_lines import EventLines
 from tailtracker_bi.warehouse import Warehouse, run_dbt
 from tests.reference import Event, World
 
-Table = list[dict[str, Any]]
+Rows = list[dict[str, Any]]
 
 
 def compile_models(home: Path) -> list[tuple[str, str, str]]:
@@ -131,7 +131,7 @@ def settings_of(world: World, home: Path) -> Settings:
     )
 
 
-def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> dict[str, Table]:
+def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> dict[str, Rows]:
     """Every published table, by its name in the bundle."""
     lake = Lake(home)
     for first, last in ranges(sorted(world.landed_days), longest=len(world.landed_days)):
@@ -248,7 +248,7 @@ def random_world(seed: int) -> World:
     )  # fmt: skip
 
 
-def by_key(rows: Table, keys: tuple[str, ...], values: tuple[str, ...]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+def by_key(rows: Rows, keys: tuple[str, ...], values: tuple[str, ...]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """The rows as a mapping; keys must be unique."""
     mapping = {tuple(row[key] for key in keys): tuple(row[value] for value in values) for row in rows}
     assert len(mapping) == len(rows), f"{keys} do not tell the rows apart"

@@ -50,3 +50,8 @@
 {% macro divide(numerator, denominator) -%}
     (cast({{ numerator }} as double) / nullif(cast({{ denominator }} as double), 0))
 {%- endmacro %}
+
+-- A number from its text, with up to 10 digits behind the point; null where it has more than 28 before it.
+{% macro to_decimal(text) -%}
+    try_cast({{ text }} as decimal(38, 10))
+{%- endmacro %}

@@ -41,6 +41,10 @@ checks as (
     select 'divide', cast({{ divide(1, 4) }} as varchar), '0.25' from given
     union all
     select 'divide by zero', cast({{ divide(1, 0) }} as varchar), null from given
+    union all
+    select 'to_decimal', cast({{ to_decimal("'-12.5'") }} as varchar), '-12.5000000000' from given
+    union all
+    select 'to_decimal, too large', cast({{ to_decimal("'1e30'") }} as varchar), null from given
 
 )
 

@@ -1,7 +1,8 @@
 """The sources. A new one is a module here and a line in SOURCES."""
 
+from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.base import Source
 from tailtracker_bi.sources.mixpanel import Mixpanel
 from tailtracker_bi.sources.stripe import Stripe
 
-SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe)
+SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb)
