@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
@@ -118,7 +118,7 @@ class Warehouse:
             for source in SOURCES:
                 for table in source.tables:
                     self._show(connection, source, table)
-            began = {source.name: _first_day_told(connection, source) for source in SOURCES}
+            began = {source.name: self._first_day_told(connection, source) for source in SOURCES}
             for name, (schema, rows) in self._config_tables(landings, began).items():
                 _write(connection, "config", name, schema, rows)
             for name, schema in self._INTERNAL.items():
@@ -139,6 +139,21 @@ class Warehouse:
         else:
             select = ", ".join(f"null::{kind} as {name}" for name, kind, *_ in columns) + " where false"
         connection.execute(f"create or replace view raw_{source.name}.{table.name} as select {select}")
+
+    def _first_day_told(self, connection: duckdb.DuckDBPyConnection, source: type[Source]) -> date | None:
+        """The reporting day on which a source's oldest object came to be; None for days, and where there is none."""
+        if not issubclass(source, ObjectSource):
+            return None
+        told = " union all ".join(
+            f"select created_at from raw_{source.name}.{table.name}"
+            for table in source.tables
+            if "created_at" in table.schema.names
+        )
+        row = connection.execute(
+            f"select min(created_at) from ({told}) where created_at >= $earliest", {"earliest": EARLIEST}
+        ).fetchone()
+        zone = ZoneInfo(self._settings.timezone)
+        return row[0].replace(tzinfo=UTC).astimezone(zone).date() if row and row[0] else None
 
     def _drop_outdated(self, connection: duckdb.DuckDBPyConnection, full_refresh: bool) -> list[str]:
         """Drop the families whose fingerprint changed, and note the new one, by which they are about to be filled."""
@@ -391,21 +406,6 @@ def last_days(settings: Settings, source: type[Source]) -> tuple[date, date]:
     while touched_days(whole, settings.timezone, source.timezone(settings))[1] > last_source_day:
         whole -= timedelta(days=1)
     return last_source_day, whole
-
-
-def _first_day_told(connection: duckdb.DuckDBPyConnection, source: type[Source]) -> date | None:
-    """The day on which the oldest object of a source came to be; None for day sources, and where there is none."""
-    if not issubclass(source, ObjectSource):
-        return None
-    told = " union all ".join(
-        f"select created_at from raw_{source.name}.{table.name}"
-        for table in source.tables
-        if "created_at" in table.schema.names
-    )
-    row = connection.execute(
-        f"select min(created_at)::date from ({told}) where created_at >= $earliest", {"earliest": EARLIEST}
-    ).fetchone()
-    return row[0] if row else None
 
 
 def run_dbt(home: Path, arguments: list[str], progress: Callable[[str, int, int], None] = lambda *_: None) -> None:

@@ -283,7 +283,7 @@ class AppDb(ObjectSource):
             before_sleep=self._say_retry,
             reraise=True,
         )
-        copies = retrying(self._snapshot, spool)
+        copies = retrying(self._snapshot, set(since), spool)
 
         @contextmanager
         def read(table: Table) -> Iterator[Versions]:
@@ -326,11 +326,21 @@ class AppDb(ObjectSource):
         error = state.outcome.exception() if state.outcome else None
         self.say(f"{error}; the whole snapshot again: try {state.attempt_number + 1} of {TRIES} in {wait:.0f} s")
 
-    def _snapshot(self, spool: Path) -> dict[str, _Copy | TailTrackerError]:
-        """Each table as of one moment, or why it can't be read."""
+    def _snapshot(self, landed: set[str], spool: Path) -> dict[str, _Copy | TailTrackerError]:
+        """Each table as of one moment, or why it can't be read; `landed` are those that were there before."""
         with self._transaction() as cursor:
             found = self._structure(cursor)
-            return {table.name: self._try_to_copy(cursor, table, found.get(table.name), spool) for table in TABLES}
+            if not found:
+                raise SourceUnavailableError(
+                    "app_db: the database has none of the app's tables: is APP_DATABASE_URL the right one, and does "
+                    "the role's search_path name their schema?"
+                )
+            return {
+                table.name: self._try_to_copy(cursor, table, found[table.name], spool)
+                if table.name in found
+                else _missing(table, landed)
+                for table in TABLES
+            }
 
     @contextmanager
     def _transaction(self) -> Iterator[dbapi.Cursor]:
@@ -368,16 +378,10 @@ class AppDb(ObjectSource):
         return found
 
     def _try_to_copy(
-        self, cursor: dbapi.Cursor, table: AppTable, found: _Found | None, spool: Path
+        self, cursor: dbapi.Cursor, table: AppTable, found: _Found, spool: Path
     ) -> _Copy | TailTrackerError:
         """A table that can't be read does not take the others with it."""
         where = f"app_db: {table.name}"
-        if found is None:
-            if table.is_optional:
-                return AbsentTableError(f"{where}: the database has no such table")
-            return BadResponseError(
-                f"{where}: no such table: was it renamed, or does the role's search_path not name its schema?"
-            )
         columns = found.read_columns(table)
         key = next((key for key in table.keys if set(key) <= set(columns)), None)
         if key is None:
@@ -447,6 +451,15 @@ class AppDb(ObjectSource):
             counts=Counts(received=received, quarantined=quarantined),
             withheld=copy.withheld,
         )
+
+
+def _missing(table: AppTable, landed: set[str]) -> TailTrackerError:
+    """A table that was never there is no failure; one that was has gone."""
+    if table.name not in landed:
+        return AbsentTableError(f"app_db: {table.name}: the database has no such table")
+    return BadResponseError(
+        f"app_db: {table.name}: the table is gone: was it renamed, or does the role's search_path not name its schema?"
+    )
 
 
 def _with_parameters(url: str) -> str:

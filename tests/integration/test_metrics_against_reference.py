@@ -1,4 +1,4 @@
-"""The SQL against the obvious slow version, on random small worlds: every row of every published metric."""
+"""The SQL against the obvious slow version, on random small worlds: every row of every metric of what people do."""
 
 from pathlib import Path
 
@@ -22,12 +22,14 @@ def test_sql_gives_the_answers_of_the_slow_version(
     world = random_world(seed)
     tables = sql_tables(world, models, tmp_path)
 
+    expected = metric_values(world)
+    known = {metric_id for metric_id, *_ in expected}
     metrics = by_key(
-        tables["metric_values"],
+        [row for row in tables["metric_values"] if row["metric_id"] in known],
         ("metric_id", "grain", "period_start", "segment", "segment_value"),
         ("numerator", "denominator", "value", "is_complete"),
     )
-    assert differences(metrics, metric_values(world)) == {}
+    assert differences(metrics, expected) == {}
 
     cells = by_key(
         tables["retention_cohorts"],

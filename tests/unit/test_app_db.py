@@ -47,13 +47,14 @@ def make_source(make_settings: Callable[..., Settings], app_database: AppDatabas
 class Snapshot:
     """What a session gave, by table: rows, quarantine, counts and withheld columns, or the error."""
 
-    def __init__(self, source: AppDb) -> None:
+    def __init__(self, source: AppDb, *landed: str) -> None:
         self.tables: dict[str, pa.Table] = {}
         self.quarantine: dict[str, list[tuple[str, str]]] = {}
         self.counts: dict[str, Counts] = {}
         self.withheld: dict[str, frozenset[str]] = {}
         self.errors: dict[str, TailTrackerError] = {}
-        with source.session({}, source.settings.home / "spool") as read:
+        since = dict.fromkeys(landed, source.settings.now)
+        with source.session(since, source.settings.home / "spool") as read:
             for table in source.tables:
                 try:
                     with read(table) as versions:
@@ -76,8 +77,7 @@ def test_every_table_lands_in_its_declared_schema(make_source: MakeSource) -> No
     snapshot = Snapshot(make_source())
     assert not snapshot.errors
     for name, table in BY_NAME.items():
-        assert snapshot.tables[name].schema == table.schema
-        assert table.schema.names[: len(VERSION_SCHEMA)] == VERSION_SCHEMA.names
+        assert snapshot.tables[name].schema == pa.schema([*VERSION_SCHEMA, *table.schema])
         assert snapshot.counts[name] == Counts()
 
 
@@ -353,22 +353,30 @@ def test_a_table_that_takes_too_long_is_named(
     assert "app_db: pet_sightings: reading it took longer than 300ms" in str(snapshot.errors["pet_sightings"])
 
 
-def test_optional_tables_may_be_absent_and_core_tables_may_not(
-    make_source: MakeSource, app_database: AppDatabase
-) -> None:
+def test_a_table_may_be_absent_until_it_has_been_there(make_source: MakeSource, app_database: AppDatabase) -> None:
     for table in OPTIONAL:
         app_database.execute(f"drop table {table}")
     check = make_source().check()
     assert check.is_ok
     assert "analytics reads 9 of 17 tables; optional and absent: ab_test_exposures, ab_tests" in check.detail
     app_database.execute("drop table pets cascade")
-    snapshot = Snapshot(make_source())
-    assert snapshot.errors.keys() == OPTIONAL | {"pets"}
-    assert all(isinstance(snapshot.errors[name], AbsentTableError) for name in OPTIONAL)
-    assert isinstance(snapshot.errors["pets"], BadResponseError)
+    never_there = Snapshot(make_source())
+    assert never_there.errors.keys() == OPTIONAL | {"pets"}
+    assert all(isinstance(error, AbsentTableError) for error in never_there.errors.values())
+    gone = Snapshot(make_source(), "pets")
+    assert isinstance(gone.errors["pets"], BadResponseError)
+    assert "the table is gone" in str(gone.errors["pets"])
     check = make_source().check()
     assert not check.is_ok
     assert "missing: pets" in check.detail
+
+
+def test_a_database_without_any_table_of_the_app_is_the_wrong_one(
+    make_source: MakeSource, app_database: AppDatabase
+) -> None:
+    app_database.execute("drop schema public cascade; create schema public; grant usage on schema public to public")
+    with pytest.raises(SourceUnavailableError, match="none of the app's tables"):
+        Snapshot(make_source())
 
 
 def test_a_table_that_has_only_some_columns_gives_nulls_for_the_others(

@@ -59,7 +59,7 @@ per_funnel as (
     from entries
     inner join funnels on position('{funnel_id}' in entries.metric_id) > 0
 
-)
+),
 
 sources_off as (
 
