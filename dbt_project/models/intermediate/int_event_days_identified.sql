@@ -27,28 +27,38 @@ inactive_events as (
 
     select * from {{ source('config', 'inactive_events') }}
 
+),
+
+identified as (
+
+    select
+        days.*,
+        coalesce(identities.person_id, days.raw_id) as person_id,
+        coalesce(identities.is_excluded, false) as is_excluded_person
+    from days
+    -- A day of the source may reach into a reporting day that has not landed whole; that day waits.
+    inner join covered on days.event_date <= covered.last_day
+    left join identities on days.raw_id = identities.raw_id
+
 )
 
 select
-    coalesce(identities.person_id, days.raw_id) as person_id,
-    days.raw_id,
-    days.event_date,
-    days.event_name,
-    days.platform,
-    days.country,
-    days.app_version,
+    identified.person_id,
+    identified.raw_id,
+    identified.event_date,
+    identified.event_name,
+    identified.platform,
+    identified.country,
+    identified.app_version,
     coalesce(person_plans.plan, '(unknown)') as plan,
-    days.events,
-    days.first_occurred_at,
+    identified.events,
+    identified.first_occurred_at,
     inactive_events.event_name is null as is_activity,
-    days.is_excluded or coalesce(identities.is_excluded, false) as is_excluded
-from days
--- A day of the source may reach into a reporting day that has not landed whole; that day waits.
-inner join covered on days.event_date <= covered.last_day
-left join identities on days.raw_id = identities.raw_id
+    identified.is_excluded or identified.is_excluded_person as is_excluded
+from identified
 left join person_plans
     on
-        coalesce(identities.person_id, days.raw_id) = person_plans.person_id
-        and days.event_date >= person_plans.from_date
-        and (person_plans.to_date is null or days.event_date < person_plans.to_date)
-left join inactive_events on days.event_name = inactive_events.event_name
+        identified.person_id = person_plans.person_id
+        and identified.event_date >= person_plans.from_date
+        and identified.event_date < person_plans.to_date
+left join inactive_events on identified.event_name = inactive_events.event_name

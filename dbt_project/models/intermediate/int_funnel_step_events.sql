@@ -77,7 +77,7 @@ events_of_funnels as (
         on
             coalesce(identities.person_id, events.raw_id) = person_plans.person_id
             and events.event_date >= person_plans.from_date
-            and (person_plans.to_date is null or events.event_date < person_plans.to_date)
+            and events.event_date < person_plans.to_date
     where not coalesce(identities.is_excluded, false)
 
 ),

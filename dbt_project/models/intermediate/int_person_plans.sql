@@ -148,6 +148,7 @@ select
     person_id,
     plan,
     from_date,
-    lead(from_date) over (partition by person_id order by from_date) as to_date
+    -- Never null: a condition with `or` would keep engines from joining by person.
+    coalesce(lead(from_date) over (partition by person_id order by from_date), date '9999-12-31') as to_date
 from real_changes
 where plan_before is null or plan_before <> plan
