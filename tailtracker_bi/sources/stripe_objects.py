@@ -10,6 +10,7 @@ A plain field is a value, the id of an object (which Stripe may have expanded), 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tailtracker_bi.personal_data import mask_text
@@ -18,7 +19,10 @@ Object = dict[str, Any]
 """A decoded JSON object."""
 
 PLAIN, TEXT = "plain", "text"
-"""How a value is kept: as it is, or with what looks like personal data masked."""
+"""How a value is kept: a number or code as it is, or a text with what looks like personal data masked."""
+
+_CODE = re.compile(r"[\w.:/+-]{0,255}", re.ASCII)
+"""Ids, enums, decimals and the like. Any other text in a plain field is no code, and not kept."""
 
 Fields = dict[str, Any]
 """What is kept of an object: by field PLAIN, TEXT or, of an object or a list of objects, its own Fields."""
@@ -141,7 +145,6 @@ CHARGE = only(
     outcome=only(
         "type reason network_status network_decline_code network_advice_code advice_code risk_level risk_score rule"
     ),
-    fraud_details=only("stripe_report user_report"),
     payment_method_details=only(
         "type",
         card=only(
@@ -211,7 +214,10 @@ def kept(value: Any, fields: Any, withheld: set[str], path: str = "") -> Any:
         if fields == TEXT:
             return mask_text(value)
         # An object that has an id may stand there by its id alone.
-        return value if fields == PLAIN or "id" in fields else None
+        if (fields == PLAIN or "id" in fields) and _CODE.fullmatch(value):
+            return value
+        withheld.add(path)
+        return None
     return value
 
 
