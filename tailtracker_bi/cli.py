@@ -176,9 +176,12 @@ def status() -> None:
     lake = Lake(settings.home)
     table = Table("source", "table", "days", "first", "last", "latest attempt", "outcome")
     for source in SOURCES:
-        for name in (filled.name for filled in source.tables):
-            known = lake.summary(source.name, name)
-            outcome = known.status or ("empty" if source.is_on(settings) else "off")
+        summaries = {filled.name: lake.summary(source.name, filled.name) for filled in source.tables}
+        if not source.is_on(settings) and not any(known.status for known in summaries.values()):
+            table.add_row(source.name, "", "", "", "", "", f"[{STATUS_STYLES['off']}]off[/]")
+            continue
+        for name, known in summaries.items():
+            outcome = known.status or "empty"
             table.add_row(
                 source.name,
                 name,
@@ -193,8 +196,13 @@ def status() -> None:
     info = bundle.query(found, "select built_at, as_of from bundle_info").to_pylist()[0]
     age = datetime.now(UTC).replace(tzinfo=None) - info["built_at"]
     print(f"bundle {found.build}, as of {info['as_of']}, built {str(age).split('.')[0]} ago")
+    states: dict[tuple[str, str, str | None], list[str]] = {}
     for row in bundle.query(found, "select source, table_name, status, reason from data_status").to_pylist():
-        print(f"  {row['source']}.{row['table_name']}: {row['status']}{': ' + row['reason'] if row['reason'] else ''}")
+        states.setdefault((row["source"], row["status"], row["reason"]), []).append(row["table_name"])
+    every = {source.name: len(source.tables) for source in SOURCES}
+    for (name, state, reason), tables in states.items():
+        which = name if len(tables) == every.get(name) else f"{name} ({', '.join(tables)})"
+        print(f"  {which}: {state}{': ' + reason if reason else ''}")
     if not bundle.is_pointer_sound(settings.home):
         raise TailTrackerError(
             "the pointer to the current build is torn: readers take the newest; run `tailtracker-bi rollback --to`"

@@ -106,7 +106,9 @@ def test_refresh_prints_what_became_of_the_records_and_the_build(
         f"bundle {build}",
     ]
     assert re.fullmatch(BUILD, build)
-    assert [line.split()[0] for line in process.stderr.splitlines()] == ["pull", "build", "publish"]
+    said = ["stripe is off: no credentials are set", "app_db is off: no credentials are set"]
+    assert process.stderr.splitlines()[:2] == said
+    assert [line.split()[0] for line in process.stderr.splitlines()[2:]] == ["pull", "build", "publish"]
     runs = [json.loads(file.read_bytes()) for file in (cli.home / "runs").iterdir()]
     assert [(run["status"], run["build"], len(run["days"])) for run in runs] == [("success", build, 5)]
 
@@ -359,7 +361,7 @@ def test_status_names_sources_days_and_the_bundle(built: Cli, tmp_path: Path) ->
     process = built.run("status", at=tmp_path)
     assert process.returncode == 0, process.stderr
     assert process.stderr == ""
-    for part in ("mixpanel", "events", str(FRIDAY), str(TUESDAY), "landed", "mixpanel.events: ok"):
+    for part in ("mixpanel", "events", str(FRIDAY), str(TUESDAY), "landed", "  mixpanel: ok", "  stripe: off"):
         assert part in process.stdout
     found = re.search(rf"bundle ({BUILD}), as of {TODAY}, built \d+:\d\d:\d\d ago", process.stdout)
     assert found
@@ -370,7 +372,8 @@ def test_doctor_says_what_is_well(built: Cli, tmp_path: Path) -> None:
     process = built.run("doctor", at=tmp_path)
     assert process.returncode == 0, process.stdout
     assert [line.split()[:2] for line in process.stdout.splitlines()] == [
-        ["ok", "settings"], ["ok", "analytics.yml"], ["ok", "mixpanel"], ["ok", "bundle"],
+        ["ok", "settings"], ["ok", "analytics.yml"], ["ok", "mixpanel"], ["ok", "stripe"], ["ok", "app_db"],
+        ["ok", "bundle"],
     ]  # fmt: skip
 
 
