@@ -1,4 +1,4 @@
-"""Reading HTTP bodies to their proven end.
+"""HTTP as sources need it: trying again what may get better, and reading bodies to their proven end.
 
 HTTP clients accept a gzip body that was cut off. Here the body is read raw and decompressed under watch: a stream
 counts as complete only if its last gzip member ended with a valid checksum, or, uncompressed, if HTTP itself says where
@@ -9,16 +9,53 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
 import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from tailtracker_bi.sources.base import BadResponseError
 
+TRIES = 4
+LONGEST_WAIT_SECONDS = 300.0
 BATCH_BYTES = 8 << 20
 LONGEST_LINE = 32 << 20
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+class RetryableError(BadResponseError):
+    """An answer that may be better next time; `wait_seconds` is what the server asked for."""
+
+    def __init__(self, message: str, wait_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+
+
+class UnreachableError(RetryableError):
+    """No connection came about."""
+
+
+def retrying(scale: float, say: Callable[[str], None]) -> Retrying:
+    """Calls a function up to TRIES times while it raises RetryableError; waits, times `scale`, as the server asks."""
+
+    def wait_seconds(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.wait_seconds if isinstance(error, RetryableError) else None
+        return min(asked if asked is not None else 2.0**state.attempt_number, LONGEST_WAIT_SECONDS) * scale
+
+    def say_retry(state: RetryCallState) -> None:
+        wait = state.next_action.sleep if state.next_action else 0.0
+        error = state.outcome.exception() if state.outcome else None
+        say(f"{error}; try {state.attempt_number + 1} of {TRIES} in {wait:.0f} s")
+
+    return Retrying(
+        retry=retry_if_exception_type(RetryableError),
+        stop=stop_after_attempt(TRIES),
+        wait=wait_seconds,
+        before_sleep=say_retry,
+        reraise=True,
+    )
 
 
 def body(response: httpx.Response, seconds: float) -> Iterator[bytes]:
@@ -87,9 +124,9 @@ def line_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(held)
 
 
-def retry_after(response: httpx.Response) -> float | None:
-    """Seconds that the answer asks to wait, given in seconds or as a date; None where it asks nothing readable."""
-    value = response.headers.get("retry-after", "").strip()
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that an answer asks to wait, given in seconds or as a date; None where it asks nothing readable."""
+    value = headers.get("retry-after", "").strip()
     if value.isdecimal():
         return float(value)
     try:

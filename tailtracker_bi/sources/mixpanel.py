@@ -17,7 +17,6 @@ from pathlib import Path
 
 import httpx
 from pyrate_limiter import Duration, Limiter, Rate, SQLiteBucket
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from tailtracker_bi.personal_data import mask_text
 from tailtracker_bi.settings import Settings
@@ -43,22 +42,8 @@ RECORDS_PER_REQUEST = 2_000_000
 FIRST_REQUEST_DAYS = 31
 LONGEST_REQUEST_DAYS = 92
 
-TRIES = 4
-LONGEST_WAIT_SECONDS = 300.0
 TRANSFER_SECONDS = 1800.0
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
-
-
-class _RetryableError(BadResponseError):
-    """An answer that may be better next time; `wait_seconds` is what the server asked for."""
-
-    def __init__(self, message: str, wait_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.wait_seconds = wait_seconds
-
-
-class _UnreachableError(_RetryableError):
-    """No connection came about."""
 
 
 class Mixpanel(DaySource):
@@ -98,16 +83,9 @@ class Mixpanel(DaySource):
 
     @contextmanager
     def fetch(self, first: date, last: date, spool: Path) -> Iterator[Days]:
-        retrying = Retrying(
-            retry=retry_if_exception_type(_RetryableError),
-            stop=stop_after_attempt(TRIES),
-            wait=self._wait_seconds,
-            before_sleep=self._say_retry,
-            reraise=True,
-        )
         try:
-            lines = retrying(self._receive, first, last, spool)
-        except _UnreachableError as error:
+            lines = http.retrying(self.settings.retry_scale, self.say)(self._receive, first, last, spool)
+        except http.UnreachableError as error:
             raise SourceUnavailableError(str(error)) from None
         with lines:
             lines.clean(self.settings.hash_key)
@@ -123,17 +101,6 @@ class Mixpanel(DaySource):
             return Check(self.name, is_ok=False, detail=str(error))
         return Check(self.name, is_ok=True, detail=f"answers to project {self.settings.mixpanel_project_id}")
 
-    def _wait_seconds(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.wait_seconds if isinstance(error, _RetryableError) else None
-        wait = asked if asked is not None else 2.0**state.attempt_number
-        return min(wait, LONGEST_WAIT_SECONDS) * self.settings.retry_scale
-
-    def _say_retry(self, state: RetryCallState) -> None:
-        wait = state.next_action.sleep if state.next_action else 0.0
-        error = state.outcome.exception() if state.outcome else None
-        self.say(f"{error}; try {state.attempt_number + 1} of {TRIES} in {wait:.0f} s")
-
     def _receive(self, first: date, last: date, spool: Path) -> EventLines:
         """The lines of one answer that has proven to be whole. The caller closes them."""
         with ExitStack() as stack:
@@ -143,7 +110,7 @@ class Mixpanel(DaySource):
                     for batch in http.line_batches(http.body(response, TRANSFER_SECONDS)):
                         lines.add(batch)
                 except BadResponseError as error:
-                    raise _RetryableError(f"mixpanel: {first} to {last}: {error}") from None
+                    raise http.RetryableError(f"mixpanel: {first} to {last}: {error}") from None
             self._check_whole(lines, first, last)
             stack.pop_all()
             return lines
@@ -151,15 +118,15 @@ class Mixpanel(DaySource):
     def _check_whole(self, lines: EventLines, first: date, last: date) -> None:
         where = f"mixpanel: {first} to {last}"
         if lines.rejected("not JSON", containing="terminated early")[0]:
-            raise _RetryableError(f"{where}: the export was terminated early")
+            raise http.RetryableError(f"{where}: the export was terminated early")
         if lines.is_cut:
-            raise _RetryableError(f"{where}: the last line was cut off")
+            raise http.RetryableError(f"{where}: the last line was cut off")
         errors, example = lines.rejected("error")
         if errors:
-            raise _RetryableError(f"{where}: an error in place of events: {example[:200]}")
+            raise http.RetryableError(f"{where}: an error in place of events: {example[:200]}")
         unreadable, example = lines.rejected("not JSON")
         if unreadable and unreadable == lines.received:
-            raise _RetryableError(f"{where}: not an export: none of {unreadable} lines is JSON")
+            raise http.RetryableError(f"{where}: not an export: none of {unreadable} lines is JSON")
         shifted, _ = lines.rejected("shifted")
         if shifted:
             raise BadResponseError(
@@ -194,9 +161,9 @@ class Mixpanel(DaySource):
                 self._check_status(response, f"mixpanel: {first} to {last}")
                 yield response
         except httpx.ConnectError as error:
-            raise _UnreachableError(f"mixpanel: can't reach {settings.mixpanel_base_url}: {error}") from None
+            raise http.UnreachableError(f"mixpanel: can't reach {settings.mixpanel_base_url}: {error}") from None
         except httpx.HTTPError as error:
-            raise _RetryableError(f"mixpanel: {first} to {last}: {type(error).__name__}: {error}") from None
+            raise http.RetryableError(f"mixpanel: {first} to {last}: {type(error).__name__}: {error}") from None
 
     def _check_status(self, response: httpx.Response, where: str) -> None:
         status = response.status_code
@@ -204,7 +171,7 @@ class Mixpanel(DaySource):
             return
         answer = f"{where}: answered {status}{self._told(response)}"
         if status == 429 or status >= 500:
-            raise _RetryableError(answer, http.retry_after(response))
+            raise http.RetryableError(answer, http.retry_after(response.headers))
         if status == 400 and "to_date cannot be later" in answer:
             raise BadResponseError(
                 f"{answer}; is {self.timezone(self.settings)} the project's time zone (MIXPANEL_TIMEZONE)?"

@@ -17,7 +17,7 @@ from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import Progress, RunReport, refresh
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import each_day
-from tailtracker_bi.sources.mixpanel import TRIES
+from tailtracker_bi.sources.http import TRIES
 from tailtracker_bi.warehouse import Warehouse, run_dbt
 from tests.export_api import event_line, serve
 from tests.reference import Event, World, export_day

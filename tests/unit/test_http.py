@@ -125,11 +125,11 @@ def test_body_that_drips_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> No
     [("7", 7), ("86400", 86400), ("0", 0), ("", None), ("soon", None), ("-3", None), ("1.5", None)],
 )
 def test_retry_after_in_seconds(value: str, seconds: float | None) -> None:
-    assert http.retry_after(response(b"", retry_after=value)) == seconds
+    assert http.retry_after(response(b"", retry_after=value).headers) == seconds
 
 
 def test_retry_after_as_a_date() -> None:
-    wait = http.retry_after(response(b"", retry_after=formatdate(time.time() + 60, usegmt=True)))
+    wait = http.retry_after(response(b"", retry_after=formatdate(time.time() + 60, usegmt=True)).headers)
     assert wait == pytest.approx(60, abs=2)
-    assert http.retry_after(response(b"", retry_after="Wed, 21 Oct 2015 07:28:00 GMT")) == 0
-    assert http.retry_after(response(b"")) is None
+    assert http.retry_after(response(b"", retry_after="Wed, 21 Oct 2015 07:28:00 GMT").headers) == 0
+    assert http.retry_after(response(b"").headers) is None

@@ -17,7 +17,8 @@ from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import mixpanel
 from tailtracker_bi.sources.base import BadResponseError, Counts, SourceUnavailableError, each_day
-from tailtracker_bi.sources.mixpanel import TRIES, Mixpanel
+from tailtracker_bi.sources.http import TRIES
+from tailtracker_bi.sources.mixpanel import Mixpanel
 from tests.export_api import SECRET, USER, Days, event_line, serve
 
 DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)

@@ -1,0 +1,403 @@
+"""Stripe's objects, each in its state now, and what the events feed tells of the states between.
+
+    GET /v1/events       --> history, and the ids that changed --+
+    GET /v1/<table>      --> all objects, or the new ones -------+--> allow-list --> a file in `spool` --> Versions
+    GET /v1/<table>/<id> --> those that changed -----------------+
+
+Facts this rests on (Stripe's API reference): objects carry no time of their last change, so what changed is known from
+events alone; these are kept for 30 days, come late and in no order, and hold the object as it was, in the shape of an
+API version of then; lists leave deleted objects out; a 429 says whether to try again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tailtracker_bi.personal_data import mask_text
+from tailtracker_bi.settings import Settings
+from tailtracker_bi.sources import http
+from tailtracker_bi.sources.base import (
+    QUARANTINE_SCHEMA,
+    VERSION_SCHEMA,
+    BadResponseError,
+    Check,
+    Counts,
+    ObjectSource,
+    Read,
+    SourceUnavailableError,
+    Table,
+    Versions,
+)
+from tailtracker_bi.sources.stripe_objects import TYPES, Object, before, kept
+
+if TYPE_CHECKING:
+    import stripe
+
+API_VERSION = "2026-10-28.endive"
+OVERLAP = timedelta(days=1)
+"""How far behind the last time to begin: events come late."""
+LONGEST_GAP = timedelta(days=29)
+"""After a longer one, events that Stripe keeps for 30 days may be gone."""
+TIMEOUT_SECONDS = (15.0, 60.0)
+"""To connect, and between bytes."""
+PAGE = 100
+BATCH_ROWS = 2000
+_END_OF_TIME = 253_402_300_800
+
+EXPANDED = {"customers": ["discount.source.coupon"], "subscriptions": ["discounts.source.coupon"]}
+FILTERS: dict[str, Object] = {"subscriptions": {"status": "all"}}
+TABLES = {f"{type_}s": type_ for type_ in TYPES}
+EVENTS = "events"
+
+
+class Stripe(ObjectSource):
+    """Customers, what they subscribed to, and what they paid. Every object is kept as JSON, less what is withheld."""
+
+    name = "stripe"
+    tables = tuple(
+        Table(name, pa.schema([("created_at", pa.timestamp("us")), ("content", pa.string())])) for name in TABLES
+    )
+
+    @classmethod
+    def is_on(cls, settings: Settings) -> bool:
+        return settings.stripe_api_key is not None
+
+    @contextmanager
+    def session(self, since: Mapping[str, datetime], spool: Path) -> Iterator[Read]:
+        moments = {table: moment.replace(tzinfo=UTC) for table, moment in since.items()}
+        known = {table: moment for table, moment in moments.items() if self.settings.now - moment <= LONGEST_GAP}
+        if stale := sorted(moments.keys() - known.keys()):
+            oldest = min(moments[table] for table in stale)
+            self.say(
+                f"stripe: last brought up to date on {oldest:%Y-%m-%d}, and events since then are gone: "
+                f"listing all of {', '.join(stale)}"
+            )
+        spool.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=spool) as directory, _api(self.settings, self.say) as api:
+            session = _Session(self, api, known, directory)
+            session.read_events()
+            yield session.read
+
+    def check(self) -> Check:
+        forbidden = []
+        try:
+            with _api(self.settings, self.say) as api:
+                for table in TABLES:
+                    try:
+                        api.get(table, limit=1)
+                    except _ForbiddenError:
+                        forbidden.append(table)
+        except (BadResponseError, SourceUnavailableError) as error:
+            return Check(self.name, is_ok=False, detail=str(error))
+        if forbidden:
+            return Check(self.name, is_ok=False, detail=f"stripe: {_what_to_allow(forbidden)}")
+        mode = "live" if self.settings.is_stripe_live else "test"
+        detail = f"answers to a {mode} key, which may read all {len(TABLES)} tables"
+        key = self.settings.stripe_api_key
+        if key and key.get_secret_value().startswith("sk_"):
+            detail += "; warning: it may also write: use a restricted key that may only read (rk_...)"
+        return Check(self.name, is_ok=True, detail=detail)
+
+
+class _Session:
+    """One reading of all tables: the events once, then table after table."""
+
+    def __init__(self, source: Stripe, api: _Api, since: Mapping[str, datetime], directory: str) -> None:
+        self._source = source
+        self._api = api
+        self._since = since
+        self._directory = directory
+        self._events_error: BadResponseError | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        directory = Path(mkdtemp(dir=self._directory))
+        tables, settings = self._source.tables, self._source.settings
+        self._files = {table.name: _VersionFile(table, settings, directory) for table in tables}
+        self._changed: dict[str, set[str]] = {table: set() for table in TABLES}
+
+    def read_events(self) -> None:
+        """Take from the events feed what objects were, and which have changed."""
+        since = min(self._since.values()) if len(self._since) == len(TABLES) else None
+        try:
+            for event in self._api.objects(EVENTS, **_created_from(since)):
+                self._add_event(event)
+        except BadResponseError as error:
+            self._events_error = error
+            self._begin()
+
+    def _add_event(self, event: Object) -> None:
+        data = _object(event.get("data"))
+        item = _object(data.get("object"))
+        type_, id_, at = item.get("object"), item.get("id"), event.get("created")
+        about = {name: value for name, value in event.items() if name not in {"object", "data"}}
+        if not self._files[EVENTS].add(about | {"object_type": type_, "object_id": id_}, "list"):
+            return
+        if type_ == "discount":  # which is part of what has it
+            for owner in ("customer", "subscription"):
+                if isinstance(item.get(owner), str):
+                    self._changed[f"{owner}s"].add(item[owner])
+        table = f"{type_}s"
+        if table not in TABLES or table == EVENTS or not isinstance(id_, str):
+            return
+        self._changed[table].add(id_)
+        # A subscription is called deleted when it is canceled.
+        is_deleted = str(event.get("type")).endswith(".deleted") and type_ != "subscription"
+        self._files[table].add(item, "event", at, is_deleted)
+        if previous := _object(data.get("previous_attributes")):
+            self._files[table].add(before(item, previous), "before", at)
+
+    @contextmanager
+    def read(self, table: Table) -> Iterator[Versions]:
+        """Bring one table to its state now."""
+        if self._events_error and table.name == EVENTS:
+            raise self._events_error
+        if self._events_error and table.name in self._since:
+            raise BadResponseError(f"stripe: {table.name}: can't tell what changed: {self._events_error}")
+        file = self._files.pop(table.name)
+        if table.name != EVENTS:
+            self._add_objects(table.name, file)
+        with file.versions() as versions:
+            yield versions
+
+    def _add_objects(self, table: str, file: _VersionFile) -> None:
+        listed = set()
+        expand = EXPANDED.get(table, [])
+        parameters = FILTERS.get(table, {}) | _created_from(self._since.get(table))
+        for item in self._api.objects(table, **parameters, expand=[f"data.{path}" for path in expand]):
+            file.add(self._api.completed(table, item), "list")
+            listed.add(item["id"])
+        for id_ in sorted(self._changed[table] - listed):
+            item = self._api.find(table, id_, expand=expand)
+            file.add(self._api.completed(table, item), "read", is_deleted=item.get("deleted") is True)
+
+
+class _VersionFile:
+    """The versions of one table on their way to the lake: checked, stripped of what is withheld, in a file."""
+
+    def __init__(self, table: Table, settings: Settings, directory: Path) -> None:
+        self._type = TABLES[table.name]
+        self._is_live = settings.is_stripe_live
+        self._today = settings.now.date()
+        self._schema = pa.schema([*VERSION_SCHEMA, *table.schema])
+        self._path = directory / f"{table.name}.parquet"
+        self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
+        self._rows: list[tuple[Any, ...]] = []
+        self._quarantine: list[tuple[date, str, str]] = []
+        self._counts = Counts()
+        self._withheld: set[str] = set()
+
+    def add(self, item: Object, origin: str, effective_at: Any = None, is_deleted: bool = False) -> bool:
+        """Take in a version, or set it aside and give False."""
+        self._counts.received += 1
+        created = item.get("created")
+        if item.get("livemode", self._is_live) is not self._is_live:
+            return self._set_aside(item, f"livemode is {item['livemode']}, unlike the key's")
+        if not (_is_time(created) and _is_time(effective_at)):
+            return self._set_aside(item, "created is not a time")
+        try:
+            content = orjson.dumps(kept(item, TYPES[self._type], self._withheld), option=orjson.OPT_SORT_KEYS)
+        except TypeError as error:
+            return self._set_aside(item, f"can't be written as JSON: {error}")
+        self._rows.append((item["id"], _micros(effective_at), origin, is_deleted, _micros(created), content.decode()))
+        if len(self._rows) == BATCH_ROWS:
+            self._flush()
+        return True
+
+    def _set_aside(self, item: Object, reason: str) -> bool:
+        created = item.get("created")
+        day = datetime.fromtimestamp(created, UTC).date() if created and _is_time(created) else self._today
+        record = orjson.dumps({"id": item["id"], "object": self._type}).decode()
+        self._quarantine.append((day, reason, record))
+        self._counts.quarantined += 1
+        return False
+
+    def _flush(self) -> None:
+        self._writer.write_table(_rows_table(self._rows, self._schema))
+        self._rows.clear()
+
+    @contextmanager
+    def versions(self) -> Iterator[Versions]:
+        """All that was taken in; nothing can be added any more."""
+        self._flush()
+        self._writer.close()
+        with pq.ParquetFile(self._path) as file:
+            yield Versions(
+                rows=pa.RecordBatchReader.from_batches(self._schema, file.iter_batches(BATCH_ROWS)),
+                is_snapshot=False,
+                quarantine=_rows_table(self._quarantine, QUARANTINE_SCHEMA).to_reader(),
+                counts=self._counts,
+                withheld=frozenset(map(mask_text, self._withheld)),
+            )
+
+
+class _ForbiddenError(BadResponseError):
+    """The key may not read a table."""
+
+
+class _MissingError(BadResponseError):
+    """There is no such object, or not any more."""
+
+
+class _Api:
+    """What is read of Stripe's API: answers are checked, and asked for again where that may help."""
+
+    def __init__(self, client: stripe.StripeClient, settings: Settings, say: Callable[[str], None]) -> None:
+        self._client = client
+        self._settings = settings
+        self._retrying = http.retrying(settings.retry_scale, say)
+
+    def get(self, path: str, **parameters: Any) -> Object:
+        """The JSON object at this path below /v1/."""
+        try:
+            return self._retrying(self._get, path, parameters)
+        except http.UnreachableError as error:
+            raise SourceUnavailableError(str(error)) from None
+
+    def find(self, table: str, id_: str, **parameters: Any) -> Object:
+        """An object; where there is none any more, what Stripe gives in place of a deleted one."""
+        try:
+            item = self.get(f"{table}/{quote(id_, safe='')}", **parameters)
+        except _MissingError:
+            return {"id": id_, "object": TABLES[table], "deleted": True}
+        if item.get("id") != id_:
+            raise BadResponseError(f"stripe: {table}: asked for {id_}, and was given another object")
+        return item
+
+    def objects(self, path: str, known: Sequence[str] = (), **parameters: Any) -> Iterator[Object]:
+        """All objects of a list that come after the known ones, page after page."""
+        seen = set(known)
+        cursor = {"starting_after": known[-1]} if known else {}
+        while True:
+            page = self.get(path, limit=PAGE, **cursor, **parameters)
+            ids = _ids(path, page)
+            if len(set(ids)) < len(ids) or not seen.isdisjoint(ids):
+                raise BadResponseError(f"stripe: {path}: a page repeats objects")
+            yield from page["data"]
+            if page.get("has_more") is False:
+                return
+            if not ids:
+                raise BadResponseError(f"stripe: {path}: an empty page that claims to have more after it")
+            seen.update(ids)
+            cursor = {"starting_after": ids[-1]}
+
+    def completed(self, table: str, item: Object) -> Object:
+        """The object with all of the list inside it, of which Stripe gives the beginning."""
+        parameters = {}
+        match table:
+            case "invoices":
+                field, path = "lines", f"invoices/{quote(item['id'], safe='')}/lines"
+            case "subscriptions":
+                field, path, parameters = "items", "subscription_items", {"subscription": item["id"]}
+            case _:
+                return item
+        inner = _object(item.get(field))
+        if not inner.get("has_more"):
+            return item
+        rest = self.objects(path, _ids(path, inner), **parameters)
+        return item | {field: inner | {"data": [*inner["data"], *rest], "has_more": False}}
+
+    def _get(self, path: str, parameters: Object) -> Object:
+        import requests
+        import stripe
+
+        try:
+            answer = self._client.raw_request("get", f"/v1/{path}", **parameters).data
+        except stripe.APIConnectionError as error:
+            cause = error.__cause__
+            if isinstance(cause, requests.ConnectionError):
+                base = self._settings.stripe_api_base
+                raise http.UnreachableError(f"stripe: can't reach {base}: {type(cause).__name__}") from None
+            raise http.RetryableError(f"stripe: {path}: {type(cause).__name__}") from None
+        except stripe.StripeError as error:
+            raise self._refusal(path, error) from None
+        if not isinstance(answer, dict):
+            raise http.RetryableError(f"stripe: {path}: not a JSON object")
+        return answer
+
+    def _refusal(self, path: str, error: stripe.StripeError) -> Exception:
+        status, headers = error.http_status or 0, error.headers or {}
+        if status == 401:
+            return SourceUnavailableError("stripe: answered 401: check STRIPE_API_KEY: it is not, or no longer, valid")
+        if status == 403:
+            return _ForbiddenError(f"stripe: {path}: answered 403: {_what_to_allow([path.split('/')[0]])}")
+        answer = f"stripe: {path}: answered {status}{self._told(error)}"
+        if status == 404 and error.code == "resource_missing":
+            return _MissingError(answer)
+        # An answer below 400 is an error where it is not JSON.
+        if (status in {409, 429} or not 400 <= status < 500) and headers.get("stripe-should-retry") != "false":
+            return http.RetryableError(answer, http.retry_after(headers))
+        return BadResponseError(answer)
+
+    def _told(self, error: stripe.StripeError) -> str:
+        """What an error answer says, on one line, without secrets or personal data."""
+        text = str(error.error.message) if error.error and error.error.message else ""
+        for secret in self._settings.secrets:
+            text = text.replace(secret, "[secret]")
+        return f": {mask_text(' '.join(text[:300].split()))}" if text else ""
+
+
+@contextmanager
+def _api(settings: Settings, say: Callable[[str], None]) -> Iterator[_Api]:
+    import requests
+    import stripe
+
+    if settings.stripe_api_key is None:
+        raise SourceUnavailableError("stripe: set STRIPE_API_KEY")
+    stripe.enable_telemetry = False
+    with requests.Session() as session:
+        session.trust_env = False
+        session.max_redirects = 0
+        client = stripe.StripeClient(
+            settings.stripe_api_key.get_secret_value(),
+            stripe_version=API_VERSION,
+            base_addresses={"api": settings.stripe_api_base.rstrip("/")},
+            max_network_retries=0,
+            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS, session=session),
+        )
+        yield _Api(client, settings, say)
+
+
+def _created_from(since: datetime | None) -> Object:
+    return {} if since is None else {"created": {"gte": int((since - OVERLAP).timestamp())}}
+
+
+def _what_to_allow(tables: Sequence[str]) -> str:
+    names = ", ".join(table.replace("_", " ") for table in tables)
+    return f"the key may not read {names}: give the restricted key read access to {names.title()}"
+
+
+def _ids(path: str, page: Object) -> list[str]:
+    items = page.get("data")
+    if not (isinstance(items, list) and all(isinstance(_object(item).get("id"), str) for item in items)):
+        raise BadResponseError(f"stripe: {path}: not a list of objects")
+    return [item["id"] for item in items]
+
+
+def _object(value: Any) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_time(value: Any) -> bool:
+    return value is None or (type(value) is int and 0 <= value < _END_OF_TIME)
+
+
+def _micros(seconds: int | None) -> int | None:
+    return None if seconds is None else seconds * 1_000_000
+
+
+def _rows_table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )

@@ -1,0 +1,234 @@
+"""What is kept of Stripe's objects: an allow-list of fields, by type. All else is withheld, and named.
+
+Objects come in the shape of the API version they were written for: lists in the one that is asked for, events in the
+one that was the account's when they happened. So the declarations hold a field in its old and its new place.
+
+    only("id amount", card=only("brand"))    these fields: plain values, and of an object or list of objects these
+
+A plain field is a value, the id of an object (which Stripe may have expanded), or a list of such.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tailtracker_bi.personal_data import mask_text
+
+Object = dict[str, Any]
+"""A decoded JSON object."""
+
+PLAIN, TEXT = "plain", "text"
+"""How a value is kept: as it is, or with what looks like personal data masked."""
+
+Fields = dict[str, Any]
+"""What is kept of an object: by field PLAIN, TEXT or, of an object or a list of objects, its own Fields."""
+
+
+def only(plain: str = "", **others: Any) -> Fields:
+    return dict.fromkeys(plain.split(), PLAIN) | others
+
+
+def pages_of(fields: Fields) -> Fields:
+    """A list inside an object; `has_more` where it is only the list's beginning, as in events."""
+    return only("has_more", data=fields)
+
+
+_USER = only("supabase_user_id")
+_TIER = only(tier=TEXT)
+
+COUPON = only("id object created amount_off percent_off currency duration duration_in_months")
+DISCOUNT = only(
+    "id object start end deleted customer subscription subscription_item invoice invoice_item promotion_code",
+    source=only("type", coupon=COUPON),
+    coupon=COUPON,  # until 2025-08
+)
+CUSTOMER = only(
+    "id object created livemode deleted currency balance delinquent tax_exempt",
+    address=only("country"),
+    metadata=_USER,
+    discount=DISCOUNT,
+)
+PRODUCT = only("id object created livemode deleted active type default_price", name=TEXT, metadata=_TIER)
+PRICE = only(
+    "id object created livemode deleted active currency product type billing_scheme tax_behavior tiers_mode"
+    " unit_amount unit_amount_decimal",
+    lookup_key=TEXT,
+    recurring=only("interval interval_count usage_type aggregate_usage meter trial_period_days"),
+    transform_quantity=only("divide_by round"),
+    metadata=_TIER,
+)
+PLAN = only(  # what a price was called
+    "id object created livemode active currency product billing_scheme tiers_mode amount amount_decimal"
+    " interval interval_count usage_type aggregate_usage meter trial_period_days",
+    transform_usage=only("divide_by round"),
+    metadata=_TIER,
+)
+SUBSCRIPTION_ITEM = only(
+    "id object created deleted subscription quantity current_period_start current_period_end billed_until",
+    price=PRICE,
+    plan=PLAN,
+    discounts=DISCOUNT,
+)
+SUBSCRIPTION = only(
+    "id object created livemode status customer currency collection_method start_date billing_cycle_anchor"
+    " trial_start trial_end cancel_at cancel_at_period_end canceled_at ended_at latest_invoice schedule"
+    " current_period_start current_period_end quantity",  # the last three: until 2025-03
+    cancellation_details=only("reason feedback"),
+    pause_collection=only("behavior resumes_at"),
+    trial_settings=only(end_behavior=only("missing_payment_method")),
+    items=pages_of(SUBSCRIPTION_ITEM),
+    discounts=DISCOUNT,
+    discount=DISCOUNT,  # until 2025-03, as is `plan`
+    plan=PLAN,
+    metadata=_USER,
+)
+INVOICE_PAYMENT = only(
+    "id object created livemode status invoice amount_paid amount_requested currency is_default",
+    payment=only("type payment_intent charge payment_record"),
+    status_transitions=only("canceled_at paid_at"),
+)
+INVOICE_LINE = only(
+    "id object livemode invoice amount subtotal currency quantity quantity_decimal discountable"
+    " type subscription subscription_item invoice_item proration amount_excluding_tax",  # until 2025-03
+    period=only("start end"),
+    parent=only(
+        "type",
+        subscription_item_details=only("subscription subscription_item invoice_item proration"),
+        invoice_item_details=only("subscription invoice_item proration"),
+    ),
+    pricing=only("type unit_amount_decimal", price_details=only("price product")),
+    price=PRICE,  # until 2025-03, as is `plan`
+    plan=PLAN,
+    discounts=DISCOUNT,
+    discount_amounts=only("amount discount"),
+    taxes=only("amount tax_behavior taxability_reason taxable_amount type"),
+    tax_amounts=only("amount inclusive tax_rate taxability_reason taxable_amount"),
+)
+INVOICE = only(
+    "id object created livemode deleted status customer currency billing_reason collection_method auto_advance"
+    " attempted attempt_count next_payment_attempt due_date effective_at period_start period_end"
+    " latest_revision customer_tax_exempt amount_due amount_paid amount_remaining amount_overpaid"
+    " amount_paid_off_stripe amount_shipping starting_balance ending_balance subtotal subtotal_excluding_tax total"
+    " total_excluding_tax pre_payment_credit_notes_amount post_payment_credit_notes_amount"
+    " subscription charge payment_intent paid paid_out_of_band tax",  # until 2025-03
+    customer_address=only("country"),
+    status_transitions=only("finalized_at marked_uncollectible_at paid_at voided_at"),
+    last_finalization_error=only("code type"),
+    parent=only("type", subscription_details=only("subscription", metadata=_USER)),
+    subscription_details=only(metadata=_USER),  # until 2025-03
+    from_invoice=only("action invoice"),
+    lines=pages_of(INVOICE_LINE),
+    payments=pages_of(INVOICE_PAYMENT),
+    discounts=DISCOUNT,
+    discount=DISCOUNT,  # until 2025-03
+    total_discount_amounts=only("amount discount"),
+    total_taxes=only("amount tax_behavior taxability_reason taxable_amount type"),
+    total_tax_amounts=only("amount inclusive tax_rate taxability_reason taxable_amount"),  # until 2025-03
+)
+PAYMENT_INTENT = only(
+    "id object created livemode status customer currency amount amount_capturable amount_received"
+    " application_fee_amount canceled_at cancellation_reason capture_method confirmation_method latest_charge"
+    " payment_method payment_method_types setup_future_usage review"
+    " invoice",  # until 2025-03
+    last_payment_error=only("charge type code decline_code advice_code network_advice_code network_decline_code"),
+    charges=only("has_more data"),  # until 2022-11
+)
+CHARGE = only(
+    "id object created livemode status customer currency amount amount_captured amount_refunded"
+    " application_fee_amount balance_transaction failure_balance_transaction captured paid refunded disputed"
+    " failure_code payment_intent payment_method review"
+    " invoice dispute",  # until 2025-03
+    outcome=only(
+        "type reason network_status network_decline_code network_advice_code advice_code risk_level risk_score rule"
+    ),
+    fraud_details=only("stripe_report user_report"),
+    payment_method_details=only(
+        "type",
+        card=only(
+            "brand country funding network amount_authorized",
+            wallet=only("type"),
+            checks=only("cvc_check"),
+            three_d_secure=only("authentication_flow result result_reason version"),
+        ),
+        sepa_debit=only("country"),
+    ),
+    source=only("id object brand country funding"),  # a card, until 2018
+    presentment_details=only("presentment_amount presentment_currency"),
+    refunds=only("has_more data"),  # until 2022-11
+)
+REFUND = only(
+    "id object created status customer currency amount charge payment_intent balance_transaction"
+    " failure_balance_transaction failure_reason pending_reason reason",
+    destination_details=only("type"),
+)
+DISPUTE = only(
+    "id object created livemode status currency amount charge payment_intent reason network_reason_code"
+    " is_charge_refundable balance_transactions",
+    evidence_details=only("due_by has_evidence past_due submission_count"),
+    payment_method_details=only("type", card=only("brand case_type network network_reason_code")),
+)
+BALANCE_TRANSACTION = only(
+    "id object created available_on status type reporting_category balance_type currency amount fee net"
+    " exchange_rate source",
+    fee_details=only("type amount currency application"),
+)
+EVENT = only("id type created api_version livemode object_id object_type")
+
+TYPES: dict[str, Fields] = {
+    "customer": CUSTOMER,
+    "product": PRODUCT,
+    "price": PRICE,
+    "subscription": SUBSCRIPTION,
+    "invoice": INVOICE,
+    "invoice_payment": INVOICE_PAYMENT,
+    "payment_intent": PAYMENT_INTENT,
+    "charge": CHARGE,
+    "refund": REFUND,
+    "dispute": DISPUTE,
+    "balance_transaction": BALANCE_TRANSACTION,
+    "event": EVENT,
+}
+"""By Stripe's name of the type, which is that of its list without the s."""
+
+
+def kept(value: Any, fields: Any, withheld: set[str], path: str = "") -> Any:
+    """The part of a decoded JSON value that `fields` allow; the names of all others go into `withheld`."""
+    if isinstance(value, list):
+        return [kept(item, fields, withheld, path) for item in value]
+    if isinstance(value, dict):
+        if not isinstance(fields, dict):
+            _name(value, withheld, path)
+            return value["id"] if isinstance(value.get("id"), str) else None
+        allowed = {}
+        for name, item in value.items():
+            inner = f"{path}.{name}" if path else name
+            if name in fields:
+                allowed[name] = kept(item, fields[name], withheld, inner)
+            else:
+                _name(item, withheld, inner)
+        return allowed
+    if isinstance(value, str):
+        if fields == TEXT:
+            return mask_text(value)
+        # An object that has an id may stand there by its id alone.
+        return value if fields == PLAIN or "id" in fields else None
+    return value
+
+
+def _name(value: Any, withheld: set[str], path: str) -> None:
+    """Name what is not kept, down to the innermost fields."""
+    for name, item in value.items() if isinstance(value, dict) else ():
+        _name(item, withheld, f"{path}.{name}")
+    for item in value if isinstance(value, list) else ():
+        _name(item, withheld, path)
+    if not isinstance(value, dict | list) or not value:
+        withheld.add(path)
+
+
+def before(current: Object, previous_attributes: Object) -> Object:
+    """An object as it was before an event: what changed has its earlier value, as in a JSON merge patch."""
+    merged = dict(current)
+    for name, value in previous_attributes.items():
+        inner = merged.get(name)
+        merged[name] = before(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
