@@ -10,6 +10,22 @@ with given as (
 
 ),
 
+listed as (
+
+    select elements.element
+    from given
+    cross join {{ json_elements('given.properties', 'list') }} as elements (element)
+
+),
+
+not_listed as (
+
+    select elements.element
+    from given
+    cross join {{ json_elements('given.properties', 'none') }} as elements (element)
+
+),
+
 checks as (
 
     select 'json_text, key in a column' as what, {{ json_text('properties', 'key') }} as found, 'y' as expected from given
@@ -41,6 +57,31 @@ checks as (
     select 'divide', cast({{ divide(1, 4) }} as varchar), '0.25' from given
     union all
     select 'divide by zero', cast({{ divide(1, 0) }} as varchar), null from given
+    union all
+    select 'json_texts and text_at', {{ text_at(json_texts('properties', ['$x', 'list.1', 'none']), 1) }}, 'q' from given
+    union all
+    select 'json_texts, null', {{ text_at(json_texts('properties', ['$x', 'list.1', 'none']), 2) }}, null from given
+    union all
+    select 'json_texts, the whole', {{ text_at(json_texts("'\"text\"'", ['']), 0) }}, 'text' from given
+    union all
+    select 'json_elements', min(cast(element as varchar)), '"p"' from listed
+    union all
+    select 'json_elements, all of them', cast(count(*) as varchar), '2' from listed
+    union all
+    select 'json_elements, none', cast(count(*) as varchar), '0' from not_listed
+    union all
+    select 'epoch_to_utc', cast({{ epoch_to_utc("'1711838400'") }} as varchar), '2024-03-30 22:40:00' from given
+    union all
+    select 'product_of', cast({{ product_of('factors.factor') }} as varchar), '0.333300000000'
+    from (values (0.5), (0.6666)) as factors (factor)
+    union all
+    select 'exact_quotient, rounded up', cast({{ exact_quotient('50.00', '12') }} as varchar), '4.166667' from given
+    union all
+    select 'exact_quotient, half', cast({{ exact_quotient('0.000001', '2') }} as varchar), '0.000001' from given
+    union all
+    select 'whole_digits', cast({{ whole_digits('0.25') }} as varchar), '250000000000000' from given
+    union all
+    select 'exact_quotient, large', cast({{ exact_quotient('123456789012345.67', '1') }} as varchar), '123456789012345.670000' from given
 
 )
 

@@ -2,5 +2,6 @@
 
 from tailtracker_bi.sources.base import Source
 from tailtracker_bi.sources.mixpanel import Mixpanel
+from tailtracker_bi.sources.stripe import Stripe
 
-SOURCES: tuple[type[Source], ...] = (Mixpanel,)
+SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe)
