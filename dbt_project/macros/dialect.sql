@@ -62,7 +62,7 @@
     {{ texts }}[{{ position + 1 }}]
 {%- endmacro %}
 
--- A relation of one column: the elements, as JSON, of an array inside a JSON value of the row that it is joined to.
+-- The elements, as JSON, of an array inside a JSON value: a column of a select, which gives a row for each.
 {% macro json_elements(json, path) -%}
     unnest(cast(json_extract({{ json }}, '/{{ path.replace('.', '/') }}') as json[]))
 {%- endmacro %}

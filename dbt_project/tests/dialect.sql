@@ -12,17 +12,15 @@ with given as (
 
 listed as (
 
-    select elements.element
+    select {{ json_elements('properties', 'list') }} as element
     from given
-    cross join {{ json_elements('given.properties', 'list') }} as elements (element)
 
 ),
 
 not_listed as (
 
-    select elements.element
+    select {{ json_elements('properties', 'none') }} as element
     from given
-    cross join {{ json_elements('given.properties', 'none') }} as elements (element)
 
 ),
 

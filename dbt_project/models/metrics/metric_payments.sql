@@ -160,19 +160,54 @@ amount_days as (
 
 ),
 
-counted as (
+counts_by_segment as (
 
     select
         fact_days.metric_id,
-        day_periods.grain,
-        day_periods.period_start,
+        fact_days.day,
         segments.segment,
         {{ money_segment_value('fact_days', segments) }} as segment_value,
         sum(fact_days.numerator) as numerator,
         sum(fact_days.denominator) as denominator
     from fact_days
-    inner join day_periods on fact_days.day = day_periods.day
     cross join {{ money_segments(segments) }}
+    group by 1, 2, 3, 4
+
+),
+
+amounts_by_segment as (
+
+    select
+        amount_days.metric_id,
+        amount_days.day,
+        segments.segment,
+        {{ money_segment_value('amount_days', segments) }} as segment_value,
+        sum(amount_days.amount) as amount,
+        sum(
+            case
+                when segments.segment <> 'currency' and amount_days.currency <> context.currency and amount_days.amount <> 0 then 1
+                else 0
+            end
+        ) as unconverted
+    from amount_days
+    cross join context
+    cross join {{ money_segments(segments) }}
+    group by 1, 2, 3, 4
+
+),
+
+counted as (
+
+    select
+        counts_by_segment.metric_id,
+        day_periods.grain,
+        day_periods.period_start,
+        counts_by_segment.segment,
+        counts_by_segment.segment_value,
+        sum(counts_by_segment.numerator) as numerator,
+        sum(counts_by_segment.denominator) as denominator
+    from counts_by_segment
+    inner join day_periods on counts_by_segment.day = day_periods.day
     group by 1, 2, 3, 4, 5
 
 ),
@@ -181,20 +216,14 @@ counted as (
 summed as (
 
     select
-        amount_days.metric_id,
+        amounts_by_segment.metric_id,
         day_periods.grain,
         day_periods.period_start,
-        segments.segment,
-        {{ money_segment_value('amount_days', segments) }} as segment_value,
-        case
-            when segments.segment = 'currency' then sum(amount_days.amount)
-            when sum(case when amount_days.currency <> context.currency and amount_days.amount <> 0 then 1 else 0 end) = 0
-                then sum(amount_days.amount)
-        end as amount
-    from amount_days
-    cross join context
-    inner join day_periods on amount_days.day = day_periods.day
-    cross join {{ money_segments(segments) }}
+        amounts_by_segment.segment,
+        amounts_by_segment.segment_value,
+        case when sum(amounts_by_segment.unconverted) = 0 then sum(amounts_by_segment.amount) end as amount
+    from amounts_by_segment
+    inner join day_periods on amounts_by_segment.day = day_periods.day
     group by 1, 2, 3, 4, 5
 
 )

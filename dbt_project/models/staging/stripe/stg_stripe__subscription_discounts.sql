@@ -10,12 +10,11 @@ with versions as (
 on_subscriptions as (
 
     select
-        versions.object_id as subscription_id,
-        versions.version,
+        object_id as subscription_id,
+        version,
         cast(null as varchar) as subscription_item_id,
-        cast(elements.element as varchar) as discount
+        {{ json_elements('content', 'discounts') }} as discount
     from versions
-    cross join {{ json_elements('versions.content', 'discounts') }} as elements (element)
 
     union all
 
@@ -31,23 +30,21 @@ on_subscriptions as (
 items as (
 
     select
-        versions.object_id as subscription_id,
-        versions.version,
-        elements.element as item
+        object_id as subscription_id,
+        version,
+        {{ json_elements('content', 'items.data') }} as item
     from versions
-    cross join {{ json_elements('versions.content', 'items.data') }} as elements (element)
 
 ),
 
 on_items as (
 
     select
-        items.subscription_id,
-        items.version,
-        {{ json_text('items.item', "'id'") }} as subscription_item_id,
-        cast(elements.element as varchar) as discount
+        subscription_id,
+        version,
+        {{ json_text('item', "'id'") }} as subscription_item_id,
+        {{ json_elements('item', 'discounts') }} as discount
     from items
-    cross join {{ json_elements('items.item', 'discounts') }} as elements (element)
 
 ),
 

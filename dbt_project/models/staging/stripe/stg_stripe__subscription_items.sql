@@ -30,14 +30,23 @@ with versions as (
 
 ),
 
+elements as (
+
+    select
+        object_id,
+        version,
+        {{ json_elements('content', 'items.data') }} as element
+    from versions
+
+),
+
 parsed as (
 
     select
-        versions.object_id,
-        versions.version,
-        {{ json_texts('elements.element', fields.values() | list) }} as texts
-    from versions
-    cross join {{ json_elements('versions.content', 'items.data') }} as elements (element)
+        object_id,
+        version,
+        {{ json_texts('element', fields.values() | list) }} as texts
+    from elements
 
 ),
 
