@@ -55,3 +55,42 @@
 {% macro to_decimal(text) -%}
     try_cast({{ text }} as decimal(38, 10))
 {%- endmacro %}
+
+-- Texts at some paths inside a JSON value, which is parsed once. A path is names and positions (from 0), with dots between;
+-- the empty path is the whole. Read by text_at.
+{% macro json_texts(json, paths) -%}
+    json_extract_string({{ json }}, [{% for path in paths %}'{{ '/' ~ path.replace('.', '/') if path else '' }}'{{ ', ' if not loop.last }}{% endfor %}])
+{%- endmacro %}
+
+-- One of the texts that json_texts gave, by its position from 0.
+{% macro text_at(texts, position) -%}
+    {{ texts }}[{{ position + 1 }}]
+{%- endmacro %}
+
+-- The elements, as JSON, of an array inside a JSON value: a column of a select, which gives a row for each.
+{% macro json_elements(json, path) -%}
+    unnest(cast(json_extract({{ json }}, '/{{ path.replace('.', '/') }}') as json[]))
+{%- endmacro %}
+
+-- A UTC timestamp of whole seconds since 1970, which may be text.
+{% macro epoch_to_utc(seconds) -%}
+    make_timestamp(cast({{ seconds }} as bigint) * 1000000)
+{%- endmacro %}
+
+-- The exact product of factors between 0 and 1 over the rows of a group, to 12 decimals.
+{% macro product_of(factor) -%}
+    list_reduce(list(cast({{ factor }} as decimal(13, 12))), (a, b) -> cast(a * b as decimal(13, 12)))
+{%- endmacro %}
+
+-- An amount that is not negative, divided by a positive one and rounded half up to 6 decimals, exactly: a division of
+-- decimals gives a double.
+{% macro exact_quotient(amount, divisor) -%}
+    (cast(
+        (2000000 * {{ whole_digits(amount) }} + {{ whole_digits(divisor) }}) // (2 * {{ whole_digits(divisor) }}) as decimal(32, 0)
+    ) * cast(0.000001 as decimal(6, 6)))
+{%- endmacro %}
+
+-- A decimal as a whole number of its 15th decimals.
+{% macro whole_digits(amount) -%}
+    cast(replace(cast(cast({{ amount }} as decimal(38, 15)) as varchar), '.', '') as hugeint)
+{%- endmacro %}

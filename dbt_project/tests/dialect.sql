@@ -10,6 +10,20 @@ with given as (
 
 ),
 
+listed as (
+
+    select {{ json_elements('properties', 'list') }} as element
+    from given
+
+),
+
+not_listed as (
+
+    select {{ json_elements('properties', 'none') }} as element
+    from given
+
+),
+
 checks as (
 
     select 'json_text, key in a column' as what, {{ json_text('properties', 'key') }} as found, 'y' as expected from given
@@ -45,6 +59,31 @@ checks as (
     select 'to_decimal', cast({{ to_decimal("'-12.5'") }} as varchar), '-12.5000000000' from given
     union all
     select 'to_decimal, too large', cast({{ to_decimal("'1e30'") }} as varchar), null from given
+    union all
+    select 'json_texts and text_at', {{ text_at(json_texts('properties', ['$x', 'list.1', 'none']), 1) }}, 'q' from given
+    union all
+    select 'json_texts, null', {{ text_at(json_texts('properties', ['$x', 'list.1', 'none']), 2) }}, null from given
+    union all
+    select 'json_texts, the whole', {{ text_at(json_texts("'\"text\"'", ['']), 0) }}, 'text' from given
+    union all
+    select 'json_elements', min(cast(element as varchar)), '"p"' from listed
+    union all
+    select 'json_elements, all of them', cast(count(*) as varchar), '2' from listed
+    union all
+    select 'json_elements, none', cast(count(*) as varchar), '0' from not_listed
+    union all
+    select 'epoch_to_utc', cast({{ epoch_to_utc("'1711838400'") }} as varchar), '2024-03-30 22:40:00' from given
+    union all
+    select 'product_of', cast({{ product_of('factors.factor') }} as varchar), '0.333300000000'
+    from (values (0.5), (0.6666)) as factors (factor)
+    union all
+    select 'exact_quotient, rounded up', cast({{ exact_quotient('50.00', '12') }} as varchar), '4.166667' from given
+    union all
+    select 'exact_quotient, half', cast({{ exact_quotient('0.000001', '2') }} as varchar), '0.000001' from given
+    union all
+    select 'whole_digits', cast({{ whole_digits('0.25') }} as varchar), '250000000000000' from given
+    union all
+    select 'exact_quotient, large', cast({{ exact_quotient('123456789012345.67', '1') }} as varchar), '123456789012345.670000' from given
 
 )
 

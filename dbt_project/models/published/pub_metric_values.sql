@@ -2,7 +2,8 @@ with computed as (
 
     {% for model in [
         'metric_active_users', 'metric_lifecycle', 'metric_events', 'metric_retention_headlines', 'metric_funnel_conversion',
-        'metric_accounts_and_pets', 'metric_recovery'
+        'metric_accounts_and_pets', 'metric_recovery',
+        'metric_subscriptions', 'metric_subscriber_churn', 'metric_payments'
     ] %}
         select metric_id, grain, period_start, segment, segment_value, numerator, denominator, value
         from {{ ref(model) }}
@@ -122,7 +123,14 @@ spine as (
             computed.metric_id = missing_days.metric_id
             and computed.grain = 'day'
             and computed.period_start = missing_days.day
-    where missing_days.day is null and (computed.value <> 0 or computed.denominator > 0)
+    where
+        missing_days.day is null
+        and (
+            computed.value <> 0
+            or computed.denominator > 0
+            -- An amount that is there and can't be told.
+            or (computed.value is null and computed.denominator is null)
+        )
 
 )
 

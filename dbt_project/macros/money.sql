@@ -1,0 +1,30 @@
+-- An amount in a currency's minor unit, as Stripe gives it, in the major unit. Most currencies have 2 decimals; ISK and
+-- UGX, which have none, are charged as if they had 2.
+{% macro major_units(minor_units, currency) -%}
+    cast(cast({{ minor_units }} as decimal(18, 0)) * {{ major_unit_share(currency) }} as decimal(18, 3))
+{%- endmacro %}
+
+-- The same of the price of one unit, which may be a fraction of the minor unit.
+{% macro major_units_of_price(minor_units, currency) -%}
+    cast(cast({{ minor_units }} as decimal(24, 12)) * {{ major_unit_share(currency) }} as decimal(30, 15))
+{%- endmacro %}
+
+{% macro major_unit_share(currency) -%}
+    case
+        when upper({{ currency }}) in (
+            'BIF', 'CLP', 'DJF', 'GNF', 'JPY', 'KMF', 'KRW', 'MGA', 'PYG', 'RWF', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'
+        ) then cast(1 as decimal(4, 3))
+        when upper({{ currency }}) in ('BHD', 'JOD', 'KWD', 'OMR', 'TND') then cast(0.001 as decimal(4, 3))
+        else cast(0.01 as decimal(4, 3))
+    end
+{%- endmacro %}
+
+-- The segments that money is counted by; each names the column that its values stand in.
+{% macro money_segments(names) -%}
+    (values ('all'){% for name in names %}, ('{{ name }}'){% endfor %}) as segments (segment)
+{%- endmacro %}
+
+-- The value of the segment at hand, of a row that has one column a segment.
+{% macro money_segment_value(row, names) -%}
+    case segments.segment{% for name in names %} when '{{ name }}' then {{ row }}.{{ name }}{% endfor %} else 'all' end
+{%- endmacro %}

@@ -1,0 +1,101 @@
+-- The objects of one of Stripe's tables as they are now: what a list or a read gave last or, where there is none, what
+-- an event told last. `fields` names the columns, and says at which path in the object their text stands.
+{% macro stripe_objects(table, fields) -%}
+    select
+        object_id,
+        is_deleted,
+        created_at,
+        {{ named_texts(fields) }}
+    from (
+        select
+            object_id,
+            is_deleted,
+            created_at,
+            {{ json_texts('content', fields.values() | list) }} as texts
+        from (
+            select
+                *,
+                row_number() over (
+                    partition by object_id
+                    order by
+                        case when origin in ('event', 'before') then 1 else 0 end,
+                        case when origin in ('event', 'before') then 0 else landing end desc,
+                        effective_at desc,
+                        case when origin = 'event' then 0 else 1 end,
+                        landing desc,
+                        content_hash
+                ) as recency
+            from {{ source('raw_stripe', table) }}
+        ) as versions
+        where recency = 1
+    ) as current_objects
+{%- endmacro %}
+
+-- The columns of `fields`, out of `texts` that json_texts took from their paths.
+{% macro named_texts(fields) -%}
+    {% for name in fields %}{{ text_at('texts', loop.index0) }} as {{ name }}{{ ',\n        ' if not loop.last }}{% endfor %}
+{%- endmacro %}
+
+-- All versions of all subscriptions, numbered from 1 in the order in which they came into force. What a subscription
+-- was before an event comes before what it was after it, and that before what was read at the same instant. Of several
+-- events of one instant that one comes last whose outcome no other event began with.
+{% macro stripe_subscription_versions() -%}
+    select
+        *,
+        row_number() over (
+            partition by object_id
+            order by
+                effective_at,
+                case origin when 'before' then 0 when 'event' then 1 else 2 end,
+                case when origin = 'before' then is_told_twice else -is_told_twice end,
+                landing,
+                content_hash
+        ) as version
+    from (
+        select
+            *,
+            case
+                when
+                    min(case origin when 'before' then 0 when 'event' then 1 end) over same_content
+                    < max(case origin when 'before' then 0 when 'event' then 1 end) over same_content
+                    then 1
+                else 0
+            end as is_told_twice
+        from {{ source('raw_stripe', 'subscriptions') }}
+        window same_content as (partition by object_id, effective_at, content_hash)
+    ) as told
+{%- endmacro %}
+
+-- The terms of the discounts of a relation, which has each as JSON in column `discount`, beside its own `columns`. They
+-- stand in `source` or, until 2025-08, in the discount itself; a bare id has none.
+{% macro stripe_discounts(relation, columns) -%}
+    {%- set fields = {'whole': '', 'id': 'id', 'started_at': 'start', 'ended_at': 'end'} -%}
+    {%- for age, place in [('new', 'source.coupon'), ('old', 'coupon')] -%}
+        {%- do fields.update({age ~ '_coupon': place}) -%}
+        {%- for term in ['id', 'duration', 'percent_off', 'amount_off', 'currency'] -%}
+            {%- do fields.update({age ~ '_' ~ term: place ~ '.' ~ term}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    select
+        {% for column in columns %}{{ column }},
+        {% endfor -%}
+        case when substring(whole from 1 for 1) = '{' then id else whole end as discount_id,
+        coalesce(
+            new_id, old_id,
+            case when substring(new_coupon from 1 for 1) <> '{' then new_coupon end,
+            case when substring(old_coupon from 1 for 1) <> '{' then old_coupon end
+        ) as coupon_id,
+        coalesce(new_duration, old_duration) as duration,
+        cast(coalesce(new_percent_off, old_percent_off) as decimal(13, 10)) as percent_off,
+        {{ major_units('coalesce(new_amount_off, old_amount_off)', 'coalesce(new_currency, old_currency)') }} as amount_off,
+        upper(coalesce(new_currency, old_currency)) as currency,
+        {{ epoch_to_utc('started_at') }} as started_at,
+        {{ epoch_to_utc('ended_at') }} as ended_at
+    from (
+        select
+            {% for column in columns %}{{ column }},
+            {% endfor -%}
+            {{ named_texts(fields) }}
+        from (select *, {{ json_texts('discount', fields.values() | list) }} as texts from {{ relation }}) as parsed
+    ) as named
+{%- endmacro %}

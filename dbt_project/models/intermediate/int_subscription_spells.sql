@@ -1,0 +1,139 @@
+with versions as (
+
+    select * from {{ ref('stg_stripe__subscriptions') }}
+
+),
+
+subscription_discounts as (
+
+    select distinct subscription_id, version from {{ ref('stg_stripe__subscription_discounts') }}
+    where subscription_item_id is null
+
+),
+
+customer_discounts as (
+
+    select * from {{ ref('stg_stripe__customer_discounts') }}
+
+),
+
+-- What a subscription was before an event is news only where nothing earlier is known.
+in_order as (
+
+    select
+        *,
+        row_number() over (partition by subscription_id order by version) = 1 as is_first,
+        lead(effective_at) over (partition by subscription_id order by version) as next_at,
+        lead(status) over (partition by subscription_id order by version) as next_status,
+        first_value(ended_at) over (partition by subscription_id order by version desc) as finally_ended_at
+    from versions
+    where origin <> 'before' or version = 1
+
+),
+
+judged as (
+
+    select
+        *,
+        case
+            when is_deleted or is_collection_paused then false
+            when status = 'trialing'
+                then next_status is null or next_status in ('active', 'past_due', 'unpaid', 'canceled')
+            else status in ('active', 'past_due')
+        end as is_counted,
+        -- Nobody tells since when it is so: it counts until it was seen.
+        is_first and (is_deleted or is_collection_paused or status in ('unpaid', 'canceled')) as is_counted_until_seen
+    from in_order
+
+),
+
+bounded as (
+
+    select
+        subscription_id,
+        version,
+        customer_id,
+        currency,
+        greatest(case when is_first then coalesce(created_at, effective_at) else effective_at end, trial_end_at) as counts_from,
+        least(case when is_counted then next_at else effective_at end, finally_ended_at) as counts_to
+    from judged
+    where is_counted or is_counted_until_seen
+
+),
+
+counted as (
+
+    select
+        bounded.*,
+        subscription_discounts.subscription_id is null as has_customer_discount
+    from bounded
+    left join subscription_discounts
+        on
+            bounded.subscription_id = subscription_discounts.subscription_id
+            and bounded.version = subscription_discounts.version
+    where bounded.counts_to is null or bounded.counts_from < bounded.counts_to
+
+),
+
+discount_changes as (
+
+    select customer_id, started_at as changed_at from customer_discounts
+    union
+    select customer_id, ended_at from customer_discounts
+
+),
+
+-- The customer's own discount comes and goes without a new version of the subscription.
+starts as (
+
+    select subscription_id, version, counts_from from counted
+    union
+    select counted.subscription_id, counted.version, discount_changes.changed_at
+    from counted
+    inner join discount_changes on counted.customer_id = discount_changes.customer_id
+    where
+        counted.has_customer_discount
+        and discount_changes.changed_at > counted.counts_from
+        and (counted.counts_to is null or discount_changes.changed_at < counted.counts_to)
+
+),
+
+spells as (
+
+    select
+        counted.subscription_id,
+        counted.version,
+        counted.customer_id,
+        counted.currency,
+        counted.has_customer_discount,
+        starts.counts_from,
+        coalesce(
+            lead(starts.counts_from) over (
+                partition by starts.subscription_id, starts.version
+                order by starts.counts_from
+            ),
+            counted.counts_to
+        ) as counts_to
+    from counted
+    inner join starts
+        on
+            counted.subscription_id = starts.subscription_id
+            and counted.version = starts.version
+
+)
+
+select
+    spells.subscription_id,
+    spells.version,
+    spells.customer_id,
+    spells.currency,
+    customer_discounts.coupon_id as customer_coupon_id,
+    spells.counts_from,
+    spells.counts_to
+from spells
+left join customer_discounts
+    on
+        spells.customer_id = customer_discounts.customer_id
+        and spells.has_customer_discount
+        and spells.counts_from >= customer_discounts.started_at
+        and (customer_discounts.ended_at is null or spells.counts_from < customer_discounts.ended_at)

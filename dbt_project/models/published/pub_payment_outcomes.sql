@@ -1,0 +1,40 @@
+with outcomes as (
+
+    select * from {{ ref('metric_payment_outcomes') }}
+
+),
+
+period_ends as (
+
+    select distinct grain, period_start, period_end from {{ source('config', 'day_periods') }}
+
+),
+
+covered as (
+
+    select
+        max(covered_from) as covered_from,
+        min(complete_through) as complete_through
+    from {{ ref('int_sources_covered') }}
+    where source = 'stripe' and table_name in ('charges', 'invoice_payments')
+
+)
+
+select
+    outcomes.grain,
+    outcomes.period_start,
+    outcomes.currency,
+    outcomes.outcome,
+    outcomes.decline_code,
+    outcomes.payments,
+    outcomes.attempts,
+    outcomes.amount,
+    coalesce(
+        outcomes.period_start >= covered.covered_from and period_ends.period_end <= covered.complete_through, false
+    ) as is_complete
+from outcomes
+inner join period_ends
+    on
+        outcomes.grain = period_ends.grain
+        and outcomes.period_start = period_ends.period_start
+cross join covered

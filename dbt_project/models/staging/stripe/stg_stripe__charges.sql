@@ -1,0 +1,53 @@
+{{ config(materialized='table') }}
+
+with charges as (
+
+    {{ stripe_objects('charges', {
+        'customer_id': 'customer',
+        'payment_intent_id': 'payment_intent',
+        'status': 'status',
+        'currency': 'currency',
+        'amount': 'amount',
+        'amount_captured': 'amount_captured',
+        'amount_refunded': 'amount_refunded',
+        'is_captured': 'captured',
+        'failure_code': 'failure_code',
+        'outcome_type': 'outcome.type',
+        'outcome_reason': 'outcome.reason',
+        'method': 'payment_method_details.type',
+        'card_brand': 'payment_method_details.card.brand',
+        'card_country': 'payment_method_details.card.country',
+        'bank_country': 'payment_method_details.sepa_debit.country',
+        'old_card_brand': 'source.brand',
+        'old_card_country': 'source.country',
+    }) }}
+
+)
+
+select
+    object_id as charge_id,
+    customer_id,
+    payment_intent_id,
+    status,
+    coalesce(outcome_type = 'blocked', false) as is_blocked,
+    is_captured = 'true' as is_captured,
+    failure_code,
+    case when status = 'failed' then coalesce(outcome_reason, failure_code, '(unknown)') end as decline_code,
+    upper(currency) as currency,
+    {{ major_units('amount', 'currency') }} as amount,
+    -- Until 2020 what was not captured stood among what was refunded.
+    case
+        when amount_captured is not null then {{ major_units('amount_captured', 'currency') }}
+        when is_captured = 'true' then {{ major_units('amount', 'currency') }}
+        else 0
+    end as captured_amount,
+    {{ major_units("coalesce(amount_refunded, '0')", 'currency') }} as refunded_amount,
+    method as payment_method,
+    case lower(coalesce(card_brand, old_card_brand))
+        when 'american express' then 'amex'
+        when 'diners club' then 'diners'
+        else lower(coalesce(card_brand, old_card_brand))
+    end as card_brand,
+    upper(coalesce(card_country, bank_country, old_card_country)) as country,
+    created_at
+from charges

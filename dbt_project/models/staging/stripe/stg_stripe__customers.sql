@@ -1,0 +1,20 @@
+with customers as (
+
+    {{ stripe_objects('customers', {
+        'user_id': 'metadata.supabase_user_id',
+        'country': 'address.country',
+        'currency': 'currency',
+        'is_delinquent': 'delinquent',
+    }) }}
+
+)
+
+select
+    object_id as customer_id,
+    nullif(user_id, '') as user_id,
+    nullif(upper(country), '') as country,
+    upper(currency) as currency,
+    is_delinquent = 'true' as is_delinquent,
+    is_deleted,
+    created_at
+from customers

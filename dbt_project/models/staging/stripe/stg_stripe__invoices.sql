@@ -1,0 +1,33 @@
+with invoices as (
+
+    {{ stripe_objects('invoices', {
+        'customer_id': 'customer',
+        'old_subscription_id': 'subscription',
+        'new_subscription_id': 'parent.subscription_details.subscription',
+        'status': 'status',
+        'billing_reason': 'billing_reason',
+        'currency': 'currency',
+        'amount_due': 'amount_due',
+        'amount_paid': 'amount_paid',
+        'total': 'total',
+        'finalized_at': 'status_transitions.finalized_at',
+        'paid_at': 'status_transitions.paid_at',
+    }) }}
+
+)
+
+select
+    object_id as invoice_id,
+    customer_id,
+    coalesce(old_subscription_id, new_subscription_id) as subscription_id,
+    status,
+    billing_reason,
+    upper(currency) as currency,
+    {{ major_units('amount_due', 'currency') }} as due_amount,
+    {{ major_units('amount_paid', 'currency') }} as paid_amount,
+    {{ major_units('total', 'currency') }} as total_amount,
+    is_deleted,
+    created_at,
+    {{ epoch_to_utc('finalized_at') }} as finalized_at,
+    {{ epoch_to_utc('paid_at') }} as paid_at
+from invoices

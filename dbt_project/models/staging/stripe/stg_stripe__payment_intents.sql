@@ -1,0 +1,25 @@
+with payment_intents as (
+
+    {{ stripe_objects('payment_intents', {
+        'customer_id': 'customer',
+        'status': 'status',
+        'currency': 'currency',
+        'amount': 'amount',
+        'amount_received': 'amount_received',
+        'cancellation_reason': 'cancellation_reason',
+        'canceled_at': 'canceled_at',
+    }) }}
+
+)
+
+select
+    object_id as payment_intent_id,
+    customer_id,
+    status,
+    upper(currency) as currency,
+    {{ major_units('amount', 'currency') }} as amount,
+    {{ major_units('amount_received', 'currency') }} as received_amount,
+    cancellation_reason,
+    created_at,
+    {{ epoch_to_utc('canceled_at') }} as canceled_at
+from payment_intents

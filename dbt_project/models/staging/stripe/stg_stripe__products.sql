@@ -1,0 +1,18 @@
+with products as (
+
+    {{ stripe_objects('products', {
+        'product_name': 'name',
+        'tier': 'metadata.tier',
+        'is_active': 'active',
+    }) }}
+
+)
+
+select
+    object_id as product_id,
+    nullif(product_name, '') as product_name,
+    nullif(tier, '') as tier,
+    is_active = 'true' as is_active,
+    is_deleted,
+    created_at
+from products

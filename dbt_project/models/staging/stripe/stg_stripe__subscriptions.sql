@@ -1,0 +1,78 @@
+{{ config(materialized='table') }}
+
+{%- set fields = {
+    'customer_id': 'customer',
+    'user_id': 'metadata.supabase_user_id',
+    'status': 'status',
+    'currency': 'currency',
+    'trial_start': 'trial_start',
+    'trial_end': 'trial_end',
+    'old_period_start': 'current_period_start',
+    'old_period_end': 'current_period_end',
+    'new_period_start': 'items.data.0.current_period_start',
+    'new_period_end': 'items.data.0.current_period_end',
+    'is_cancel_at_period_end': 'cancel_at_period_end',
+    'cancel_at': 'cancel_at',
+    'canceled_at': 'canceled_at',
+    'ended_at': 'ended_at',
+    'cancellation_reason': 'cancellation_details.reason',
+    'pause_behavior': 'pause_collection.behavior',
+} %}
+
+with versions as (
+
+    {{ stripe_subscription_versions() }}
+
+),
+
+parsed as (
+
+    select
+        object_id,
+        version,
+        effective_at,
+        origin,
+        is_deleted,
+        created_at,
+        {{ json_texts('content', fields.values() | list) }} as texts
+    from versions
+
+),
+
+subscriptions as (
+
+    select
+        object_id,
+        version,
+        effective_at,
+        origin,
+        is_deleted,
+        created_at,
+        {{ named_texts(fields) }}
+    from parsed
+
+)
+
+select
+    object_id as subscription_id,
+    version,
+    effective_at,
+    origin,
+    is_deleted,
+    customer_id,
+    nullif(user_id, '') as user_id,
+    status,
+    upper(currency) as currency,
+    pause_behavior is not null as is_collection_paused,
+    is_cancel_at_period_end = 'true' as is_cancel_at_period_end,
+    cancellation_reason,
+    created_at,
+    {{ epoch_to_utc('trial_start') }} as trial_start_at,
+    {{ epoch_to_utc('trial_end') }} as trial_end_at,
+    {{ epoch_to_utc('coalesce(old_period_start, new_period_start)') }} as period_start_at,
+    {{ epoch_to_utc('coalesce(old_period_end, new_period_end)') }} as period_end_at,
+    {{ epoch_to_utc('cancel_at') }} as cancel_at,
+    {{ epoch_to_utc('canceled_at') }} as canceled_at,
+    {{ epoch_to_utc('ended_at') }} as ended_at
+from subscriptions
+where customer_id is not null
