@@ -118,7 +118,8 @@ events_of_objects as (
 
     select kinds.kind, kinds.event_name
     from
-        (values
+        (
+            values
             ('account', 'User Registration'),
             ('pet', 'Pet Profile Created'),
             ('alert', 'Lost Pet Alert Created'),

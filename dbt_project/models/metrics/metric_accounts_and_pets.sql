@@ -33,7 +33,8 @@ kinds as (
         covered.first_day,
         covered.last_day
     from
-        (values
+        (
+            values
             ('account', 'sign_ups', 'total_users', 'user_profiles'),
             ('pet', 'pets_created', 'total_pets', 'pets'),
             ('alert', 'lost_pet_alerts', null, 'lost_pet_reports'),
@@ -42,7 +43,7 @@ kinds as (
     inner join sources on kinds.table_name = sources.table_name and sources.source = 'app_db'
     inner join covered
         on
-            (sources.is_on and covered.source = 'app_db' and covered.table_name = kinds.table_name)
+            (sources.is_on and covered.source = 'app_db' and kinds.table_name = covered.table_name)
             or (not sources.is_on and covered.source = 'mixpanel' and covered.table_name = 'events')
 
 ),

@@ -16,7 +16,8 @@ comparisons as (
 
     select comparisons.kind, comparisons.what, comparisons.table_name
     from
-        (values
+        (
+            values
             ('account', 'sign-ups: accounts in the app, registration events', 'user_profiles'),
             ('pet', 'pets created: profiles in the app, events', 'pets'),
             ('alert', 'lost-pet alerts: reports in the app, events', 'lost_pet_reports'),
