@@ -18,6 +18,12 @@ charges as (
 
 ),
 
+app_subscriptions as (
+
+    select * from {{ ref('stg_app_db__subscriptions') }}
+
+),
+
 identities as (
 
     select * from {{ ref('int_identities_resolved') }}
@@ -47,6 +53,18 @@ users_of_subscriptions as (
 
 ),
 
+-- Where Stripe names no user, the app may know whose customer it is.
+users_in_the_app as (
+
+    select
+        stripe_customer_id as customer_id,
+        user_id,
+        row_number() over (partition by stripe_customer_id order by observed_at desc, subscription_id desc) as recency
+    from app_subscriptions
+    where stripe_customer_id is not null and user_id is not null
+
+),
+
 countries_of_cards as (
 
     select
@@ -62,7 +80,7 @@ linked as (
 
     select
         known_ids.customer_id,
-        coalesce(customers.user_id, users_of_subscriptions.user_id) as user_id,
+        coalesce(customers.user_id, users_of_subscriptions.user_id, users_in_the_app.user_id) as user_id,
         coalesce(customers.country, countries_of_cards.country, '(unknown)') as country
     from known_ids
     left join customers on known_ids.customer_id = customers.customer_id
@@ -70,6 +88,10 @@ linked as (
         on
             known_ids.customer_id = users_of_subscriptions.customer_id
             and users_of_subscriptions.recency = 1
+    left join users_in_the_app
+        on
+            known_ids.customer_id = users_in_the_app.customer_id
+            and users_in_the_app.recency = 1
     left join countries_of_cards
         on
             known_ids.customer_id = countries_of_cards.customer_id
