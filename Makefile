@@ -18,7 +18,7 @@ setup: .venv/.installed ## Install everything, pinned and hash-checked, into .ve
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup ## Pull, build, check and publish from your own Mixpanel project (.env), then serve the dashboard
+demo: setup ## Pull, build, check and publish from your own sources (.env), then serve the dashboard
 	$(BIN)/tailtracker-bi doctor
 	$(BIN)/tailtracker-bi refresh
 	$(BIN)/tailtracker-bi dashboard
