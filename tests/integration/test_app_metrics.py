@@ -124,8 +124,8 @@ def test_the_story_gives_the_answers_worked_out_by_hand(
         tmp_path, "select what, period_start, left_value, right_value from reconciliation where difference <> 0"
     )
     assert sorted(row for row in differing if "account" in row[0] or "profiles" in row[0]) == [
-        ("pets created: profiles in the app, events", FRIDAY, 1.0, 0.0),
-        ("sign-ups: accounts in the app, registration events", SATURDAY, 1.0, 0.0),
+        ("pets_created: profiles in the app, events", FRIDAY, 1.0, 0.0),
+        ("sign_ups: accounts in the app, registration events", SATURDAY, 1.0, 0.0),
     ]
     months = rows(
         tmp_path,

@@ -18,10 +18,10 @@ comparisons as (
     from
         (
             values
-            ('account', 'sign-ups: accounts in the app, registration events', 'user_profiles'),
-            ('pet', 'pets created: profiles in the app, events', 'pets'),
-            ('alert', 'lost-pet alerts: reports in the app, events', 'lost_pet_reports'),
-            ('recovery', 'pets recovered: reports in the app, events', 'lost_pet_reports')
+            ('account', 'sign_ups: accounts in the app, registration events', 'user_profiles'),
+            ('pet', 'pets_created: profiles in the app, events', 'pets'),
+            ('alert', 'lost_pet_alerts: reports in the app, events', 'lost_pet_reports'),
+            ('recovery', 'pets_recovered: reports in the app, events', 'lost_pet_reports')
         ) as comparisons (kind, what, table_name)
 
 ),
@@ -180,7 +180,7 @@ volumes as (
 gross as (
 
     select
-        'gross volume: captured charges, balance transactions' as what,
+        'gross_volume: captured charges, balance transactions' as what,
         volumes.day as period_start,
         volumes.currency,
         cast(sum(volumes.charged) as double) as left_value,
