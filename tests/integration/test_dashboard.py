@@ -173,7 +173,8 @@ def test_every_grain_and_segment_draws(grain: str, segment: str) -> None:
 
 
 def test_a_segment_value_without_a_row_is_zero_and_a_day_not_received_is_unknown() -> None:
-    points = data.series_by_segment(data.current_build(), "dau", "day", "country")
+    build = data.current_build()
+    points = data.series_by_segment(build, data.catalog(build)["dau"], "day", "country")
     canada = points[points["segment_value"] == "Canada"].set_index("period_start")["value"]
     assert canada[pd.Timestamp("2025-01-01")] == 0
     assert pd.isna(canada[pd.Timestamp(sample_bundle.GAP)])
