@@ -47,20 +47,21 @@ def trend(
         shown=[number(value, form, unit) for value in points["value"]],
         state=points["is_complete"].map(STATES),
     )
+    drawn["point"] = _point_opacity(drawn)
     names = list(drawn["line"].unique())
     complete = drawn.assign(value=drawn["value"].where(drawn["is_complete"]))
     color = alt.Color("line:N", scale=alt.Scale(domain=names, range=COLORS[: len(names)]), legend=None)
     y = alt.Y(
         "value:Q",
         title=titled(label, form, unit),
-        axis=alt.Axis(format=AXIS_FORMATS.get(form, ",.2~f"), tickCount=5),
+        axis=_value_axis(form),
         scale=alt.Scale(zero=from_zero),
     )
     base = alt.Chart().encode(x=_time_axis(grain, drawn), y=y, color=color, detail="line:N")
     dashed = _incomplete_runs(drawn)
     points_drawn = base.mark_point(filled=True, size=70).encode(
         tooltip=[alt.Tooltip("line:N", title="Line"), *TOOLTIP],
-        opacity=alt.condition("datum.is_complete", alt.value(_point_opacity(drawn)), alt.value(0.5)),
+        opacity=alt.Opacity("point:Q", scale=None, legend=None),
     )
     layers = [points_drawn.properties(data=drawn.dropna(subset=["value"]))]
     if complete["value"].notna().any():
@@ -86,9 +87,20 @@ def _time_axis(grain: str, points: pd.DataFrame) -> alt.X:
     return alt.X("period_start:T", title=title, axis=axis)
 
 
-def _point_opacity(drawn: pd.DataFrame) -> float:
-    """Points are drawn where there are few, and felt by the pointer where there are many."""
-    return 1.0 if drawn["period_start"].nunique() <= 16 else 0.0
+def _value_axis(form: str) -> alt.Axis:
+    axis = alt.Axis(format=AXIS_FORMATS.get(form, ",.2~f"), tickCount=5)
+    if form == "integer":
+        axis.tickMinStep = 1
+    return axis
+
+
+def _point_opacity(drawn: pd.DataFrame) -> pd.Series[float]:
+    """Points are drawn where there are few or no line reaches them, and felt by the pointer where there are many."""
+    known = drawn["value"].notna()
+    by_line = known.groupby(drawn["line"])
+    has_neighbour = by_line.shift(1, fill_value=False) | by_line.shift(-1, fill_value=False)
+    is_drawn = ~has_neighbour | (drawn["period_start"].nunique() <= 16)
+    return is_drawn.astype(float).where(drawn["is_complete"], 0.5)
 
 
 def _incomplete_runs(drawn: pd.DataFrame) -> pd.DataFrame:
@@ -177,19 +189,22 @@ def stacks(
             y=alt.Y(
                 "bottom:Q",
                 title=titled(label, form, unit),
-                axis=alt.Axis(format=AXIS_FORMATS.get(form, ",.2~f"), tickCount=5),
+                axis=_value_axis(form),
             ),
             y2="top:Q",
             color=alt.Color(
                 "group:N",
                 scale=alt.Scale(domain=order, range=[colors[group] for group in order]),
-                legend=alt.Legend(title=None, orient="top", columns=2 if len(order) <= 4 else 3),
+                legend=alt.Legend(title=None, orient="top", columns=2),
             ),
             opacity=alt.condition("datum.is_complete", alt.value(1), alt.value(0.4)),
             tooltip=[alt.Tooltip("group:N", title="Part"), *TOOLTIP],
         )
     )
-    return bars.properties(height=HEIGHT + 40, description=_stacks_in_words(drawn, label, grain, order, below))
+    legend_rows = -(-len(order) // 2)
+    return bars.properties(
+        height=HEIGHT + 25 * legend_rows, description=_stacks_in_words(drawn, label, grain, order, below)
+    )
 
 
 def _stacks_in_words(

@@ -22,6 +22,9 @@ STALE_AFTER_DAYS = 2
 WORST_FIRST = ("failed", "late", "ok", "empty", "off")
 MOST_NAMED = 3
 NUMBER_WIDTH = 100
+TILES_A_ROW, TRAILING_DAYS = 3, 30
+DAYS_BACK = {"dau": 7, "wau": 7}
+COMPARED = "Each is compared with an earlier, complete time of the same length."
 GRAINS = {"day": "Day", "week": "Week", "month": "Month"}
 BADGES = {
     "ok": ("green", ":material/check_circle:"),
@@ -231,6 +234,27 @@ def tile(metric: Metric, reading: Reading, *, grain: str = "day", label: str = "
             help=definition(metric),
         )
         st.caption(when or span + compared)
+
+
+def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str], cohorts: int = 28) -> None:
+    """Tiles in rows of three: each metric's latest complete period of the grain given.
+
+    By day, what is compared does not overlap: DAYS_BACK days lie between, unless a metric looks back fewer days.
+    Retention takes as many daily cohorts together.
+    """
+    known = [(metrics[metric_id], grain) for metric_id, grain in grains.items() if metric_id in metrics]
+    for first in range(0, len(known), TILES_A_ROW):
+        row = known[first : first + TILES_A_ROW]
+        for place, (metric, grain) in zip(st.columns(TILES_A_ROW), row, strict=False):
+            points = data.series(build, metric.metric_id, grain)
+            with place:
+                if metric.is_by_cohort_day:
+                    reading = data.pooled(points, cohorts)
+                    compared = "" if reading.before is None else f" vs the {cohorts} before"
+                    tile(metric, reading, when=f"last {cohorts} complete daily cohorts{compared}")
+                else:
+                    days_back = DAYS_BACK.get(metric.metric_id, TRAILING_DAYS) if grain == "day" else 0
+                    tile(metric, data.latest(points, days_back), grain=grain)
 
 
 def definition(metric: Metric) -> str:

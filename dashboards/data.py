@@ -39,6 +39,11 @@ class Metric:
     target: float | None
     sources: tuple[str, ...]
 
+    @property
+    def is_by_cohort_day(self) -> bool:
+        """A share of those who started on one day: too few to compare alone."""
+        return self.metric_id.startswith("retention_d")
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -67,7 +72,7 @@ def rows(build: Bundle, table: str, **equals: str) -> pd.DataFrame:
     return _rows(build, table, tuple(sorted(equals.items())))
 
 
-@st.cache_data(show_spinner=False, max_entries=200)
+@st.cache_data(show_spinner=False, max_entries=500)
 def _rows(build: Bundle, table: str, equals: tuple[tuple[str, str], ...]) -> pd.DataFrame:
     return bundle.read(build, table, None, **dict(equals))
 
@@ -180,6 +185,13 @@ def grains_of(build: Bundle, metric_id: str) -> list[str]:
     return [grain for grain in GRAINS if grain in found]
 
 
+def longest_complete_grain(build: Bundle, metric_id: str) -> str:
+    """The longest grain of which a period is complete, a day where none is."""
+    found = rows(build, "metric_values", metric_id=metric_id, segment="all")
+    complete = set(found[found["is_complete"]]["grain"])
+    return next((grain for grain in reversed(GRAINS) if grain in complete), "day")
+
+
 def latest(points: pd.DataFrame, days_back: int = 0) -> Reading:
     """The latest complete value, and the last complete one at least `days_back` days before it."""
     complete = points[points["is_complete"] & points["value"].notna()]
@@ -232,13 +244,17 @@ def retention_curve(cohorts: pd.DataFrame) -> pd.DataFrame:
 
 
 def reconciliation(build: Bundle) -> pd.DataFrame:
-    """What was compared between sources, newest first, with the domain of the metric it is about and its form."""
+    """What was compared between sources, newest first, with the domain of the metric that `what` begins with."""
     found = rows(build, "reconciliation")
     metrics = catalog(build)
     about = found["what"].astype(str).str.extract(r"^(\w+)", expand=False)
     domains = about.map(lambda name: metrics[name].domain if name in metrics else "")
+    titles = [
+        str(what).replace(name, metrics[name].label, 1) if name in metrics else str(what)
+        for what, name in zip(found["what"], about, strict=True)
+    ]
     forms = [
         f"money {currency}" if isinstance(currency, str) and currency else "integer" for currency in found["currency"]
     ]
-    dated = found.assign(period_start=pd.to_datetime(found["period_start"]), domain=domains, form=forms)
+    dated = found.assign(period_start=pd.to_datetime(found["period_start"]), domain=domains, form=forms, title=titles)
     return dated.sort_values(["period_start", "what"], ascending=[False, True]).reset_index(drop=True)

@@ -25,7 +25,7 @@ from dashboards.components import (
     why_no_data,
 )
 from dashboards.data import Metric
-from dashboards.wording import day, is_money, number, period, plain, words
+from dashboards.wording import day, is_money, number, period, plain
 from tailtracker_bi.bundle import Bundle
 
 SEGMENTS = {
@@ -47,9 +47,7 @@ Dates = tuple[date, date]
 
 def grain_and_dates(build: Bundle, metric: Metric, default_grain: str = "day") -> tuple[str, Dates]:
     """The period to count by, and the dates to show, within those that the metric has."""
-    starts = pd.to_datetime(
-        data.rows(build, "metric_values", metric_id=metric.metric_id, segment="all")["period_start"]
-    )
+    starts = data.series(build, metric.metric_id, data.grains_of(build, metric.metric_id)[0])["period_start"]
     bounds = (starts.min().date(), starts.max().date())
     grain = switch("By", GRAINS, "grain", default_grain)
     with st.container(width=260):
@@ -64,7 +62,7 @@ def split_by(build: Bundle, metrics: Sequence[Metric], whole: str = SEGMENTS["al
         return select("Split by", {name: SEGMENTS[name] for name in SEGMENTS if name in known} | {"all": whole}, key)
 
 
-def over_time(build: Bundle, metric: Metric, grain: str, segment: str, dates: Dates) -> None:
+def over_time(build: Bundle, metric: Metric, segment: str, grain: str, dates: Dates) -> None:
     """One metric, as a line for the whole or a line for each value of a segment."""
     st.header(metric.label, help=definition(metric))
     grains = data.grains_of(build, metric.metric_id)
@@ -119,32 +117,27 @@ def _chosen_values(points: pd.DataFrame, segment: str) -> list[str]:
 
 
 def together(
-    build: Bundle, metrics: Sequence[Metric], grain: str, dates: Dates, *, heading: str, from_zero: bool = True
+    build: Bundle, named: Mapping[str, Metric], grain: str, dates: Dates, *, heading: str, from_zero: bool = True
 ) -> None:
-    """Metrics of one unit as lines of one chart, under the heading."""
-    st.header(heading, help="\n\n".join(f"**{metric.label}:** {definition(metric)}" for metric in metrics))
-    parts, shown = [], grain
-    for metric in metrics:
-        grains = data.grains_of(build, metric.metric_id)
-        if grain in grains:
-            parts.append(data.series(build, metric.metric_id, grain).assign(segment_value=metric.label))
-        elif grains:
-            st.caption(f"{metric.label} is not counted by {grain}.")
-    if not parts:
-        if metrics:
-            why_no_data(build, metrics[0])
+    """Metrics of one unit as lines of one chart, each by its name in it."""
+    if not named:
         return
-    points = data.within(pd.concat(parts), "period_start", dates, shown)
+    st.header(heading, help="\n\n".join(f"**{name}:** {definition(metric)}" for name, metric in named.items()))
+    parts = [data.series(build, metric.metric_id, grain).assign(segment_value=name) for name, metric in named.items()]
+    points = data.within(pd.concat(parts), "period_start", dates, grain)
+    first = next(iter(named.values()))
+    if not any(data.grains_of(build, metric.metric_id) for metric in named.values()):
+        why_no_data(build, first)
+        return
     if points["value"].isna().all():
-        nothing_here("Nothing to show: choose other dates.")
+        nothing_here(f"Nothing to show by {grain} between these dates.")
         return
-    first = metrics[0]
     draw(
         charts.trend(points, label=heading, unit=first.unit, form=first.format, grain=grain, from_zero=from_zero),
         INCOMPLETE_NOTE if from_zero else f"The scale does not begin at zero. {INCOMPLETE_NOTE}",
     )
     rows = points[["period_start", "segment_value", "value", "numerator", "denominator", "is_complete"]]
-    forms = {metric.label: metric.format for metric in metrics}
+    forms = {name: metric.format for name, metric in named.items()}
     name = f"{heading.lower().replace(' ', '_')}_by_{grain}"
     table_behind(by_period(rows, grain, forms), rows, name, heading)
 
@@ -193,16 +186,16 @@ def differences(build: Bundle, domains: Sequence[str], *, and_the_rest: Sequence
         nothing_here("Nothing has been compared: that needs both sources.")
         return
     apart = found[found["difference"].isna() | (found["difference"] != 0)]
-    for what, compared in found.groupby("what", sort=False):
-        own = apart[apart["what"] == what]
+    for what, compared in found.groupby("title", sort=False):
+        own = apart[apart["title"] == what]
         newest = f"; the newest is {day(own['period_start'].max())}" if len(own) else ""
-        st.markdown(f"**{plain(_said(str(what)))}:** {len(own):,} of {len(compared):,} compared differ{newest}.")
+        st.markdown(f"**{plain(what)}:** {len(own):,} of {len(compared):,} compared differ{newest}.")
     if apart.empty:
         return
     shown = apart.head(MOST_DIFFERENCES)
     table = pd.DataFrame(
         {
-            "What": shown["what"].map(_said),
+            "What": shown["title"],
             "Day": shown["period_start"].map(day),
             **{
                 title: [number(value, form) for value, form in zip(shown[column], shown["form"], strict=True)]
@@ -211,13 +204,10 @@ def differences(build: Bundle, domains: Sequence[str], *, and_the_rest: Sequence
             "Why": shown["reason"].fillna(""),
         }
     )
+    if found["title"].nunique() == 1:
+        table = table.drop(columns="What")
     show_table(table, "The newest days on which two sources differ", right=["First", "Second", "Difference"])
     if len(apart) > MOST_DIFFERENCES:
         st.caption(f"The newest {MOST_DIFFERENCES} of {len(apart):,}. The CSV holds all.")
     columns = ["what", "period_start", "currency", "left_value", "right_value", "difference", "reason"]
     download(apart[columns], "differences")
-
-
-def _said(what: str) -> str:
-    metric, colon, rest = what.partition(":")
-    return f"{words(metric)}{colon}{rest}"

@@ -43,9 +43,9 @@ def currency_of(form: str) -> str:
 
 
 def titled(label: str, form: str, unit: str) -> str:
-    """A label with what is counted: `Alerts shared (alerts)`, `Fees (EUR)`."""
+    """A label with what is counted, unless it says so itself: `Sign-ups (people)`, `Fees (EUR)`, `Payments`."""
     counted = currency_of(form) if is_money(form) else unit if unit in COUNTED else ""
-    return f"{label} ({counted})" if counted else label
+    return f"{label} ({counted})" if counted and counted not in label.lower() else label
 
 
 def change(now: float | None, before: float | None, form: str) -> str:

@@ -158,7 +158,7 @@ with st.container(horizontal=True, vertical_alignment="top"):
         metric = metrics[select("Metric", active, "metric", "active_users")]
     segment = split_by(build, [metrics[key] for key in active])
     grain, dates = grain_and_dates(build, metrics["dau"])
-over_time(build, metric, grain, segment, dates)
+over_time(build, metric, segment, grain, dates)
 who_came_and_who_left(build, metrics, grain, dates)
 days_active(build)
 retention(build, dates)
