@@ -5,18 +5,19 @@ Solid is complete; dashed and pale is not complete yet; a break in a line is a p
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
 import altair as alt
 import pandas as pd
 
 from dashboards.data import LENGTHS
-from dashboards.wording import AXIS_FORMATS, number, period
+from dashboards.wording import AXIS_FORMATS, number, period, titled
 
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
 
-BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#6b7780",
+BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#F0E442", "#6b7780",
 )  # fmt: skip
 COLORS = [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, "#000000", GREY]
 HEIGHT = 320
@@ -28,7 +29,17 @@ TOOLTIP = [
 ]
 
 
-def trend(points: pd.DataFrame, *, label: str, unit: str, form: str, grain: str, target: float | None = None) -> Layers:
+def trend(
+    points: pd.DataFrame,
+    *,
+    label: str,
+    unit: str,
+    form: str,
+    grain: str,
+    target: float | None = None,
+    from_zero: bool = True,
+    height: int = HEIGHT,
+) -> Layers:
     """A line per segment value, named where it ends; `points` has period_start, value, is_complete."""
     drawn = points.assign(
         line=points.get("segment_value", pd.Series(label, index=points.index)).astype(str),
@@ -36,20 +47,21 @@ def trend(points: pd.DataFrame, *, label: str, unit: str, form: str, grain: str,
         shown=[number(value, form, unit) for value in points["value"]],
         state=points["is_complete"].map(STATES),
     )
+    drawn["point"] = _point_opacity(drawn)
     names = list(drawn["line"].unique())
     complete = drawn.assign(value=drawn["value"].where(drawn["is_complete"]))
     color = alt.Color("line:N", scale=alt.Scale(domain=names, range=COLORS[: len(names)]), legend=None)
     y = alt.Y(
         "value:Q",
-        title=f"{label} ({unit})" if unit in {"people", "events"} else label,
-        axis=alt.Axis(format=AXIS_FORMATS.get(form, ",.2~f"), tickCount=5),
-        scale=alt.Scale(zero=True),
+        title=titled(label, form, unit),
+        axis=_value_axis(form),
+        scale=alt.Scale(zero=from_zero),
     )
     base = alt.Chart().encode(x=_time_axis(grain, drawn), y=y, color=color, detail="line:N")
     dashed = _incomplete_runs(drawn)
     points_drawn = base.mark_point(filled=True, size=70).encode(
         tooltip=[alt.Tooltip("line:N", title="Line"), *TOOLTIP],
-        opacity=alt.condition("datum.is_complete", alt.value(_point_opacity(drawn)), alt.value(0.5)),
+        opacity=alt.Opacity("point:Q", scale=None, legend=None),
     )
     layers = [points_drawn.properties(data=drawn.dropna(subset=["value"]))]
     if complete["value"].notna().any():
@@ -59,9 +71,9 @@ def trend(points: pd.DataFrame, *, label: str, unit: str, form: str, grain: str,
     if target is not None:
         layers += _target_rule(target, form, unit)
     if len(names) > 1:
-        layers.append(_names_at_the_end(drawn).encode(color=color))
+        layers.append(_names_at_the_end(drawn, from_zero).encode(color=color))
     return alt.layer(*layers).properties(
-        height=HEIGHT, description=_trend_in_words(drawn, label, grain), padding={"left": 5, "right": 5}
+        height=height, description=_trend_in_words(drawn, label, grain), padding={"left": 5, "right": 5}
     )
 
 
@@ -75,9 +87,20 @@ def _time_axis(grain: str, points: pd.DataFrame) -> alt.X:
     return alt.X("period_start:T", title=title, axis=axis)
 
 
-def _point_opacity(drawn: pd.DataFrame) -> float:
-    """Points are drawn where there are few, and felt by the pointer where there are many."""
-    return 1.0 if drawn["period_start"].nunique() <= 16 else 0.0
+def _value_axis(form: str) -> alt.Axis:
+    axis = alt.Axis(format=AXIS_FORMATS.get(form, ",.2~f"), tickCount=5)
+    if form == "integer":
+        axis.tickMinStep = 1
+    return axis
+
+
+def _point_opacity(drawn: pd.DataFrame) -> pd.Series[float]:
+    """Points are drawn where there are few or no line reaches them, and felt by the pointer where there are many."""
+    known = drawn["value"].notna()
+    by_line = known.groupby(drawn["line"])
+    has_neighbour = by_line.shift(1, fill_value=False) | by_line.shift(-1, fill_value=False)
+    is_drawn = ~has_neighbour | (drawn["period_start"].nunique() <= 16)
+    return is_drawn.astype(float).where(drawn["is_complete"], 0.5)
 
 
 def _incomplete_runs(drawn: pd.DataFrame) -> pd.DataFrame:
@@ -99,11 +122,12 @@ def _target_rule(target: float, form: str, unit: str) -> list[alt.Chart]:
     return [rule, text]
 
 
-def _names_at_the_end(drawn: pd.DataFrame) -> alt.Chart:
+def _names_at_the_end(drawn: pd.DataFrame, from_zero: bool) -> alt.Chart:
     """The name of each line at its last point, moved apart where they would overlap."""
     ends = drawn.dropna(subset=["value"]).groupby("line").tail(1).sort_values("value")
-    gap = float(drawn["value"].max() or 1) / 14
-    height, heights = -gap, []
+    low = min(float(drawn["value"].min()), 0.0) if from_zero else float(drawn["value"].min())
+    gap = (float(drawn["value"].max()) - low or 1.0) / 14
+    height, heights = low - gap, []
     for value in ends["value"]:
         height = max(float(value), height + gap)
         heights.append(height)
@@ -128,40 +152,70 @@ def _trend_in_words(drawn: pd.DataFrame, label: str, grain: str) -> str:
     return f"Line chart of {label} by {grain}: {'; '.join(lines)}. The table below holds every value."
 
 
-def lifecycle(points: pd.DataFrame, grain: str) -> alt.Chart:
-    """Who came as bars above the line, who left below it; `points` has group, value, period_start."""
-    order = ["Returning", "Resurrecting", "New", "Dormant"]
-    drawn = points.assign(rank=points["group"].map(order.index)).sort_values(["period_start", "rank"])
-    came = drawn["value"].where(drawn["group"] != "Dormant", 0.0)
-    top = came.groupby(drawn["period_start"]).cumsum()
-    left = drawn["group"] == "Dormant"
+def stacks(
+    points: pd.DataFrame,
+    colors: Mapping[str, str],
+    *,
+    label: str,
+    unit: str,
+    form: str,
+    grain: str,
+    below: Collection[str] = (),
+) -> alt.Chart:
+    """A bar per period, of groups in the order of `colors`, those in `below` from zero down; a negative value turns.
+
+    `points` has group, value, period_start, is_complete.
+    """
+    order = [group for group in colors if group in set(points["group"])]
+    drawn = points.dropna(subset=["value"])
+    drawn = drawn.assign(rank=drawn["group"].map(order.index)).sort_values(["period_start", "rank"])
+    signed = drawn["value"].astype(float).mask(drawn["group"].isin(below), -drawn["value"].astype(float))
+    above = signed.clip(lower=0).groupby(drawn["period_start"]).cumsum()
+    under = signed.clip(upper=0).groupby(drawn["period_start"]).cumsum()
     drawn = drawn.assign(
-        top=top.where(~left, 0.0),
-        bottom=(top - came).where(~left, -drawn["value"]),
+        top=above.where(signed >= 0, under - signed),
+        bottom=(above - signed).where(signed >= 0, under),
         end=drawn["period_start"] + LENGTHS[grain],
         when=[period(start, grain) for start in drawn["period_start"]],
-        shown=[number(value, "integer", "people") for value in drawn["value"]],
+        shown=[number(value, form, unit) for value in drawn["value"]],
         state=drawn["is_complete"].map(STATES),
-    ).dropna(subset=["value"])
+    )
     bars: alt.Chart = (
         alt.Chart(drawn)
         .mark_rect(stroke="white", strokeWidth=0.5)
         .encode(
             x=_time_axis(grain, drawn),
             x2="end:T",
-            y=alt.Y("bottom:Q", title="People", axis=alt.Axis(format=",~d", tickCount=5)),
+            y=alt.Y(
+                "bottom:Q",
+                title=titled(label, form, unit),
+                axis=_value_axis(form),
+            ),
             y2="top:Q",
             color=alt.Color(
                 "group:N",
-                scale=alt.Scale(domain=order, range=[BLUE, SKY, GREEN, VERMILION]),
+                scale=alt.Scale(domain=order, range=[colors[group] for group in order]),
                 legend=alt.Legend(title=None, orient="top", columns=2),
             ),
             opacity=alt.condition("datum.is_complete", alt.value(1), alt.value(0.4)),
-            tooltip=[alt.Tooltip("group:N", title="People"), *TOOLTIP],
+            tooltip=[alt.Tooltip("group:N", title="Part"), *TOOLTIP],
         )
     )
+    legend_rows = -(-len(order) // 2)
     return bars.properties(
-        height=HEIGHT + 40,
-        description=f"Bars by {grain}: returning, resurrecting and new people above zero, dormant people "
-        "below. The table below holds every value.",
+        height=HEIGHT + 25 * legend_rows, description=_stacks_in_words(drawn, label, grain, order, below)
     )
+
+
+def _stacks_in_words(
+    drawn: pd.DataFrame, label: str, grain: str, order: Collection[str], below: Collection[str]
+) -> str:
+    down = [group for group in order if group in below]
+    parts = ", ".join(group for group in order if group not in below)
+    parts += f" above zero; {', '.join(down)} below" if down else ""
+    complete = drawn[drawn["is_complete"]]
+    if complete.empty:
+        return f"Bars of {label} by {grain}: {parts}; no complete period in view."
+    last = complete[complete["period_start"] == complete["period_start"].max()]
+    values = ", ".join(f"{group} {shown}" for group, shown in zip(last["group"], last["shown"], strict=True))
+    return f"Bars of {label} by {grain}: {parts}. {last['when'].iloc[0]}: {values}. The table below holds every value."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal, TypeAlias
+from typing import Literal, NoReturn
 
 import altair as alt
 import pandas as pd
@@ -13,14 +14,17 @@ import streamlit as st
 from dashboards import data
 from dashboards.charts import Layers
 from dashboards.data import Metric, Reading
-from dashboards.wording import change, csv, day, number, period, plain, words
+from dashboards.wording import change, csv, day, number, period, plain, source_name
 from tailtracker_bi.bundle import Bundle, NoBundleError
 from tailtracker_bi.errors import TailTrackerError
 
-Source: TypeAlias = Mapping[Hashable, Any]
-
 STALE_AFTER_DAYS = 2
+WORST_FIRST = ("failed", "late", "ok", "empty", "off")
+MOST_NAMED = 3
 NUMBER_WIDTH = 100
+TILES_A_ROW, TRAILING_DAYS = 3, 30
+DAYS_BACK = {"dau": 7, "wau": 7}
+COMPARED = "Each is compared with an earlier, complete time of the same length."
 GRAINS = {"day": "Day", "week": "Week", "month": "Month"}
 BADGES = {
     "ok": ("green", ":material/check_circle:"),
@@ -35,86 +39,135 @@ INCOMPLETE_NOTE = (
 )
 
 
-def open_page(title: str, summary: str) -> Bundle:
-    """Title, what the page is for, and how fresh its data is; where there is none, how to get some."""
+def open_page(title: str, summary: str, needs: Sequence[str] = ()) -> Bundle:
+    """Title, what the page is for, and how fresh its data is; where there is none, how to get some.
+
+    `needs` are the tables that the page reads and builds of an earlier version have not got.
+    """
     st.title(title)
     st.markdown(summary)
     try:
         build = data.current_build()
     except NoBundleError:
-        st.info("**There is no data to show yet:** nothing has been published.", icon=":material/info:")
-        st.markdown("Run this where TailTracker BI is installed, then reload this page:")
-        st.code("tailtracker-bi refresh", language="bash")
-        st.stop()
+        _ask_for_a_refresh("**There is no data to show yet:** nothing has been published.")
     except TailTrackerError as error:
         st.error(f"**There is no data to show:** {plain(error)}", icon=":material/error:")
         st.stop()
     _freshness(build)
+    if data.lacks(build, needs):
+        _ask_for_a_refresh("**There is no data for this page yet:** the build was made before it was counted.")
     return build
+
+
+def _ask_for_a_refresh(because: str) -> NoReturn:
+    st.info(because, icon=":material/info:")
+    st.markdown("Run this where TailTracker BI is installed, then reload this page:")
+    st.code("tailtracker-bi refresh", language="bash")
+    st.stop()
+
+
+@dataclass(frozen=True)
+class TablesInAState:
+    """The tables of a source that are in the same state, `of` so many."""
+
+    source: str
+    status: str
+    tables: pd.DataFrame
+    of: int
+
+    @property
+    def why(self) -> str:
+        return listed([plain(reason) for reason in self.tables["reason"].unique() if reason], "; ")
+
+    @property
+    def last_day(self) -> str:
+        first = self.tables["last_day"].dropna().min()
+        return "" if pd.isna(first) else day(first)
+
+    @property
+    def name(self) -> str:
+        """The source and, unless they are all of many, its tables."""
+        source, tables = plain(source_name(self.source)), [plain(name) for name in self.tables["table_name"] if name]
+        if self.of == 1:
+            return " ".join([source, *tables])
+        return source if len(tables) == self.of else f"{source} ({listed(tables, ', ')})"
+
+
+def listed(parts: Sequence[str], separator: str) -> str:
+    """The first few, and how many more there are."""
+    more = [f"{len(parts) - MOST_NAMED} more"] if len(parts) > MOST_NAMED else []
+    return separator.join([*parts[:MOST_NAMED], *more])
+
+
+def _by_source_and_state(sources: pd.DataFrame) -> Iterator[TablesInAState]:
+    """Sources in order, the worst state of each first."""
+    for source, tables in sources.groupby("source", sort=False):
+        for status in (*WORST_FIRST, *sorted(set(tables["status"]) - set(WORST_FIRST))):
+            own = tables[tables["status"] == status]
+            if not own.empty:
+                yield TablesInAState(str(source), status, own, len(tables))
 
 
 def _freshness(build: Bundle) -> None:
     info = data.rows(build, "bundle_info").iloc[0]
     sources = data.sources(build)
+    states = list(_by_source_and_state(sources))
     as_of = pd.Timestamp(info["as_of"])
     age = (data.today() - as_of.date()).days
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**Data as of {day(as_of)}**", width="content")
-        for source in sources.to_dict("records"):
-            color, icon = BADGES.get(source["status"], BADGES["empty"])
-            st.badge(_state(source), color=color, icon=icon, help=plain(source["reason"]) or None)  # type: ignore[arg-type]
+        for source in sources["source"].unique():
+            worst = next(state for state in states if state.source == source)
+            color, icon = BADGES.get(worst.status, BADGES["empty"])
+            st.badge(_badge(worst), color=color, icon=icon, help=worst.why or None)  # type: ignore[arg-type]
     if age > STALE_AFTER_DAYS:
         st.warning(
             f"The newest build is {age} days old. Run `tailtracker-bi refresh` for newer data.",
             icon=":material/schedule:",
         )
-    for source in sources[sources["status"].isin(["late", "failed"])].to_dict("records"):
-        said = st.error if source["status"] == "failed" else st.warning
-        said(_trouble(source), icon=BADGES[source["status"]][1])
+    for state in states:
+        if state.status in {"late", "failed"}:
+            said = st.error if state.status == "failed" else st.warning
+            said(_trouble(state), icon=BADGES[state.status][1])
     with st.expander("Where the data comes from"):
         st.caption(
             f"Build {info['build']}, made {pd.Timestamp(info['built_at']):%-d %b %Y %H:%M} UTC. "
             "Quarantined: rows that failed a check and are in no number. "
             "Excluded: rows of internal and test accounts."
         )
+        in_order = pd.concat(state.tables for state in states) if states else sources
         table = pd.DataFrame(
             {
-                "Source": sources["source"] + " " + sources["table_name"],
-                "State": sources["status"],
-                "Last day": sources["last_day"].map(_date),
-                "Days missing": sources["days_missing"].map("{:,}".format),
-                "Rows": sources["rows"].map("{:,}".format),
-                "Quarantined": sources["quarantined"].map("{:,}".format),
-                "Excluded": sources["excluded"].map("{:,}".format),
-                "Loaded (UTC)": sources["loaded_at"].map(lambda at: "" if pd.isna(at) else f"{at:%Y-%m-%d %H:%M}"),
-                "Why": sources["reason"],
+                "Source": in_order["source"].map(source_name),
+                "Table": in_order["table_name"],
+                "State": in_order["status"],
+                "Last day": in_order["last_day"].map(lambda last: "" if pd.isna(last) else day(last)),
+                "Days missing": in_order["days_missing"].map("{:,.0f}".format),
+                "Rows": in_order["rows"].map("{:,}".format),
+                "Quarantined": in_order["quarantined"].map("{:,}".format),
+                "Excluded": in_order["excluded"].map("{:,}".format),
+                "Loaded (UTC)": in_order["loaded_at"].map(lambda at: "" if pd.isna(at) else f"{at:%Y-%m-%d %H:%M}"),
+                "Why": in_order["reason"],
             }
         )
-        show_table(table, "Sources, their state and their last days", right=list(table.columns[3:7]))
+        show_table(table, "Sources, their tables, their state and their last days", right=list(table.columns[4:8]))
 
 
-def _date(moment: pd.Timestamp) -> str:
-    return "" if pd.isna(moment) else day(moment)
-
-
-def _name(source: Source) -> str:
-    return plain(f"{words(source['source'])} {source['table_name']}".strip())
-
-
-def _state(source: Source) -> str:
-    status, last = source["status"], _date(source["last_day"])
-    until = f"up to {last}" if last else ""
+def _badge(worst: TablesInAState) -> str:
+    until = f"up to {worst.last_day}" if worst.last_day else ""
     said = {"ok": until or "complete", "off": "off", "empty": "nothing received yet"}
-    return f"{_name(source)}: {said.get(status, f'{status}, {until}')}".removesuffix(", ")
+    part = "" if len(worst.tables) == worst.of else f" ({len(worst.tables)} of {worst.of} tables)"
+    text = said.get(worst.status, f"{worst.status}, {until}").removesuffix(", ")
+    return f"{plain(source_name(worst.source))}: {text}{part}"
 
 
-def _trouble(source: Source) -> str:
-    missing = int(source["days_missing"])
-    parts = ["could not be read" if source["status"] == "failed" else "is late"]
+def _trouble(state: TablesInAState) -> str:
+    missing = int(state.tables["days_missing"].max())
+    parts = ["could not be read" if state.status == "failed" else "is late"]
     if missing:
         parts.append(f"{missing} {'day is' if missing == 1 else 'days are'} missing")
-    why = f" Why: {plain(source['reason'])}." if source["reason"] else ""
-    return f"**{_name(source)}** {', '.join(parts)}. What depends on it is marked as not complete.{why}"
+    why = f" Why: {state.why}." if state.why else ""
+    return f"**{state.name}** {', '.join(parts)}. What depends on it is marked as not complete.{why}"
 
 
 def select(label: str, options: Mapping[str, str], key: str, default: str | None = None) -> str:
@@ -183,6 +236,27 @@ def tile(metric: Metric, reading: Reading, *, grain: str = "day", label: str = "
         st.caption(when or span + compared)
 
 
+def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str], cohorts: int = 28) -> None:
+    """Tiles in rows of three: each metric's latest complete period of the grain given.
+
+    By day, what is compared does not overlap: DAYS_BACK days lie between, unless a metric looks back fewer days.
+    Retention takes as many daily cohorts together.
+    """
+    known = [(metrics[metric_id], grain) for metric_id, grain in grains.items() if metric_id in metrics]
+    for first in range(0, len(known), TILES_A_ROW):
+        row = known[first : first + TILES_A_ROW]
+        for place, (metric, grain) in zip(st.columns(TILES_A_ROW), row, strict=False):
+            points = data.series(build, metric.metric_id, grain)
+            with place:
+                if metric.is_by_cohort_day:
+                    reading = data.pooled(points, cohorts)
+                    compared = "" if reading.before is None else f" vs the {cohorts} before"
+                    tile(metric, reading, when=f"last {cohorts} complete daily cohorts{compared}")
+                else:
+                    days_back = DAYS_BACK.get(metric.metric_id, TRAILING_DAYS) if grain == "day" else 0
+                    tile(metric, data.latest(points, days_back), grain=grain)
+
+
 def definition(metric: Metric) -> str:
     """What a metric is and what it must not be used for."""
     warning = f"\n\n**Not for:** {metric.not_for}" if metric.not_for else ""
@@ -205,10 +279,11 @@ def explain(metrics: Sequence[Metric]) -> None:
 def why_no_data(build: Bundle, metric: Metric) -> None:
     """In place of a chart: that there is no data, and why."""
     sources = data.sources(build)
+    read = sources[(sources["source"] + "." + sources["table_name"]).isin(metric.sources)]
     reasons = [
-        f"{_name(source)} is {source['status']}" + (f" ({plain(source['reason'])})" if source["reason"] else "")
-        for source in sources[sources["status"] != "ok"].to_dict("records")
-        if f"{source['source']}.{source['table_name']}" in metric.sources
+        f"{state.name} is {state.status}" + (f" ({state.why})" if state.why else "")
+        for state in _by_source_and_state(read)
+        if state.status != "ok"
     ]
     because = "; ".join(reasons) if reasons else "no value has been published for it yet"
     st.info(f"**{metric.label}: no data.** {because}.", icon=":material/info:")

@@ -5,14 +5,16 @@ A new build is a new key, so it shows on the next rerun.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
 import pandas as pd
 import streamlit as st
 
+from dashboards.wording import is_money
 from tailtracker_bi import bundle
-from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.bundle import Bundle, BundleError
 from tailtracker_bi.settings import load_reader_settings
 
 GRAINS = ("day", "week", "month")
@@ -21,7 +23,7 @@ LENGTHS = {"day": pd.DateOffset(days=1), "week": pd.DateOffset(days=7), "month":
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as the catalogue describes it."""
+    """A metric as the catalogue describes it; the format of money names its currency: `money EUR`."""
 
     metric_id: str
     label: str
@@ -31,10 +33,16 @@ class Metric:
     format: str
     bigger_is_better: bool | None
     owner: str
+    domain: str
     decision: str
     status: str
     target: float | None
     sources: tuple[str, ...]
+
+    @property
+    def is_by_cohort_day(self) -> bool:
+        """A share of those who started on one day: too few to compare alone."""
+        return self.metric_id.startswith("retention_d")
 
 
 @dataclass(frozen=True)
@@ -64,9 +72,24 @@ def rows(build: Bundle, table: str, **equals: str) -> pd.DataFrame:
     return _rows(build, table, tuple(sorted(equals.items())))
 
 
-@st.cache_data(show_spinner=False, max_entries=200)
+@st.cache_data(show_spinner=False, max_entries=500)
 def _rows(build: Bundle, table: str, equals: tuple[tuple[str, str], ...]) -> pd.DataFrame:
     return bundle.read(build, table, None, **dict(equals))
+
+
+def lacks(build: Bundle, tables: Iterable[str]) -> bool:
+    """Whether the build has not got one of the tables: it was made before they were."""
+    try:
+        for table in tables:
+            rows(build, table)
+    except BundleError:
+        return True
+    return False
+
+
+def currency(build: Bundle) -> str:
+    """The currency of totals; empty in builds from before there was money."""
+    return str(rows(build, "bundle_info").iloc[0].get("currency", ""))
 
 
 def sources(build: Bundle) -> pd.DataFrame:
@@ -84,9 +107,10 @@ def catalog(build: Bundle) -> dict[str, Metric]:
             description=entry["description"],
             not_for=_text(entry["not_for"]),
             unit=entry["unit"],
-            format=entry["format"],
+            format=f"money {currency(build)}" if entry["format"] == "money" else entry["format"],
             bigger_is_better=None if pd.isna(entry["bigger_is_better"]) else bool(entry["bigger_is_better"]),
             owner=_text(entry["owner"]),
+            domain=_text(entry["domain"]),
             decision=_text(entry["decision"]),
             status=entry["status"],
             target=None if pd.isna(entry["target"]) else float(entry["target"]),
@@ -110,18 +134,44 @@ def series(build: Bundle, metric_id: str, grain: str) -> pd.DataFrame:
     return _ordered(found, "period_start")[["period_start", "numerator", "denominator", "value", "is_complete"]]
 
 
-def series_by_segment(build: Bundle, metric_id: str, grain: str, segment: str) -> pd.DataFrame:
-    """A count over time by segment value; where a value has no row it is 0, or unknown where the whole is."""
-    found = rows(build, "metric_values", metric_id=metric_id, grain=grain, segment=segment)
-    whole = series(build, metric_id, grain)[["period_start", "value", "is_complete"]]
+def series_by_segment(build: Bundle, metric: Metric, grain: str, segment: str) -> pd.DataFrame:
+    """A metric over time by segment value: period_start, segment_value, value, size, is_complete.
+
+    Where a value has no row, a count and money are 0, and a share or an average is unknown. In a period of which
+    nothing is known, all are unknown. `size` is how much a value stands for, to rank it by.
+    """
+    found = rows(build, "metric_values", metric_id=metric.metric_id, grain=grain, segment=segment)
+    whole = series(build, metric.metric_id, grain)[["period_start", "value", "is_complete"]]
     if found.empty or whole.empty:
-        return found
+        return found.assign(size=found["value"])
+    found = _ordered(found, "period_start").assign(has_row=True)
+    is_known = whole["value"].notna() | whole["period_start"].isin(found.dropna(subset=["value"])["period_start"])
     values = pd.DataFrame({"segment_value": found["segment_value"].unique()})
-    grid = whole.rename(columns={"value": "whole"}).merge(values, how="cross")
-    found = _ordered(found, "period_start")[["period_start", "segment_value", "value"]]
-    filled = grid.merge(found, on=["period_start", "segment_value"], how="left")
-    filled["value"] = filled["value"].fillna(0.0).where(filled["whole"].notna())
-    return filled.drop(columns="whole")
+    grid = whole.assign(is_known=is_known).drop(columns="value").merge(values, how="cross")
+    own = found[["period_start", "segment_value", "value", "denominator", "has_row"]]
+    filled = grid.merge(own, on=["period_start", "segment_value"], how="left")
+    if metric.format == "integer" or is_money(metric.format):
+        filled["value"] = filled["value"].mask(filled["has_row"].isna() & filled["is_known"], 0.0)
+    filled["size"] = filled["denominator"].fillna(filled["value"])
+    return filled[["period_start", "segment_value", "value", "size", "is_complete"]]
+
+
+def without_total(build: Bundle, metric: Metric, grain: str) -> dict[pd.Timestamp, list[str]]:
+    """Periods with amounts in single currencies but no total, as a rate was missing; with their foreign currencies."""
+    whole = series(build, metric.metric_id, grain)
+    untold = whole[whole["value"].isna()]["period_start"]
+    parts = rows(build, "metric_values", metric_id=metric.metric_id, grain=grain, segment="currency")
+    parts = _ordered(parts.dropna(subset=["value"]), "period_start")
+    parts = parts[parts["period_start"].isin(untold) & (parts["segment_value"] != currency(build))]
+    return {
+        start: sorted(parts[parts["period_start"] == start]["segment_value"])
+        for start in parts["period_start"].unique()
+    }
+
+
+def segments_of(build: Bundle, metric_id: str) -> set[str]:
+    """The segments that a metric is split by; `all` is one."""
+    return set(rows(build, "metric_values", metric_id=metric_id)["segment"])
 
 
 def _ordered(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -133,6 +183,13 @@ def grains_of(build: Bundle, metric_id: str) -> list[str]:
     """The grains in which a metric has values."""
     found = set(rows(build, "metric_values", metric_id=metric_id, segment="all")["grain"])
     return [grain for grain in GRAINS if grain in found]
+
+
+def longest_complete_grain(build: Bundle, metric_id: str) -> str:
+    """The longest grain of which a period is complete, a day where none is."""
+    found = rows(build, "metric_values", metric_id=metric_id, segment="all")
+    complete = set(found[found["is_complete"]]["grain"])
+    return next((grain for grain in reversed(GRAINS) if grain in complete), "day")
 
 
 def latest(points: pd.DataFrame, days_back: int = 0) -> Reading:
@@ -184,3 +241,20 @@ def retention_curve(cohorts: pd.DataFrame) -> pd.DataFrame:
     )
     curve["share"] = curve["back"] / curve["people"].where(curve["people"] > 0)
     return curve
+
+
+def reconciliation(build: Bundle) -> pd.DataFrame:
+    """What was compared between sources, newest first, with the domain of the metric that `what` begins with."""
+    found = rows(build, "reconciliation")
+    metrics = catalog(build)
+    about = found["what"].astype(str).str.extract(r"^(\w+)", expand=False)
+    domains = about.map(lambda name: metrics[name].domain if name in metrics else "")
+    titles = [
+        str(what).replace(name, metrics[name].label, 1) if name in metrics else str(what)
+        for what, name in zip(found["what"], about, strict=True)
+    ]
+    forms = [
+        f"money {currency}" if isinstance(currency, str) and currency else "integer" for currency in found["currency"]
+    ]
+    dated = found.assign(period_start=pd.to_datetime(found["period_start"]), domain=domains, form=forms, title=titles)
+    return dated.sort_values(["period_start", "what"], ascending=[False, True]).reset_index(drop=True)

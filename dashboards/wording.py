@@ -4,35 +4,65 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Literal
 
 import pandas as pd
-
-Format = Literal["integer", "percent", "decimal"]
+from babel.numbers import format_currency, get_currency_symbol
 
 NO_DATA = "no data"
 AXIS_FORMATS: dict[str, str] = {"integer": ",~d", "percent": ".0%", "decimal": ",.2~f"}
+COUNTED = {"people", "events", "pets", "alerts", "hours", "customers", "payments"}
+SOURCE_NAMES = {"app_db": "App database"}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def number(value: float | None, form: str, unit: str = "") -> str:
-    """`1,234 people`, `12.3%`, `0.45`; `no data` where there is none."""
+    """`1,234 people`, `12.3%`, `0.45`, `€5.00` for the form `money EUR`; `no data` where there is none."""
     if value is None or pd.isna(value):
         return NO_DATA
+    if is_money(form):
+        return money(value, currency_of(form))
     text = {"integer": f"{value:,.0f}", "percent": f"{value:.1%}"}.get(form, f"{value:,.2f}")
-    return f"{text} {unit}" if unit in {"people", "events"} else text
+    return f"{text} {unit}" if unit in COUNTED else text
+
+
+def money(value: float, currency: str) -> str:
+    """`€12,345.60`, `¥12,346`, `12,345.678 KWD`: the currency's own decimals, and its sign where it has one."""
+    if not re.fullmatch("[A-Z]{3}", currency):
+        return f"{value:,.2f}"
+    has_sign = get_currency_symbol(currency, locale="en") != currency
+    return str(format_currency(value, currency, None if has_sign else "#,##0.00 ¤¤", locale="en"))
+
+
+def is_money(form: str) -> bool:
+    return form.split(" ")[0] == "money"
+
+
+def currency_of(form: str) -> str:
+    """`EUR` of `money EUR`; empty where no currency is named."""
+    return form.partition(" ")[2]
+
+
+def titled(label: str, form: str, unit: str) -> str:
+    """A label with what is counted, unless it says so itself: `Sign-ups (people)`, `Fees (EUR)`, `Payments`."""
+    counted = currency_of(form) if is_money(form) else unit if unit in COUNTED else ""
+    return f"{label} ({counted})" if counted and counted not in label.lower() else label
 
 
 def change(now: float | None, before: float | None, form: str) -> str:
-    """Shares change by percentage points, counts by percent; empty where there is nothing to compare."""
+    """Shares change by percentage points, counts and money by percent; empty where there is nothing to compare.
+
+    Money below zero changes by an amount: a percentage of it would have the wrong sign.
+    """
     if now is None or before is None or pd.isna(now) or pd.isna(before):
         return ""
     if now == before:
         return "no change"
     if form == "percent":
         return f"{(now - before) * 100:+.1f} points"
-    if form == "integer" and before:
+    if (form == "integer" or is_money(form)) and before > 0 and now >= 0:
         return f"{(now - before) / before:+.1%}"
+    if is_money(form):
+        return f"{'+' if now > before else '-'}{number(abs(now - before), form)}"
     return f"{now - before:+,.0f}" if form == "integer" else f"{now - before:+,.2f}"
 
 
@@ -50,6 +80,10 @@ def period(start: date | pd.Timestamp, grain: str) -> str:
 def words(identifier: str) -> str:
     """`sign_up` as `Sign up`."""
     return identifier.replace("_", " ").capitalize()
+
+
+def source_name(source: str) -> str:
+    return SOURCE_NAMES.get(source, words(source))
 
 
 def plain(text: object) -> str:

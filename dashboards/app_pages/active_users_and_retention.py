@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-
 import pandas as pd
 import streamlit as st
 
 from dashboards import charts, data, people_charts
 from dashboards.components import (
     GRAINS,
-    INCOMPLETE_NOTE,
-    date_range,
-    definition,
     draw,
     explain,
     nothing_here,
     open_page,
     select,
-    several,
     switch,
     table_behind,
 )
 from dashboards.data import Metric
+from dashboards.over_time import Dates, by_period, grain_and_dates, over_time, split_by
 from dashboards.wording import number, period, words
 from tailtracker_bi.bundle import Bundle
 
@@ -33,47 +28,19 @@ GROUPS = {
     "users_resurrecting": "Resurrecting",
     "users_dormant": "Dormant",
 }
-SEGMENTS = {"all": "Everyone", "platform": "Platform", "country": "Country", "app_version": "App version"}
+# In the order in which they are stacked, from zero on.
+LIFECYCLE_COLORS = {
+    "Returning": charts.BLUE,
+    "Resurrecting": charts.SKY,
+    "New": charts.GREEN,
+    "Dormant": charts.VERMILION,
+}
 MODES = {
     "n_day": "In that period",
     "unbounded": "In that period or later",
     "rolling_24h": "Counted from each person's own start",
 }
-DEFAULT_DAYS, TOP_VALUES, MOST_VALUES = 90, 5, 8
 MOST_PERIODS = {"day": 30, "week": 26, "month": 24}
-
-Dates = tuple[date, date]
-
-
-def active_people(build: Bundle, metric: Metric, grain: str, segment: str, dates: Dates) -> None:
-    st.header(metric.label, help=definition(metric))
-    if grain not in data.grains_of(build, metric.metric_id):
-        st.caption(f"{metric.label} is counted by day only; shown by day.")
-        grain = "day"
-    if segment == "all":
-        points = data.series(build, metric.metric_id, grain).assign(segment_value=metric.label)
-    else:
-        points = data.series_by_segment(build, metric.metric_id, grain, segment)
-        chosen = chosen_values(points, segment)
-        points = points[points["segment_value"].isin(chosen)].sort_values(
-            "segment_value", key=lambda values: values.map(chosen.index), kind="stable"
-        )
-    points = data.within(points, "period_start", dates, grain)
-    if points.empty:
-        nothing_here("Nothing to show: choose other values or dates.")
-        return
-    draw(
-        charts.trend(points, label=metric.label, unit=metric.unit, form=metric.format, grain=grain),
-        INCOMPLETE_NOTE,
-    )
-    rows = points[["period_start", "segment_value", "value", "is_complete"]]
-    table_behind(by_period(rows, grain), rows, f"{metric.metric_id}_by_{grain}_{segment}", metric.label)
-
-
-def chosen_values(points: pd.DataFrame, segment: str) -> list[str]:
-    by_size = points.groupby("segment_value")["value"].sum().sort_values(ascending=False)
-    values = [str(value) for value in by_size.index]
-    return several(f"{SEGMENTS[segment]}: which", values, segment, values[:TOP_VALUES], MOST_VALUES)
 
 
 def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) -> None:
@@ -87,22 +54,21 @@ def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str,
         nothing_here("No activity between these dates.")
         return
     draw(
-        charts.lifecycle(points, grain),
+        charts.stacks(
+            points,
+            LIFECYCLE_COLORS,
+            label="Who came and who left",
+            unit="people",
+            form="integer",
+            grain=grain,
+            below=["Dormant"],
+        ),
         "Below zero: people who were active in the period before and were not in this one. "
         "Pale: not complete yet. A gap: no data was received.",
     )
     rows = points.rename(columns={"group": "segment_value"})[["period_start", "segment_value", "value", "is_complete"]]
-    table_behind(by_period(rows, grain), rows, f"lifecycle_by_{grain}", "Who came and who left")
-
-
-def by_period(rows: pd.DataFrame, grain: str) -> pd.DataFrame:
-    """A row per period, newest first, and a column per line of the chart."""
-    wide = rows.pivot(index="period_start", columns="segment_value", values="value").sort_index(ascending=False)
-    complete = rows.groupby("period_start")["is_complete"].all()
-    table = pd.DataFrame({"Period": [period(start, grain) for start in wide.index]})
-    for name in rows["segment_value"].unique():
-        table[name] = [number(value, "integer") for value in wide[name]]
-    return table.assign(State=[charts.STATES[complete[start]] for start in wide.index])
+    forms = dict.fromkeys(GROUPS.values(), "integer")
+    table_behind(by_period(rows, grain, forms), rows, f"lifecycle_by_{grain}", "Who came and who left")
 
 
 def days_active(build: Bundle) -> None:
@@ -184,21 +150,15 @@ def retention_table(cohorts: pd.DataFrame, grain: str) -> pd.DataFrame:
 build = open_page("Active users and retention", "How many people are active, who came and left, and who comes back.")
 metrics = data.catalog(build)
 active = {key: metrics[key].label for key in ACTIVE if key in metrics}
-known_days = pd.to_datetime(data.rows(build, "metric_values", metric_id="dau", segment="all")["period_start"])
-if not active or known_days.empty:
+if not active or not data.grains_of(build, "dau"):
     nothing_here("No activity has been counted yet.")
     st.stop()
-bounds = (known_days.min().date(), known_days.max().date())
 with st.container(horizontal=True, vertical_alignment="top"):
     with st.container(width=240):
         metric = metrics[select("Metric", active, "metric", "active_users")]
-    grain = switch("By", GRAINS, "grain", "day")
-    with st.container(width=180):
-        segment = select("Split by", SEGMENTS, "segment")
-    with st.container(width=260):
-        default = (max(bounds[0], bounds[1] - timedelta(days=DEFAULT_DAYS - 1)), bounds[1])
-        dates = date_range("Dates", "dates", default, bounds)
-active_people(build, metric, grain, segment, dates)
+    segment = split_by(build, [metrics[key] for key in active])
+    grain, dates = grain_and_dates(build, metrics["dau"])
+over_time(build, metric, segment, grain, dates)
 who_came_and_who_left(build, metrics, grain, dates)
 days_active(build)
 retention(build, dates)

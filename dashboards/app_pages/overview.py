@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
-from itertools import cycle
 
 import pandas as pd
 import streamlit as st
 
 from dashboards import charts, data, people_charts
 from dashboards.components import (
+    COMPARED,
     GRAINS,
     INCOMPLETE_NOTE,
     download,
@@ -22,33 +23,33 @@ from dashboards.components import (
     switch,
     table_behind,
     tile,
+    tiles,
     why_no_data,
 )
 from dashboards.data import Metric, Reading
-from dashboards.wording import NO_DATA, change, day, number, period
+from dashboards.wording import NO_DATA, change, day, number, period, words
 from tailtracker_bi.bundle import Bundle
 
-# Each daily figure compares with one whose days do not overlap its own; a day, with the same weekday.
-DAYS_BACK = {"dau": 7, "wau": 7, "mau": 30, "stickiness": 30}
+# By domain. Each daily figure compares with one whose days do not overlap its own; a day, with the same weekday.
+HEADLINES = {
+    "engagement": {"dau": "day", "wau": "day", "mau": "day", "stickiness": "day", "users_new": "week"},
+    "retention": {"retention_d7": "day"},
+    "pets": {"total_pets": "day", "lost_pet_alerts": "week", "recovery_rate_30d": "day"},
+    "subscriptions": {"mrr": "day", "subscribers": "day", "subscriber_churn_rate": "month"},
+    "payments": {"payments": "week", "payment_success_rate": "week", "gross_volume": "week"},
+}
 COHORT_DAYS = 28
 RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All"}
 
 
 def headline_tiles(build: Bundle, metrics: dict[str, Metric]) -> None:
-    st.header("Latest complete figures", help="Each is compared with an earlier, complete time of the same length.")
-    places = cycle(st.columns(3) + st.columns(3))
-    for metric_id, days_back in DAYS_BACK.items():
-        if metric := metrics.get(metric_id):
-            with next(places):
-                tile(metric, data.latest(data.series(build, metric_id, "day"), days_back))
-    if metric := metrics.get("users_new"):
-        with next(places):
-            tile(metric, data.latest(data.series(build, "users_new", "week")), grain="week")
-    if metric := metrics.get("retention_d7"):
-        with next(places):
-            reading = data.pooled(data.series(build, "retention_d7", "day"), COHORT_DAYS)
-            compared = "" if reading.before is None else f" vs the {COHORT_DAYS} before"
-            tile(metric, reading, when=f"last {COHORT_DAYS} complete daily cohorts{compared}")
+    st.header("Latest complete figures", help=COMPARED)
+    counted = {key: metric for key, metric in metrics.items() if data.grains_of(build, key)}
+    for domain, grains in HEADLINES.items():
+        own = {key: grain for key, grain in grains.items() if key in counted}
+        if own:
+            st.subheader(words(domain))
+            tiles(build, counted, own, COHORT_DAYS)
 
 
 def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
@@ -136,6 +137,7 @@ def all_metrics(build: Bundle, metrics: dict[str, Metric]) -> None:
 def in_the_table(build: Bundle, metric: Metric, grain: str) -> dict[str, str]:
     reading, span = latest_reading(build, metric, grain)
     return {
+        "Area": words(metric.domain),
         "Metric": metric.label,
         "Latest": number(reading.value, metric.format),
         "Before": number(reading.before, metric.format),
@@ -150,7 +152,7 @@ def in_the_table(build: Bundle, metric: Metric, grain: str) -> dict[str, str]:
 def latest_reading(build: Bundle, metric: Metric, grain: str) -> tuple[Reading, str]:
     """The latest value with the time that it is of; cohorts of one day are too small to compare."""
     grains = data.grains_of(build, metric.metric_id)
-    if metric.metric_id.startswith("retention_d") and grains:
+    if metric.is_by_cohort_day and grains:
         reading = data.pooled(data.series(build, metric.metric_id, "day"), COHORT_DAYS)
         return reading, NO_DATA if reading.start is None else f"cohorts from {day(reading.start)}"
     used = grain if grain in grains else "day"
@@ -159,10 +161,15 @@ def latest_reading(build: Bundle, metric: Metric, grain: str) -> tuple[Reading, 
 
 
 def labels(metrics: dict[str, Metric]) -> dict[str, str]:
-    return {metric_id: metric.label for metric_id, metric in metrics.items()}
+    """Labels by id; one that several metrics have says what it is about."""
+    shared = Counter(metric.label for metric in metrics.values())
+    return {
+        metric_id: f"{metric.label} ({metric.domain})" if shared[metric.label] > 1 else metric.label
+        for metric_id, metric in metrics.items()
+    }
 
 
-build = open_page("Overview", "How many people use TailTracker, whether they come back, and where they stop.")
+build = open_page("Overview", "How many people use TailTracker, whether they come back and pay, and where they stop.")
 metrics = data.catalog(build)
 headline_tiles(build, metrics)
 trend(build, metrics)

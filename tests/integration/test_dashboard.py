@@ -1,4 +1,4 @@
-"""The dashboard over a small published build: its pages alone, and both pages in a real browser."""
+"""The dashboard over a small published build: its pages alone, and all of them in a real browser."""
 
 from __future__ import annotations
 
@@ -23,10 +23,42 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from streamlit.testing.v1 import AppTest
 
 from dashboards import data, wording
-from tests import sample_bundle
+from tests import sample_bundle, sample_money
 
 APP = Path(__file__).parents[2] / "dashboards" / "streamlit_app.py"
-PAGES = {"Overview": "overview", "Active users and retention": "active_users_and_retention"}
+PAGES = {
+    "Overview": "overview",
+    "Active users and retention": "active_users_and_retention",
+    "Revenue": "revenue",
+    "Payments": "payments",
+    "Pets and alerts": "pets_and_alerts",
+}
+SECTIONS = {
+    "Overview": ("Latest complete figures", "Trend", "Funnels", "All metrics"),
+    "Active users and retention": (
+        "Active people",
+        "Who came and who left",
+        "Days active in February 2025",
+        "Retention",
+    ),
+    "Revenue": ("Latest complete figures", "MRR", "What moved MRR", "Do the sources agree?"),
+    "Payments": (
+        "Latest complete figures",
+        "Success rates",
+        "How payments ended",
+        "Why first attempts fail",
+        "What came in and what went out",
+        "Payment success",
+        "Do the sources agree?",
+    ),
+    "Pets and alerts": (
+        "Latest complete figures",
+        "Sign-ups",
+        "Lost pet alerts",
+        "Hours to recovery",
+        "Do the sources agree?",
+    ),
+}
 NOW = "2025-03-12T07:00:00Z"
 
 
@@ -34,6 +66,20 @@ NOW = "2025-03-12T07:00:00Z"
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     sample_bundle.publish(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home_of_events_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("events_alone")
+    sample_bundle.publish(folder, off=["stripe", "app_db"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home_without_a_rate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("without_a_rate")
+    sample_bundle.publish(folder, is_rate_missing=True)
     return folder
 
 
@@ -71,11 +117,11 @@ def test_tiles_show_the_latest_complete_day_not_the_newest_day() -> None:
     assert tiles["Stickiness"].endswith("%")
 
 
-def test_both_pages_show_their_sections() -> None:
-    overview = [heading.value for heading in open_page("Overview").header]
-    assert overview == ["Latest complete figures", "Trend", "Funnels", "All metrics"]
-    active = [heading.value for heading in open_page("Active users and retention").header]
-    assert active == ["Active people", "Who came and who left", "Days active in February 2025", "Retention"]
+@pytest.mark.parametrize(("title", "sections"), SECTIONS.items())
+def test_a_page_shows_its_sections(title: str, sections: tuple[str, ...]) -> None:
+    page = open_page(title)
+    assert [heading.value for heading in page.header] == list(sections)
+    assert any("Data as of 12 Mar 2025" in text.value for text in page.markdown)
 
 
 @pytest.mark.parametrize("title", PAGES)
@@ -122,7 +168,8 @@ def test_a_new_build_shows_on_the_next_rerun(monkeypatch: pytest.MonkeyPatch, tm
     assert any("20250313T060000-77aa01" in caption.value for caption in page.caption)
 
 
-def test_a_metric_without_data_says_why() -> None:
+def test_a_metric_without_data_says_why(home_of_events_alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(home_of_events_alone))
     message = said(open_page("Overview", metric="Subscribers")).replace("\\", "")
     assert "Subscribers: no data." in message
     assert "STRIPE_API_KEY is not set" in message
@@ -140,6 +187,22 @@ LINKS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         | {"dates": ["2025-02-01", "2025-02-20"], "mode": "In that period or later", "cohorts": "Month"},
         {"metric": "wau", "segment": "country", "country": ["Japan", "Brazil"], "mode": "unbounded"}
         | {"dates": (date(2025, 2, 1), date(2025, 2, 20)), "cohorts": "month"},
+    ),
+    (
+        "Revenue",
+        {"metric": "ARR", "segment": "Plan", "plan": ["premium", "basic"], "in": "USD", "of": "Country: United States"},
+        {"metric": "arr", "segment": "plan", "plan": ["premium", "basic"], "in": "USD", "of": "country=United States"},
+    ),
+    (
+        "Payments",
+        {"metric": "Fees", "segment": "Card brand", "grain": "Month", "dates": ["2025-01-10", "2025-02-20"]},
+        {"metric": "fees", "segment": "card_brand", "grain": "month"}
+        | {"dates": (date(2025, 1, 10), date(2025, 2, 20))},
+    ),
+    (
+        "Pets and alerts",
+        {"accounts": "Pets", "accounts_by": "Species", "alerts": "Pets recovered", "alerts_by": "Urgency"},
+        {"accounts": "total_pets", "accounts_by": "species", "alerts": "pets_recovered", "alerts_by": "urgency"},
     ),
 ]
 
@@ -166,17 +229,178 @@ def test_a_wrong_value_in_the_address_bar_gives_the_default_view(title: str) -> 
 
 
 @pytest.mark.parametrize("grain", ["Day", "Week", "Month"])
-@pytest.mark.parametrize("segment", ["Everyone", "Platform", "Country", "App version"])
+@pytest.mark.parametrize("segment", ["Everyone", "Platform", "Country", "Plan", "App version"])
 def test_every_grain_and_segment_draws(grain: str, segment: str) -> None:
     page = open_page("Active users and retention", grain=grain, segment=segment, cohorts=grain)
     assert len(page.get("vega_lite_chart")) == 5
 
 
 def test_a_segment_value_without_a_row_is_zero_and_a_day_not_received_is_unknown() -> None:
-    points = data.series_by_segment(data.current_build(), "dau", "day", "country")
+    build = data.current_build()
+    points = data.series_by_segment(build, data.catalog(build)["dau"], "day", "country")
     canada = points[points["segment_value"] == "Canada"].set_index("period_start")["value"]
     assert canada[pd.Timestamp("2025-01-01")] == 0
     assert pd.isna(canada[pd.Timestamp(sample_bundle.GAP)])
+
+
+def test_the_overview_groups_tiles_by_what_they_are_about_and_leaves_out_what_is_off(
+    home_of_events_alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page("Overview")
+    groups = [heading.value for heading in page.subheader]
+    assert groups[:5] == ["Engagement", "Retention", "Pets", "Subscriptions", "Payments"]
+    assert {tile.label: tile.value for tile in page.metric}["MRR"] == "€507.77"
+    monkeypatch.setenv("TAILTRACKER_HOME", str(home_of_events_alone))
+    assert [heading.value for heading in open_page("Overview").subheader][:2] == ["Engagement", "Retention"]
+    assert "MRR" not in [tile.label for tile in open_page("Overview").metric]
+
+
+def test_metrics_that_share_a_label_can_be_told_apart() -> None:
+    metrics = open_page("Overview").selectbox(key="metric").options
+    assert {"Recovery rate (pets)", "Recovery rate (payments)"} <= set(metrics)
+
+
+def test_a_source_has_one_badge_and_a_row_for_each_table() -> None:
+    page = open_page("Revenue")
+    badges = [text.value for text in page.markdown if "-badge[" in text.value]
+    assert [re.sub(r".*:material/\w+: (.*)\]", r"\1", badge).replace("\\", "") for badge in badges] == [
+        "Mixpanel: late, up to 11 Mar 2025",
+        "Stripe: up to 11 Mar 2025",
+        "App database: up to 11 Mar 2025 (16 of 17 tables)",
+    ]
+    assert len(page.dataframe[0].value) == 1 + len(sample_bundle.STRIPE_TABLES) + len(sample_bundle.APP_TABLES)
+
+
+@pytest.mark.parametrize(
+    ("title", "why"),
+    [
+        ("Revenue", "MRR: no data. Stripe is off (STRIPE_API_KEY is not set)"),
+        ("Payments", "Payments: no data. Stripe is off (STRIPE_API_KEY is not set)"),
+        ("Pets and alerts", "no data. App database is off (APP_DATABASE_URL is not set)"),
+    ],
+)
+def test_a_page_whose_source_is_off_says_so_and_shows_nothing_else(
+    title: str, why: str, home_of_events_alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(home_of_events_alone))
+    page = open_page(title)
+    assert why in said(page).replace("\\", "").replace("*", "")
+    assert list(page.metric) == []
+    assert len(page.get("vega_lite_chart")) == 0
+
+
+@pytest.mark.parametrize(
+    ("title", "table"),
+    [("Revenue", "mrr_movements"), ("Payments", "payment_outcomes"), ("Pets and alerts", "reconciliation")],
+)
+def test_a_build_from_before_a_page_asks_for_a_refresh(
+    title: str, table: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sample_bundle.publish(tmp_path, without=[table])
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
+    page = open_page(title)
+    assert "no data for this page yet" in said(page)
+    assert page.code[0].value == "tailtracker-bi refresh"
+
+
+def test_a_total_without_an_exchange_rate_is_told_and_never_zero(
+    home_without_a_rate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(home_without_a_rate))
+    page = open_page("Revenue")
+    message = said(page)
+    assert "MRR has no total in EUR for 3 periods from 9 Mar 2025 to 11 Mar 2025" in message
+    assert "MRR has no total in EUR for March 2025" in message
+    assert "It needs the rates of JPY, USD" in message
+    assert {tile.label: tile.value for tile in page.metric}["MRR"] == "€485.42"
+    by_day = page.dataframe[1].value
+    assert by_day["MRR"].iloc[:4].tolist() == ["no data", "no data", "no data", "€485.42"]
+    by_month = page.dataframe[2].value
+    assert by_month["Closing"].tolist() == ["no data", "€453.01", "€332.35"]
+    assert "Gross volume has no total in EUR" in said(open_page("Payments"))
+
+
+def test_amounts_in_their_own_currency_stay_known_without_a_rate(
+    home_without_a_rate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(home_without_a_rate))
+    page = open_page("Revenue", segment="Currency")
+    newest = page.dataframe[1].value.iloc[0]
+    paid = sum(
+        customer.mrr(sample_money.LAST) for customer in sample_money.invent_customers() if customer.currency == "JPY"
+    )
+    assert (newest["JPY"], newest["State"]) == (f"¥{paid:,.0f}", "complete")
+    assert "Exchange rates" not in open_page("Revenue", **{"in": "USD"}).dataframe[2].value
+
+
+def amount(text: str) -> float:
+    return float(re.sub("[^0-9.-]", "", text))
+
+
+@pytest.mark.parametrize("link", [{}, {"in": "USD"}, {"of": "Plan: premium"}, {"in": "JPY", "of": "Plan: basic"}])
+def test_the_movements_add_up_from_left_to_right(link: dict[str, str]) -> None:
+    table = open_page("Revenue", **link).dataframe[2].value
+    assert len(table) == 3
+    for row in table.drop(columns=["Month", "State"]).to_dict("records"):
+        *parts, closing = (amount(text) for text in row.values())
+        assert sum(parts) == pytest.approx(closing, abs=0.03)
+
+
+def test_months_of_movements_begin_where_the_last_one_ended() -> None:
+    table = open_page("Revenue").dataframe[2].value
+    # In a total, what is there on the first of a month was converted at the rate of the day before.
+    assert table["Opening"].iloc[:-1].tolist() == table["Closing"].iloc[1:].tolist()
+
+
+def test_outcomes_of_a_period_are_its_payments() -> None:
+    page = open_page("Payments", grain="Month")
+    table = page.dataframe[2].value
+    names = ["First attempt", "Recovered", "Failed", "Pending", "Blocked"]
+    assert list(table.columns) == ["Period", *names, "State"]
+    assert sum(int(count) for count in table[names].iloc[1]) == int(
+        {tile.label: tile.value for tile in page.metric}["Payments"]
+    )
+
+
+def test_decline_codes_are_ranked_and_their_shares_add_up() -> None:
+    table = open_page("Payments").dataframe[3].value
+    counts = [int(count) for count in table["Payments"]]
+    assert counts == sorted(counts, reverse=True)
+    assert sum(amount(share) for share in table["Share"]) == pytest.approx(100, abs=0.3)
+    assert table["Decline code"].iloc[0] == "Insufficient funds"
+
+
+@pytest.mark.parametrize("grain", ["Day", "Week", "Month"])
+@pytest.mark.parametrize("segment", ["All payments", "Card brand", "Country", "Currency"])
+def test_every_grain_and_segment_of_payments_draws(grain: str, segment: str) -> None:
+    page = open_page("Payments", grain=grain, segment=segment, metric="Gross volume")
+    assert len(page.get("vega_lite_chart")) == (6 if segment == "Currency" else 4)
+
+
+def test_each_page_shows_the_comparisons_of_its_metrics() -> None:
+    told = {
+        title: [text.value.replace("\\", "") for text in open_page(title).markdown if "compared differ" in text.value]
+        for title in ("Revenue", "Payments", "Pets and alerts")
+    }
+    assert told == {
+        "Revenue": ["**Subscribers: app database against Stripe:** 3 of 70 compared differ; the newest is 3 Mar 2025."],
+        "Payments": [
+            "**Gross volume: charges against balance transactions:** 1 of 2 compared differ; the newest is 1 Feb 2025."
+        ],
+        "Pets and alerts": [
+            "**Sign-ups: app database against events:** 7 of 70 compared differ; the newest is 8 Mar 2025."
+        ],
+    }
+
+
+def test_a_share_of_nothing_is_unknown_and_a_sum_of_nothing_is_zero() -> None:
+    build = data.current_build()
+    metrics = data.catalog(build)
+    shares = data.series_by_segment(build, metrics["payment_success_rate"], "day", "card_brand")
+    sums = data.series_by_segment(build, metrics["payments"], "day", "card_brand")
+    silent = sums["value"] == 0
+    assert silent.any()
+    assert shares.loc[silent, "value"].isna().all()
 
 
 def test_only_complete_values_are_compared() -> None:
@@ -212,9 +436,17 @@ def test_numbers_are_written_by_their_format() -> None:
     ]
     assert written == ["1,234 people", "12.3%", "1.50"]
     assert wording.number(None, "integer", "people") == "no data"
+    amounts = {"EUR": "€12,345.68", "USD": "$12,345.68", "JPY": "¥12,346", "KWD": "12,345.678 KWD", "": "12,345.68"}
+    for currency, text in amounts.items():
+        assert wording.number(12345.678, f"money {currency}").replace("\xa0", " ") == text
+    assert wording.number(-5, "money EUR") == "-€5.00"
+    assert wording.number(None, "money EUR") == "no data"
     assert wording.change(0.25, 0.2, "percent") == "+5.0 points"
     assert wording.change(90, 100, "integer") == "-10.0%"
     assert wording.change(1, None, "integer") == ""
+    assert wording.change(110, 100, "money EUR") == "+10.0%"
+    assert wording.change(-20, 100, "money EUR") == "-€120.00"
+    assert wording.change(20, -100, "money EUR") == "+€120.00"
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r=1", "\uff1d1"])
@@ -301,7 +533,7 @@ def test_overview_in_a_browser(page: Page) -> None:
     page.goto("/")
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     expect(page.get_by_role("heading", level=2)).to_have_count(4)
-    expect(page.get_by_test_id("stMetric")).to_have_count(8)
+    expect(page.get_by_test_id("stMetric")).to_have_count(17)
     expect(page.locator("[role=graphics-document]").first).to_have_attribute(
         "aria-label", re.compile("^Line chart of Daily active people by day: .* to 44 people")
     )
@@ -312,7 +544,8 @@ def test_overview_in_a_browser(page: Page) -> None:
     expect(page.get_by_role("tooltip")).to_contain_text("Not for:")
 
     page.get_by_role("radio", name="90 days").click()
-    page.get_by_role("combobox", name="Metric").click()
+    expect(page).to_have_url(re.compile("range=90"))
+    page.get_by_role("combobox", name="Metric").fill("Stickiness")
     page.get_by_role("option", name="Stickiness").click()
     expect(page).to_have_url(re.compile("metric=Stickiness"))
     assert link_of(page) == {"metric": ["Stickiness"], "range": ["90 days"]}
@@ -342,6 +575,59 @@ def test_active_users_and_retention_in_a_browser(page: Page) -> None:
     expect(page.get_by_test_id("stMultiSelect")).not_to_contain_text("android")
     expect(page.get_by_role("radio", name="Month").last).to_be_checked()
     assert link_of(page)["dates"] == ["2025-02-01", "2025-02-20"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("title", "charts", "begins"),
+    [
+        ("Revenue", 2, "Line chart of MRR by day: MRR from €145.74 (1 Jan 2025) to €507.77 (11 Mar 2025)"),
+        ("Payments", 4, "Line chart of Success rates by week: Payments from"),
+        ("Pets and alerts", 3, "Line chart of Sign-ups by week: Sign-ups from"),
+    ],
+)
+def test_pages_of_money_and_pets_in_a_browser(page: Page, title: str, charts: int, begins: str) -> None:
+    page.goto(f"/{PAGES[title]}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    expect(page.get_by_role("heading", level=2)).to_have_count(len(SECTIONS[title]))
+    expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(charts)
+    expect(page.get_by_text("What are these numbers")).to_be_visible()
+    expect(page.locator("[role=graphics-document]").first).to_have_attribute(
+        "aria-label", re.compile("^" + re.escape(begins))
+    )
+    page.get_by_test_id("stMetric").first.get_by_test_id("stTooltipHoverTarget").hover()
+    expect(page.get_by_role("tooltip")).to_contain_text("Not for:")
+
+
+@pytest.mark.browser
+def test_what_moved_revenue_can_be_narrowed_linked_and_downloaded_in_a_browser(page: Page) -> None:
+    page.goto("/revenue")
+    expect(page.get_by_text("What are these numbers")).to_be_attached()
+    page.get_by_role("combobox", name="In", exact=True).click()
+    page.get_by_role("option", name="USD").click()
+    expect(page).to_have_url(re.compile("in=USD"))
+    assert link_of(page) == {"in": ["USD"]}
+    page.goto(page.url + "&segment=Currency")
+    expect(page.get_by_role("combobox", name="In", exact=True)).to_have_value("USD")
+    expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(4)
+    page.get_by_text("Opening, movements and closing as a table").click()
+    with page.expect_download() as download:
+        page.get_by_test_id("stExpander").filter(has_text="Opening, movements").get_by_role("button").last.click()
+    lines = download.value.path().read_text().splitlines()
+    assert lines[0] == "grain,period_start,currency,movement,segment,segment_value,customers,amount,is_complete"
+    assert all(",USD," in line for line in lines[1:])
+
+
+@pytest.mark.browser
+def test_a_view_does_not_follow_to_the_next_page_in_a_browser(page: Page) -> None:
+    page.goto("/payments?metric=Fees&grain=Month")
+    expect(page.get_by_role("heading", name="Fees")).to_be_visible()
+    if page.viewport_size == {"width": 390, "height": 900}:
+        page.get_by_test_id("stExpandSidebarButton").click()
+    page.get_by_role("link", name="Revenue").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Revenue")
+    expect(page.get_by_text("What are these numbers")).to_be_attached()
+    expect(page.get_by_role("combobox", name="Metric")).to_have_value("MRR")
 
 
 @pytest.mark.browser
