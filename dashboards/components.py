@@ -225,12 +225,14 @@ def tile(metric: Metric, reading: Reading, *, grain: str = "day", label: str = "
     }
     span = "no complete period yet" if reading.start is None else period(reading.start, grain)
     compared = "" if reading.before_start is None else f" vs {period(reading.before_start, grain)}"
+    is_same = bool(difference) and reading.value == reading.before
     with st.container(border=True, height="stretch", gap=None):
         st.metric(
             label or metric.label,
             number(reading.value, metric.format),
-            difference if reading.value != reading.before else 0,
-            delta_color=colors[metric.bigger_is_better],
+            difference or None,
+            delta_color="off" if is_same else colors[metric.bigger_is_better],
+            delta_arrow="off" if is_same else "auto",
             help=definition(metric),
         )
         st.caption(when or span + compared)
