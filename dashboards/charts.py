@@ -21,6 +21,9 @@ BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW, GREY = (
 )  # fmt: skip
 COLORS = [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, "#000000", GREY]
 HEIGHT = 320
+FELT_SIZE = 700
+LONG_DAYS = 200
+"""More days than that have their ticks at months, with the year."""
 STATES = {True: "complete", False: "not complete"}
 TOOLTIP = [
     alt.Tooltip("when:N", title="Period"),
@@ -59,11 +62,11 @@ def trend(
     )
     base = alt.Chart().encode(x=_time_axis(grain, drawn), y=y, color=color, detail="line:N")
     dashed = _incomplete_runs(drawn)
+    known = drawn.dropna(subset=["value"])
     points_drawn = base.mark_point(filled=True, size=70).encode(
-        tooltip=[alt.Tooltip("line:N", title="Line"), *TOOLTIP],
         opacity=alt.Opacity("point:Q", scale=None, legend=None),
     )
-    layers = [points_drawn.properties(data=drawn.dropna(subset=["value"]))]
+    layers = [points_drawn.properties(data=known)]
     if complete["value"].notna().any():
         layers.append(base.mark_line(strokeWidth=2).properties(data=complete))
     if dashed["value"].notna().any():
@@ -72,6 +75,11 @@ def trend(
         layers += _target_rule(target, form, unit)
     if len(names) > 1:
         layers.append(_names_at_the_end(drawn, from_zero).encode(color=color))
+    # Wider than the points, unseen and on top: what the pointer has to come near to.
+    felt = base.mark_point(filled=True, size=FELT_SIZE, opacity=0).encode(
+        tooltip=[alt.Tooltip("line:N", title="Line"), *TOOLTIP]
+    )
+    layers.append(felt.properties(data=known))
     return alt.layer(*layers).properties(
         height=height, description=_trend_in_words(drawn, label, grain), padding={"left": 5, "right": 5}
     )
@@ -79,7 +87,9 @@ def trend(
 
 def _time_axis(grain: str, points: pd.DataFrame) -> alt.X:
     """Weeks and months have their ticks where they start."""
-    axis = alt.Axis(format="%b %Y" if grain == "month" else "%-d %b", labelOverlap="greedy", tickCount=8, grid=False)
+    days = (points["period_start"].max() - points["period_start"].min()).days
+    form = "%b %Y" if grain == "month" or days > LONG_DAYS else "%-d %b"
+    axis = alt.Axis(format=form, labelOverlap="greedy", tickCount=8, grid=False)
     if grain != "day":
         starts = sorted(points["period_start"].unique())
         axis.values = [alt.DateTime(year=day.year, month=day.month, date=day.day) for day in starts]

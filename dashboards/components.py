@@ -115,7 +115,9 @@ def _freshness(build: Bundle) -> None:
     as_of = pd.Timestamp(info["as_of"])
     age = (data.today() - as_of.date()).days
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**Data as of {day(as_of)}**", width="content")
+        through = sources.loc[sources["status"] != "off", "complete_through"].dropna()
+        complete = f", complete through {day(through.min())}" if len(through) else ""
+        st.markdown(f"**Data as of {day(as_of)}**{complete}", width="content")
         for source in sources["source"].unique():
             worst = next(state for state in states if state.source == source)
             color, icon = BADGES.get(worst.status, BADGES["empty"])
@@ -166,8 +168,9 @@ def _trouble(state: TablesInAState) -> str:
     parts = ["could not be read" if state.status == "failed" else "is late"]
     if missing:
         parts.append(f"{missing} {'day is' if missing == 1 else 'days are'} missing")
+    kept = "Values that lack these days are marked as not complete." if missing else "What had landed before stays."
     why = f" Why: {state.why}." if state.why else ""
-    return f"**{state.name}** {', '.join(parts)}. What depends on it is marked as not complete.{why}"
+    return f"**{state.name}** {', '.join(parts)}. {kept}{why}"
 
 
 def select(label: str, options: Mapping[str, str], key: str, default: str | None = None) -> str:

@@ -8,8 +8,8 @@ import pandas as pd
 from dashboards.charts import BLUE, GREY, Layers
 from dashboards.wording import day, number, period
 
-ROW_HEIGHT, AXIS_HEIGHT = 26, 70
-MOST_LABELLED_COLUMNS = 16
+ROW_HEIGHT, LOW_ROW_HEIGHT, AXIS_HEIGHT = 26, 17, 70
+MOST_LABELLED_COLUMNS, MOST_LABELLED_BARS = 16, 16
 PALE, NOT_COMPLETE = "#e4e9ed", "not complete"
 
 
@@ -28,6 +28,7 @@ def retention_heat_map(cohorts: pd.DataFrame, grain: str) -> Layers:
         for back, size, complete in zip(cells["retained"], cells["cohort_size"], cells["is_complete"], strict=True)
     ]
     cells["shown"] = cells["share"].map(lambda share: number(share, "percent"))
+    is_labelled = has_numbers(cells)
     top = float(cells["share"].max()) if cells["share"].notna().any() else 1.0
     base = alt.Chart(cells).encode(
         x=alt.X(
@@ -51,7 +52,12 @@ def retention_heat_map(cohorts: pd.DataFrame, grain: str) -> Layers:
         ]
     )
     known = boxes.transform_filter("isValid(datum.share)").encode(
-        color=alt.Color("share:Q", scale=alt.Scale(scheme="viridis", domain=[0, top]), legend=None)
+        color=alt.Color(
+            "share:Q",
+            scale=alt.Scale(scheme="viridis", domain=[0, top]),
+            # Where no numbers fit into the cells, the colour alone must tell.
+            legend=None if is_labelled else alt.Legend(title="Came back", format=".0%", orient="bottom"),
+        )
     )
     unknown = boxes.transform_filter("!isValid(datum.share)").encode(color=alt.value(PALE))
     texts = base.mark_text(fontSize=11).encode(
@@ -60,12 +66,16 @@ def retention_heat_map(cohorts: pd.DataFrame, grain: str) -> Layers:
             f"isValid(datum.share) && datum.share < {0.6 * top}", alt.value("white"), alt.value("#1d2b36")
         ),
     )
-    is_labelled = cells["period_index"].nunique() <= MOST_LABELLED_COLUMNS
     return alt.layer(known, unknown, *([texts] if is_labelled else [])).properties(
-        height=AXIS_HEIGHT + cells["cohort"].nunique() * (ROW_HEIGHT if is_labelled else ROW_HEIGHT / 2),
+        height=AXIS_HEIGHT + cells["cohort"].nunique() * (ROW_HEIGHT if is_labelled else LOW_ROW_HEIGHT),
         description=f"Heat map of {cells['cohort'].nunique()} cohorts by {grain}: the share of each that "
         "came back in each later period. The table below holds every value.",
     )
+
+
+def has_numbers(cohorts: pd.DataFrame) -> bool:
+    """Whether the cells of a heat map of these cohorts are wide enough for numbers."""
+    return cohorts.loc[cohorts["period_index"] > 0, "period_index"].nunique() <= MOST_LABELLED_COLUMNS
 
 
 def _percent(share: float) -> str:
@@ -124,7 +134,8 @@ def days_active(people: pd.DataFrame) -> Layers:
         tooltip=[alt.Tooltip("days_active:O", title="Days active"), alt.Tooltip("shown:N", title="People")],
     )
     texts = base.mark_text(dy=-7, fontSize=10, color=GREY).encode(text=alt.Text("users:Q", format=","))
-    return alt.layer(base.mark_bar(color=BLUE), texts).properties(
+    is_labelled = len(drawn) <= MOST_LABELLED_BARS
+    return alt.layer(base.mark_bar(color=BLUE), *([texts] if is_labelled else [])).properties(
         height=260,
         description=f"Histogram of {int(people['users'].sum()):,} people by number of days active.",
     )

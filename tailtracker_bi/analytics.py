@@ -25,6 +25,7 @@ from pydantic import (
 from tailtracker_bi.errors import SettingsError
 
 DEFAULT_FILE = "analytics.yml"
+DBT_PROJECT = Path(__file__).parent.parent / "dbt_project"
 MOST_IN_WINDOW = 1_000_000
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -169,10 +170,25 @@ def load_analytics(override: Path | None = None) -> Analytics:
         own, lines = _parse(name, text)
         content = {**content, **own}
     try:
-        return Analytics.model_validate(content)
+        analytics = Analytics.model_validate(content)
     except ValidationError as error:
         messages = [_explain(problem, lines) for problem in error.errors(include_url=False)]
         raise SettingsError(f"{name}: " + "; ".join(messages)) from None
+    known = catalogued_metrics([funnel.id for funnel in analytics.funnels]) if analytics.metrics else set()
+    unknown = [
+        f"line {lines['metrics', key]}: metrics.{key}: no such metric" for key in analytics.metrics if key not in known
+    ]
+    if unknown:
+        raise SettingsError(f"{name}: " + "; ".join(unknown))
+    return analytics
+
+
+def catalogued_metrics(funnel_ids: list[str]) -> set[str]:
+    """The ids of all metrics, as the catalogue beside the SQL has them."""
+    files = (DBT_PROJECT / "models" / "metrics").glob("*__models.yml")
+    models = [model for file in files for model in yaml.safe_load(file.read_text(encoding="utf-8"))["models"]]
+    entries = [entry["id"] for model in models for entry in model.get("config", {}).get("meta", {}).get("metrics", [])]
+    return {entry.replace("{funnel_id}", funnel_id) for entry in entries for funnel_id in ["", *funnel_ids]}
 
 
 def _explain(problem: Any, lines: dict[tuple[Hashable, ...], int]) -> str:

@@ -6,7 +6,7 @@ Exit codes: 0 all that was asked for is done; 1 a failure; 2 wrong usage or sett
 from __future__ import annotations
 
 import csv
-import subprocess
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -65,6 +65,10 @@ def main() -> None:
     except TailTrackerError as error:
         err.print(f"[red]error:[/red] {_plain(error)}")
         sys.exit(error.exit_code)
+    except OSError as error:
+        # A full disk, a file that may not be read: where it happened tells more than a traceback.
+        err.print(f"[red]error:[/red] {_plain(error.filename or 'a file')}: {_plain(error.strerror or error)}")
+        sys.exit(1)
 
 
 def _plain(error: object) -> str:
@@ -76,6 +80,7 @@ def doctor() -> None:
     """Check settings, analytics.yml and each source: what is well, and what to do about the rest."""
     settings = load_settings()
     load_analytics(settings.analytics_path)
+    pipeline.check_home(settings.home)
     rows = [("settings", True, f"HOME is {settings.home}"), ("analytics.yml", True, "is sound")]
     on = [source for source in SOURCES if source.is_on(settings)]
     for source in SOURCES:
@@ -227,16 +232,13 @@ def dashboard(
     """Serve the dashboard on this machine, in the foreground."""
     settings = load_settings()
     command = [sys.executable, "-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
-    try:
-        sys.exit(
-            subprocess.call(
-                [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],
-                cwd=DASHBOARD.parent,
-                env=reader_environment(settings),
-            )
-        )
-    except KeyboardInterrupt:
-        sys.exit(0)
+    os.chdir(DASHBOARD.parent)
+    # In place of this process: who stops it stops the server.
+    os.execve(  # noqa: S606 - a fixed command
+        sys.executable,
+        [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],
+        reader_environment(settings),
+    )
 
 
 class Bars(pipeline.Progress):

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import orjson
@@ -132,13 +133,23 @@ class RunReport:
         return file
 
 
+def check_home(home: Path) -> None:
+    """Raise SettingsError unless HOME is, or can be made, a directory that one may write to."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise SettingsError(f"TAILTRACKER_HOME: can't write to {home}: {error.strerror}") from None
+
+
 @contextmanager
 def locked(home: Path, progress: Progress) -> Iterator[None]:
     """The one lock of HOME, held by whoever writes. It goes with its process, however that ends.
 
     Waits for another holder for up to an hour, then raises LockedError.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    check_home(home)
     lock = FileLock(home / "refresh.lock")
     try:
         lock.acquire(timeout=0)

@@ -20,14 +20,13 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from tailtracker_bi.analytics import Analytics
+from tailtracker_bi.analytics import DBT_PROJECT, Analytics
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import DEFAULT_HISTORY, Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import DaySource, ObjectSource, Source, Table, each_day
 
-DBT_PROJECT = Path(__file__).parent.parent / "dbt_project"
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 GRAINS = ("day", "week", "month")
 

@@ -99,7 +99,7 @@ def retention(build: Bundle, dates: Dates) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="top"):
         with st.container(width=220):
-            retention_id = select("Of whom", {key: words(key) for key in kinds["retention_id"].unique()}, "retention")
+            retention_id = select("Of whom", dict(zip(kinds["retention_id"], kinds["label"], strict=True)), "retention")
         own = kinds[kinds["retention_id"] == retention_id]
         modes = {key: MODES.get(key, words(key)) for key in sorted(own["mode"].unique())}
         with st.container(width=280):
@@ -125,10 +125,11 @@ def retention(build: Bundle, dates: Dates) -> None:
             "Later points rest on fewer cohorts.",
         )
     st.subheader("Cohorts")
+    dash = ", with a dash" if people_charts.has_numbers(drawn) else ""
     draw(
         people_charts.retention_heat_map(drawn, grain),
-        f"Percent of each cohort (size in brackets) who came back. Grey, with a dash: that {grain} is not "
-        f"over yet, or its data is missing. Drawn: the newest {MOST_PERIODS[grain]} cohorts.",
+        f"Percent of each cohort (size in brackets) who came back. Grey{dash}: that {grain} is not over yet, or its "
+        f"data is missing. Drawn: the newest {MOST_PERIODS[grain]} cohorts.",
     )
     rows = cohorts[["cohort_start", "period_index", "cohort_size", "retained", "is_complete"]]
     table_behind(retention_table(drawn, grain), rows, f"retention_{retention_id}_{mode}_by_{grain}", "Cohorts")

@@ -93,9 +93,12 @@ class Mixpanel(DaySource):
             yield Days(first, last, lines.rows(), lines.quarantine(), counts)
 
     def check(self) -> Check:
+        if not self._limiter.try_acquire("export", timeout=2):
+            used = f"{REQUESTS_PER_HOUR} requests an hour are allowed, and they are used up: ask again later"
+            return Check(self.name, is_ok=False, detail=f"mixpanel: not asked: {used}")
         yesterday = self.today(self.settings) - timedelta(days=1)
         try:
-            with self._request(yesterday, yesterday):
+            with self._answer(yesterday, yesterday):
                 pass
         except (BadResponseError, SourceUnavailableError) as error:
             return Check(self.name, is_ok=False, detail=str(error))
@@ -136,14 +139,20 @@ class Mixpanel(DaySource):
 
     @contextmanager
     def _request(self, first: date, last: date) -> Iterator[httpx.Response]:
-        """The answer to one export request, its status checked, its body still unread."""
+        """The answer to one export request, its status checked, its body still unread; waits for the limits."""
+        if not self._limiter.try_acquire("export", timeout=2):
+            self.say(f"mixpanel: waiting: {REQUESTS_PER_HOUR} requests an hour are allowed, and they are used up")
+            self._limiter.try_acquire("export")
+        with self._answer(first, last) as response:
+            yield response
+
+    @contextmanager
+    def _answer(self, first: date, last: date) -> Iterator[httpx.Response]:
+        """As `_request`, for one that the limits allow."""
         settings = self.settings
         if not (settings.mixpanel_username and settings.mixpanel_secret):
             raise SourceUnavailableError("mixpanel: set MIXPANEL_USERNAME and MIXPANEL_SECRET")
         credentials = (settings.mixpanel_username, settings.mixpanel_secret.get_secret_value())
-        if not self._limiter.try_acquire("export", timeout=2):
-            self.say(f"mixpanel: waiting: {REQUESTS_PER_HOUR} requests an hour are allowed, and they are used up")
-            self._limiter.try_acquire("export")
         try:
             with (
                 httpx.Client(auth=credentials, timeout=TIMEOUT, trust_env=False) as client,

@@ -1,12 +1,26 @@
+with cells as (
+
+    select * from {{ ref('metric_retention_cells') }}
+
+),
+
+retentions as (
+
+    select * from {{ source('config', 'retentions') }}
+
+)
+
 select
-    retention_id,
-    mode,
-    cohort_grain,
-    cohort_start,
-    segment,
-    segment_value,
-    period_index,
-    cohort_size,
-    retained,
-    is_complete
-from {{ ref('metric_retention_cells') }}
+    cells.retention_id,
+    cells.mode,
+    cells.cohort_grain,
+    cells.cohort_start,
+    cells.segment,
+    cells.segment_value,
+    cells.period_index,
+    cells.cohort_size,
+    cells.retained,
+    cells.is_complete,
+    retentions.label
+from cells
+inner join retentions on cells.retention_id = retentions.retention_id
