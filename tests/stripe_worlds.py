@@ -65,7 +65,7 @@ def sql_tables(
 ) -> dict[str, Rows]:
     """The rows of each of the models, by its name, right after the last of these readings."""
     lake = Lake(home)
-    now = datetime.min
+    now = datetime.min.replace(tzinfo=UTC)
     for now, versions in readings:
         land(lake, home / "spool", versions, now)
     defaults = {
@@ -74,7 +74,8 @@ def sql_tables(
         "TAILTRACKER_HISTORY_START": date(2020, 1, 1),
         "STRIPE_API_KEY": "rk_live_key_of_the_tests",
     }
-    warehouse = Warehouse(load_settings(**defaults | settings), load_analytics(), lake)
+    known = load_settings(**defaults | settings)
+    warehouse = Warehouse(known, load_analytics(known.analytics_path), lake)
     warehouse.prepare()
     with duckdb.connect(str(warehouse.path)) as connection:
         connection.execute("set TimeZone = 'UTC'")

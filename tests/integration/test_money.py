@@ -263,7 +263,7 @@ AROUND = [
             "metadata": {"supabase_user_id": f"user-{who}"},
             "address": {"country": "FR"} if who == "annual" else None,
         }
-        for who in "trial annual price forever once cancel unpaid pause switch yen".split()
+        for who in ["trial", "annual", "price", "forever", "once", "cancel", "unpaid", "pause", "switch", "yen"]
     ),
     *(
         {
@@ -414,7 +414,8 @@ def test_subscribers_and_churn(story: dict[str, Rows]) -> None:
 
 def test_payments_are_told_by_their_attempts(story: dict[str, Rows]) -> None:
     # Of 7 payments 2 succeed at once, 1 later, 2 fail; 1 is blocked and 1 pending.
-    assert {row["outcome"]: (row["payments"], row["attempts"], row["decline_code"], row["amount"]) for row in outcomes(story)} == {
+    columns = ("payments", "attempts", "decline_code", "amount")
+    assert {row["outcome"]: tuple(row[column] for column in columns) for row in outcomes(story)} == {
         "first_attempt": (2, 2, None, amount("18.990")),
         "recovered": (1, 2, "insufficient_funds", amount("5.990")),
         "failed: expired_card": (1, 1, "expired_card", amount("5.990")),
@@ -460,6 +461,76 @@ def test_old_and_new_shapes_give_equal_rows(story: dict[str, Rows], models: Mode
     assert len(names) == 14
     for name in names:
         assert sorted(map(repr, rows[name])) == sorted(map(repr, story[name])), name
+
+
+def test_discounts_that_last_lower_what_they_are_on_while_they_are_there(models: Models, tmp_path: Path) -> None:
+    two = subscription(
+        "two", "01-01", PREMIUM, discounts=[discount("three", "forever", amount_off=300, currency="eur")]
+    )
+    two["items"]["data"].append({**two["items"]["data"][0], "id": "si_two_more", "price": PRO})
+    half = discount("half", "forever", percent_off=50.0)
+    bare = subscription("bare", "01-01", PREMIUM, discounts=["di_half"])
+    more = subscription("bare", "01-01", PREMIUM, discounts=["di_half"], quantity=2)
+    customer = {"id": "cus_ten", "object": "customer", "created": seconds("01-01"), "discount": None}
+    ten = {**customer, "discount": discount("ten", "forever", percent_off=10.0) | {"start": seconds("01-10")}}
+    told = [
+        Version(two),
+        *changed(bare, more, "01-20"),
+        Version({**more, "discounts": [half]}),
+        Version(subscription("ten", "01-01", PREMIUM)),
+        *changed(ten, customer, "02-01"),
+        *map(Version, [customer, *PRODUCTS]),
+    ]
+    tables = sql_tables([(NOW, told)], needed_for(models, "pub_mrr_movements"), tmp_path)
+    spells = sorted(
+        (row["customer_id"], row["from_date"].isoformat(), row["plan"], row["mrr"])
+        for row in tables["int_subscription_item_spells"]
+        if row["from_date"] < NOW.date()
+    )
+    assert spells == [
+        ("cus_bare", "2024-01-01", "premium", amount("2.995")),  # the terms stand in a later version
+        ("cus_bare", "2024-01-20", "premium", amount("5.99")),
+        ("cus_ten", "2024-01-01", "premium", amount("5.99")),
+        ("cus_ten", "2024-01-10", "premium", amount("5.391")),
+        ("cus_ten", "2024-02-01", "premium", amount("5.99")),
+        # 3.00 off 14.98: 3 x 5.99 / 14.98 = 1.199599 from one, 3 x 8.99 / 14.98 = 1.800401 from the other.
+        ("cus_two", "2024-01-01", "premium", amount("4.790401")),
+        ("cus_two", "2024-01-01", "pro", amount("7.189599")),
+    ]
+
+
+def test_what_a_second_reading_tells_moves_no_day_before_it(models: Models, tmp_path: Path) -> None:
+    dearer = subscription("a", "01-01", price(699))
+    ended = subscription("b", "01-01", PREMIUM, status="canceled", ended_at=seconds("03-10"))
+    first = [Version(subscription(who, "01-01", PREMIUM)) for who in "ab"] + [*map(Version, PRODUCTS)]
+    second = [*changed(subscription("a", "01-01", PREMIUM), dearer, "03-05"), Version(dearer), Version(ended)]
+    readings = [(at("03-01"), first), (NOW, second)]
+    needed = needed_for(models, "pub_mrr_movements")
+    before, after = (sql_tables(readings[:count], needed, tmp_path / str(count)) for count in (1, 2))
+
+    def days(tables: dict[str, Rows], last: str) -> dict[tuple[Any, ...], Any]:
+        return {
+            tuple(row[key] for key in ("period_start", "currency", "segment", "segment_value", "movement")): row[
+                "amount"
+            ]
+            for row in tables["pub_mrr_movements"]
+            if row["grain"] == "day" and row["period_start"] <= at(last).date()
+        }
+
+    assert days(before, "02-29") == days(after, "02-29")
+    assert movements(after, "03-05", grain="day")["expansion"] == (1, amount("1"))
+    assert movements(after, "03-10", grain="day")["churn"] == (1, amount("5.99"))
+    assert movements(after, "03-01")["closing"] == (1, amount("6.99"))
+
+
+def test_what_test_accounts_pay_is_left_out(models: Models, tmp_path: Path) -> None:
+    content = b"test_accounts: {user_ids: [user-price]}"
+    (tmp_path / "analytics.yml").write_bytes(content)
+    tables = sql_tables([(NOW, STORY)], models, tmp_path, TAILTRACKER_ANALYTICS=tmp_path / "analytics.yml")
+    assert metric(tables, "payments", "01-01") == 0
+    assert metric(tables, "net_volume", "01-01") == -2  # the fee that belongs to nobody
+    assert metric(tables, "subscribers", "01-01") == 8
+    assert [row["excluded"] for row in tables["pub_data_status"] if row["table_name"] == "customers"] == [1]
 
 
 def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]], str]:
