@@ -499,6 +499,44 @@ def test_discounts_that_last_lower_what_they_are_on_while_they_are_there(models:
     ]
 
 
+def test_intervals_packages_and_fractions_of_a_cent_are_exact(models: Models, tmp_path: Path) -> None:
+    def of(who: str, quantity: int = 1, **changes: Any) -> Version:
+        return Version(subscription(who, "01-01", {**PREMIUM, **changes}, quantity=quantity))
+
+    def every(count: int, interval: str, usage: str = "licensed") -> Object:
+        return {"interval": interval, "interval_count": count, "usage_type": usage}
+
+    told = [
+        of("weekly", recurring=every(1, "week")),  # 5.99 x 52 / 12 = 25.9566...
+        of("daily", recurring=every(1, "day")),  # 5.99 x 365 / 12 = 182.19583...
+        of("quarterly", recurring=every(3, "month")),  # 5.99 / 3 = 1.99666...
+        of("yearly", recurring=every(12, "month")),
+        of("packages", 25, transform_quantity={"divide_by": 10, "round": "up"}),  # 3 packages
+        of("fractions", 1000, unit_amount=None, unit_amount_decimal="0.0125"),  # 0.000125 each
+        of("many", 1000, unit_amount=5000, unit_amount_decimal="5000", recurring=every(1, "year")),
+        of("metered", recurring=every(1, "month", "metered")),
+        of("once", recurring=None),
+        of("free", unit_amount=0, unit_amount_decimal="0"),
+    ]
+    needed = needed_for(models, "int_subscription_item_spells")
+    tables = sql_tables([(NOW, [*told, *map(Version, PRODUCTS)])], needed, tmp_path)
+    spells = {
+        row["customer_id"]: (str(row["mrr"]), row["billing_cycle"]) for row in tables["int_subscription_item_spells"]
+    }
+    assert spells == {
+        "cus_weekly": ("25.956667", "weekly"),
+        "cus_daily": ("182.195833", "daily"),
+        "cus_quarterly": ("1.996667", "every 3 months"),
+        "cus_yearly": ("0.499167", "annual"),
+        "cus_packages": ("17.970000", "monthly"),
+        "cus_fractions": ("0.125000", "monthly"),
+        "cus_many": ("4166.666667", "annual"),
+    }
+    # No float on the way: what is one ends with another type.
+    assert {type(row["unit_amount"]) for row in tables["stg_stripe__subscription_items"]} == {Decimal}
+    assert {type(row["quantity"]) for row in tables["stg_stripe__subscription_items"]} == {int}
+
+
 def test_what_a_second_reading_tells_moves_no_day_before_it(models: Models, tmp_path: Path) -> None:
     dearer = subscription("a", "01-01", price(699))
     ended = subscription("b", "01-01", PREMIUM, status="canceled", ended_at=seconds("03-10"))
