@@ -37,6 +37,9 @@ CONTRACT = {
         "median_seconds_from_previous is_complete"
     ),
     "stickiness": "grain period_start days_active users",
+    "mrr_movements": "grain period_start currency movement segment segment_value customers amount is_complete",
+    "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
+    "reconciliation": "what period_start currency left_value right_value difference reason",
     "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
     "bundle_info": "build built_at as_of engine version run_id",
 }
@@ -46,6 +49,9 @@ KEYS = {
     "retention_cohorts": "retention_id, mode, cohort_grain, cohort_start, segment, segment_value, period_index",
     "funnel_steps": "funnel_id, entry_grain, entry_start, segment, segment_value, step_index",
     "stickiness": "grain, period_start, days_active",
+    "mrr_movements": "grain, period_start, currency, movement, segment, segment_value",
+    "payment_outcomes": "grain, period_start, currency, outcome, decline_code",
+    "reconciliation": "what, period_start, currency",
     "data_status": "source, table_name",
 }
 USER_ID, DEVICE_ID, EMAIL = "canary-user", "canary-device", "canary.jane@example.com"
@@ -165,7 +171,10 @@ def test_every_metric_is_catalogued_and_has_values(ask: duckdb.DuckDBPyConnectio
     found = records(
         ask, "select metric_id, list(distinct grain) as grains, count(value) as values from metric_values group by all"
     )  # fmt: skip
-    assert {row["metric_id"] for row in found} == set(catalogued)
+    # Stripe is off here: what reads it alone has an entry, and no values.
+    without_data = {metric_id for metric_id, entry in catalogued.items() if entry["status"] == "no_data"}
+    assert without_data == {metric_id for metric_id, entry in catalogued.items() if "stripe" in entry["sources"]}
+    assert {row["metric_id"] for row in found} == set(catalogued) - without_data
     assert {"onboarding_conversion", "lost_pet_recovery_conversion", "retention_d90"} < set(catalogued)
     for row in found:
         entry = catalogued[row["metric_id"]]
@@ -252,7 +261,7 @@ def test_dormant_people_were_active_before_and_did_not_return(ask: duckdb.DuckDB
 
 
 def test_the_whole_has_a_row_a_day_and_segments_no_zeros(ask: duckdb.DuckDBPyConnection) -> None:
-    status = records(ask, "from data_status")[0]
+    status = records(ask, "from data_status where source = 'mixpanel'")[0]
     assert (status["last_day"], status["days_missing"], status["status"]) == (LAST, 1, "late")
     assert status["complete_through"] == GAP - timedelta(days=1)
     days = records(
