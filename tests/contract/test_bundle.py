@@ -43,6 +43,8 @@ CONTRACT = {
     "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
     "bundle_info": "build built_at as_of engine version run_id",
 }
+OF_STRIPE = {"mrr_movements", "payment_outcomes", "reconciliation"}
+"""Empty here: only events are served."""
 KEYS = {
     "metric_values": "metric_id, grain, period_start, segment, segment_value",
     "metric_catalog": "metric_id",
@@ -136,7 +138,7 @@ def test_tables_have_the_columns_that_were_promised(table: str, ask: duckdb.Duck
     columns = [row["column_name"] for row in records(ask, f"describe {table}")]
     promised = CONTRACT[table].split()
     assert [column for column in columns if column in promised] == promised
-    assert ask.table(table).fetchone() is not None
+    assert table in OF_STRIPE or ask.table(table).fetchone() is not None
 
 
 def test_columns_have_the_types_that_readers_count_on(ask: duckdb.DuckDBPyConnection) -> None:
