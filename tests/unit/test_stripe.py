@@ -204,9 +204,8 @@ def test_discounts_come_with_their_coupons_from_a_server_that_expands(
     found = [json.loads(received.rows[table][0]["content"]) for table in ("subscriptions", "customers")]
     shown = {"id": "HALF", "object": "coupon", "percent_off": 50.5, "duration": "forever"} if is_expanding else "HALF"
     assert found[1]["discount"]["source"]["coupon"] == shown
-    assert found[0]["discounts"] == (
-        [discount | {"source": {"type": "coupon", "coupon": shown}}] if is_expanding else ["di_1"]
-    )
+    discounts: list[Any] = [discount | {"source": {"type": "coupon", "coupon": shown}}] if is_expanding else ["di_1"]
+    assert found[0]["discounts"] == discounts
 
 
 def test_lists_inside_objects_are_followed_to_their_end(settings: MakeSettings) -> None:
