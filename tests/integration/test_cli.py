@@ -106,7 +106,7 @@ def test_refresh_prints_what_became_of_the_records_and_the_build(
         f"bundle {build}",
     ]
     assert re.fullmatch(BUILD, build)
-    assert [line.split()[0] for line in process.stderr.splitlines()] == ["pull", "build", "publish"]
+    assert [line.split()[0] for line in process.stderr.splitlines()] == ["stripe", "pull", "build", "publish"]
     runs = [json.loads(file.read_bytes()) for file in (cli.home / "runs").iterdir()]
     assert [(run["status"], run["build"], len(run["days"])) for run in runs] == [("success", build, 5)]
 
@@ -370,7 +370,7 @@ def test_doctor_says_what_is_well(built: Cli, tmp_path: Path) -> None:
     process = built.run("doctor", at=tmp_path)
     assert process.returncode == 0, process.stdout
     assert [line.split()[:2] for line in process.stdout.splitlines()] == [
-        ["ok", "settings"], ["ok", "analytics.yml"], ["ok", "mixpanel"], ["ok", "bundle"],
+        ["ok", "settings"], ["ok", "analytics.yml"], ["ok", "mixpanel"], ["ok", "stripe"], ["ok", "bundle"],
     ]  # fmt: skip
 
 
