@@ -271,7 +271,19 @@ def retention_cohorts(people: list[Person]) -> Iterator[Row]:
         for mode in ("n_day", "unbounded"):
             for grain in GRAINS:
                 for first, index, size, back, complete in _cohorts(group, mode, grain):
-                    yield "sign_up", mode, grain, first, segment, value, index, size, back, complete
+                    yield (
+                        "sign_up",
+                        mode,
+                        grain,
+                        first,
+                        segment,
+                        value,
+                        index,
+                        size,
+                        back,
+                        complete,
+                        "People who signed up",
+                    )
 
 
 def stickiness(people: list[Person]) -> Iterator[Row]:
@@ -385,7 +397,7 @@ COLUMNS = {
     "metric_catalog": METRIC,
     "metric_values": "metric_id grain period_start segment segment_value numerator denominator value is_complete",
     "retention_cohorts": "retention_id mode cohort_grain cohort_start segment segment_value period_index cohort_size "
-    "retained is_complete",
+    "retained is_complete label",
     "stickiness": "grain period_start days_active users is_complete",
     "funnel_steps": "funnel_id entry_grain entry_start segment segment_value step_index step_name users "
     "avg_seconds_from_previous median_seconds_from_previous is_complete",

@@ -73,7 +73,7 @@
 {%- endmacro %}
 
 -- A UTC timestamp of whole seconds since 1970, which may be text.
-{% macro epoch_to_utc(seconds) -%}
+{% macro utc_of_seconds(seconds) -%}
     make_timestamp(cast({{ seconds }} as bigint) * 1000000)
 {%- endmacro %}
 

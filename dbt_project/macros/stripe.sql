@@ -89,8 +89,8 @@
         cast(coalesce(new_percent_off, old_percent_off) as decimal(13, 10)) as percent_off,
         {{ major_units('coalesce(new_amount_off, old_amount_off)', 'coalesce(new_currency, old_currency)') }} as amount_off,
         upper(coalesce(new_currency, old_currency)) as currency,
-        {{ epoch_to_utc('started_at') }} as started_at,
-        {{ epoch_to_utc('ended_at') }} as ended_at
+        {{ utc_of_seconds('started_at') }} as started_at,
+        {{ utc_of_seconds('ended_at') }} as ended_at
     from (
         select
             {% for column in columns %}{{ column }},

@@ -10,6 +10,15 @@ with given as (
 
 ),
 
+parsed as (
+
+    select
+        {{ json_texts('properties', ['$x', 'list.1', 'none']) }} as texts,
+        {{ json_texts("'\"text\"'", ['']) }} as whole
+    from given
+
+),
+
 listed as (
 
     select {{ json_elements('properties', 'list') }} as element
@@ -60,11 +69,11 @@ checks as (
     union all
     select 'to_decimal, too large', cast({{ to_decimal("'1e30'") }} as varchar), null from given
     union all
-    select 'json_texts and text_at', {{ text_at(json_texts('properties', ['$x', 'list.1', 'none']), 1) }}, 'q' from given
+    select 'json_texts and text_at', {{ text_at('texts', 1) }}, 'q' from parsed
     union all
-    select 'json_texts, null', {{ text_at(json_texts('properties', ['$x', 'list.1', 'none']), 2) }}, null from given
+    select 'json_texts, null', {{ text_at('texts', 2) }}, null from parsed
     union all
-    select 'json_texts, the whole', {{ text_at(json_texts("'\"text\"'", ['']), 0) }}, 'text' from given
+    select 'json_texts, the whole', {{ text_at('whole', 0) }}, 'text' from parsed
     union all
     select 'json_elements', min(cast(element as varchar)), '"p"' from listed
     union all
@@ -72,7 +81,7 @@ checks as (
     union all
     select 'json_elements, none', cast(count(*) as varchar), '0' from not_listed
     union all
-    select 'epoch_to_utc', cast({{ epoch_to_utc("'1711838400'") }} as varchar), '2024-03-30 22:40:00' from given
+    select 'utc_of_seconds', cast({{ utc_of_seconds("'1711838400'") }} as varchar), '2024-03-30 22:40:00' from given
     union all
     select 'product_of', cast({{ product_of('factors.factor') }} as varchar), '0.333300000000'
     from (values (0.5), (0.6666)) as factors (factor)

@@ -37,8 +37,8 @@ CONTRACT = {
         "median_seconds_from_previous is_complete"
     ),
     "stickiness": "grain period_start days_active users",
-    "mrr_movements": "grain period_start currency movement segment segment_value customers amount",
-    "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount",
+    "mrr_movements": "grain period_start currency movement segment segment_value customers amount is_complete",
+    "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
     "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "bundle_info": "build built_at as_of currency engine version run_id",

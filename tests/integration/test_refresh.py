@@ -122,9 +122,9 @@ def test_tiny_input_gives_the_answers_worked_out_by_hand(make_settings: MakeSett
         "select step_index, users, avg_seconds_from_previous from funnel_steps where funnel_id = 'onboarding' "
         "and entry_grain = 'all' and segment = 'all' order by 1",
     ) == [(1, 1, None), (2, 1, 183_600.0), (3, 0, None), (4, 0, None)]
-    assert rows(tmp_path, "select last_day, rows, quarantined, excluded, status from data_status") == [
-        (TUESDAY, 7, 1, 1, "ok")
-    ]
+    assert rows(
+        tmp_path, "select last_day, rows, quarantined, excluded, status from data_status where source = 'mixpanel'"
+    ) == [(TUESDAY, 7, 1, 1, "ok")]
     assert [(line["received"], line["loaded"], line["deduplicated"], line["quarantined"]) for line in report.days] == [
         (1, 1, 0, 0), (3, 2, 1, 0), (1, 1, 0, 0), (3, 2, 0, 1), (1, 1, 0, 0),
     ]  # fmt: skip
@@ -224,7 +224,7 @@ def test_a_cut_export_is_retried_then_refused_and_no_number_changes(
         # What failed is tried again by the next run that is not told which days to pull.
         api.faults = ()
         assert run(settings, None, None).errors == []
-        assert rows(tmp_path, "select status from data_status") == [("ok",)]
+        assert rows(tmp_path, "select status from data_status where source = 'mixpanel'") == [("ok",)]
 
 
 def test_the_next_run_finds_and_repairs_missing_days(make_settings: MakeSettings, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_the_next_run_finds_and_repairs_missing_days(make_settings: MakeSettings
         assert days_asked[-1][1] == "2024-04-19"
         assert len(report.days) == 1 + 17
     assert daily(tmp_path, "dau")[:5] == [1, 2, 1, 1, 0]
-    assert rows(tmp_path, "select days_missing, status from data_status") == [(0, "ok")]
+    assert rows(tmp_path, "select days_missing, status from data_status where source = 'mixpanel'") == [(0, "ok")]
 
 
 def test_a_damaged_warehouse_is_made_anew_from_the_lake(make_settings: MakeSettings, tmp_path: Path) -> None:

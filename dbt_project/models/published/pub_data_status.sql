@@ -55,8 +55,14 @@ failed as (
 
 excluded as (
 
-    select 'mixpanel' as source, 'events' as table_name, cast(sum(events) as bigint) as events
+    select 'mixpanel' as source, 'events' as table_name, cast(sum(events) as bigint) as rows_excluded
     from {{ ref('int_event_days_identified') }}
+    where is_excluded
+
+    union all
+
+    select 'stripe' as source, 'customers' as table_name, count(*) as rows_excluded
+    from {{ ref('int_customers_identified') }}
     where is_excluded
 
 ),
@@ -74,7 +80,7 @@ described as (
         {{ days_between('context.history_start', 'sources.last_source_day') }} + 1 as wanted_days,
         landed.rows_kept,
         landed.quarantined,
-        excluded.events as excluded,
+        excluded.rows_excluded as excluded,
         landed.loaded_at,
         failed.days as failed_days,
         failed.first_day as first_failed_day,

@@ -43,8 +43,8 @@ objects_and_events as (
         compared_days.what,
         compared_days.day as period_start,
         cast(null as varchar) as currency,
-        cast(coalesce(sum(case when counted.origin = 'app_db' then counted.created end), 0) as double) as left_value,
-        cast(coalesce(sum(case when counted.origin = 'mixpanel' then counted.created end), 0) as double) as right_value,
+        cast(coalesce(sum(case when counted.origin = 'app_db' then counted.created end), 0) as decimal(38, 3)) as left_value,
+        cast(coalesce(sum(case when counted.origin = 'mixpanel' then counted.created end), 0) as decimal(38, 3)) as right_value,
         'events are lost where tracking is blocked or the app is offline for long, and repeated where a device sends twice' as reason
     from compared_days
     left join counted
@@ -145,8 +145,8 @@ subscribers as (
         'subscribers: paid plans in the app, customers with MRR in Stripe' as what,
         seen_days.day as period_start,
         cast(null as varchar) as currency,
-        cast(sum(coalesce(changes_by_day.change, 0)) over (order by seen_days.day) as double) as left_value,
-        coalesce(stripe_subscribers.value, 0) as right_value,
+        cast(sum(coalesce(changes_by_day.change, 0)) over (order by seen_days.day) as decimal(38, 3)) as left_value,
+        cast(coalesce(stripe_subscribers.value, 0) as decimal(38, 3)) as right_value,
         'trials have a plan but no MRR yet, and a plan changed by hand in one system stays as it was in the other' as reason
     from seen_days
     left join changes_by_day on seen_days.day = changes_by_day.day
@@ -183,9 +183,9 @@ gross as (
         'gross_volume: captured charges, balance transactions' as what,
         volumes.day as period_start,
         volumes.currency,
-        cast(sum(volumes.charged) as double) as left_value,
-        cast(sum(volumes.settled) as double) as right_value,
-        'a charge is settled when it is captured, which may be days later, and in the currency of the account' as reason
+        cast(sum(volumes.charged) as decimal(38, 3)) as left_value,
+        cast(sum(volumes.settled) as decimal(38, 3)) as right_value,
+        'captured on another day, settled in another currency than charged, or not settled yet' as reason
     from volumes
     inner join landed_days
         on
@@ -212,6 +212,6 @@ select
     currency,
     left_value,
     right_value,
-    left_value - right_value as difference,
+    cast(left_value - right_value as decimal(38, 3)) as difference,
     case when left_value <> right_value then reason end as reason
 from compared

@@ -23,5 +23,5 @@ select
     {{ major_units('fee', 'currency') }} as fee_amount,
     {{ major_units('net', 'currency') }} as net_amount,
     created_at,
-    {{ epoch_to_utc('available_on') }} as available_at
+    {{ utc_of_seconds('available_on') }} as available_at
 from balance_transactions

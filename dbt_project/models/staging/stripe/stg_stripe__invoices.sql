@@ -28,6 +28,6 @@ select
     {{ major_units('total', 'currency') }} as total_amount,
     is_deleted,
     created_at,
-    {{ epoch_to_utc('finalized_at') }} as finalized_at,
-    {{ epoch_to_utc('paid_at') }} as paid_at
+    {{ utc_of_seconds('finalized_at') }} as finalized_at,
+    {{ utc_of_seconds('paid_at') }} as paid_at
 from invoices

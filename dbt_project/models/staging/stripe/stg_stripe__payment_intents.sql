@@ -21,5 +21,5 @@ select
     {{ major_units('amount_received', 'currency') }} as received_amount,
     cancellation_reason,
     created_at,
-    {{ epoch_to_utc('canceled_at') }} as canceled_at
+    {{ utc_of_seconds('canceled_at') }} as canceled_at
 from payment_intents

@@ -91,11 +91,11 @@ select
     currency,
     {{ major_units_of_price('minor_units', 'currency') }} as unit_amount,
     -- Prices by the package count packages.
-    case
+    cast(case
         when divide_by is null then quantity
         when divide_round = 'up' then (quantity + divide_by - 1 - (quantity + divide_by - 1) % divide_by) / divide_by
         else (quantity - quantity % divide_by) / divide_by
-    end as quantity,
+    end as bigint) as quantity,
     billing_interval,
     interval_count,
     usage_type

@@ -67,12 +67,12 @@ select
     is_cancel_at_period_end = 'true' as is_cancel_at_period_end,
     cancellation_reason,
     created_at,
-    {{ epoch_to_utc('trial_start') }} as trial_start_at,
-    {{ epoch_to_utc('trial_end') }} as trial_end_at,
-    {{ epoch_to_utc('coalesce(old_period_start, new_period_start)') }} as period_start_at,
-    {{ epoch_to_utc('coalesce(old_period_end, new_period_end)') }} as period_end_at,
-    {{ epoch_to_utc('cancel_at') }} as cancel_at,
-    {{ epoch_to_utc('canceled_at') }} as canceled_at,
-    {{ epoch_to_utc('ended_at') }} as ended_at
+    {{ utc_of_seconds('trial_start') }} as trial_start_at,
+    {{ utc_of_seconds('trial_end') }} as trial_end_at,
+    {{ utc_of_seconds('coalesce(old_period_start, new_period_start)') }} as period_start_at,
+    {{ utc_of_seconds('coalesce(old_period_end, new_period_end)') }} as period_end_at,
+    {{ utc_of_seconds('cancel_at') }} as cancel_at,
+    {{ utc_of_seconds('canceled_at') }} as canceled_at,
+    {{ utc_of_seconds('ended_at') }} as ended_at
 from subscriptions
 where customer_id is not null

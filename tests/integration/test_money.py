@@ -1,0 +1,651 @@
+"""Money: a story with numbers worked out beforehand, and random small worlds against the slow version."""
+
+from __future__ import annotations
+
+import copy
+import random
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.money_reference import mrr_movements
+from tests.stripe_worlds import Models, Object, Rows, Version, needed_for, sql_tables
+from tests.worlds import compile_models, differences
+
+WORLDS = 50
+NOW = datetime(2024, 4, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return compile_models(tmp_path_factory.mktemp("compiled"))
+
+
+def at(moment: str) -> datetime:
+    """A UTC time of 2024, such as `01-05` or `01-05 10:00`."""
+    return datetime.fromisoformat(f"2024-{moment}").replace(tzinfo=UTC)
+
+
+def seconds(moment: str) -> int:
+    return int(at(moment).timestamp())
+
+
+PRODUCTS = [
+    {"id": "prod_premium", "object": "product", "created": seconds("01-01"), "metadata": {"tier": "premium"}},
+    {"id": "prod_pro", "object": "product", "created": seconds("01-01"), "metadata": {}, "name": "Pro"},
+]
+
+
+def price(minor_units: int, product: str = "premium", interval: str = "month", currency: str = "eur") -> Object:
+    return {
+        "id": f"price_{currency}_{minor_units}_{interval}",
+        "object": "price",
+        "product": f"prod_{product}",
+        "currency": currency,
+        "unit_amount": minor_units,
+        "unit_amount_decimal": str(minor_units),
+        "recurring": {"interval": interval, "interval_count": 1, "usage_type": "licensed"},
+    }
+
+
+PREMIUM, PREMIUM_ANNUAL = price(599), price(5000, interval="year")
+PRO, PRO_ANNUAL = price(899, "pro"), price(8000, "pro", "year")
+
+
+def discount(id_: str, duration: str, **terms: Any) -> Object:
+    coupon = {"id": f"coupon_{id_}", "object": "coupon", "duration": duration, **terms}
+    return {"id": f"di_{id_}", "object": "discount", "source": {"type": "coupon", "coupon": coupon}}
+
+
+def subscription(who: str, began: str, of: Object, **fields: Any) -> Object:
+    return {
+        "id": f"sub_{who}",
+        "object": "subscription",
+        "livemode": True,
+        "created": seconds(began),
+        "customer": f"cus_{who.split('_')[0]}",
+        "currency": of["currency"],
+        "status": "active",
+        "trial_end": None,
+        "cancel_at_period_end": False,
+        "canceled_at": None,
+        "ended_at": None,
+        "pause_collection": None,
+        "discounts": [],
+        "items": {
+            "object": "list",
+            "has_more": False,
+            "data": [
+                {
+                    "id": f"si_{who}",
+                    "object": "subscription_item",
+                    "quantity": fields.pop("quantity", 1),
+                    "price": of,
+                    "current_period_start": seconds(began),
+                    "current_period_end": seconds(began) + 30 * 86_400,
+                }
+            ],
+        },
+        **fields,
+    }
+
+
+def changed(old: Object, new: Object, when: str) -> list[Version]:
+    """An event that tells of a change: what was before it, and what it led to."""
+    return [Version(old, "before", at(when)), Version(new, "event", at(when))]
+
+
+def changed_once(who: str, began: str, of: Object, when: str, **fields: Any) -> list[Version]:
+    old = subscription(who, began, of)
+    new = subscription(who, began, fields.pop("to", of), **fields)
+    return [*changed(old, new, when), Version(new)]
+
+
+def subscriptions() -> list[Version]:
+    """Nine customers in EUR, one in JPY, one in KWD."""
+    scheduled = subscription("cancel", "01-20", PREMIUM, cancel_at_period_end=True)
+    ended = {**scheduled, "status": "canceled", "canceled_at": seconds("02-01"), "ended_at": seconds("02-20")}
+    late = subscription("unpaid", "01-01", PREMIUM, status="past_due")
+    unpaid = {**late, "status": "unpaid"}
+    plain = subscription("pause", "01-01", PREMIUM)
+    paused = {**plain, "pause_collection": {"behavior": "void"}}
+    forever = discount("forever", "forever", percent_off=50.0)
+    once = discount("once", "once", percent_off=100.0)
+    return [
+        Version(subscription("trial", "01-01", PREMIUM, trial_start=seconds("01-01"), trial_end=seconds("01-15"))),
+        *changed_once("annual", "01-03", PREMIUM_ANNUAL, "02-10", quantity=3),
+        *changed_once("price", "01-05", PREMIUM, "03-05", to=price(699)),
+        Version(subscription("forever", "01-10", PRO, discounts=[forever])),
+        Version(subscription("once", "01-10", PRO, discounts=[once])),
+        *changed(subscription("cancel", "01-20", PREMIUM), scheduled, "02-01"),
+        *changed(scheduled, ended, "02-20"),
+        Version(ended),
+        Version(subscription("cancel_again", "03-01", PREMIUM)),
+        *changed(subscription("unpaid", "01-01", PREMIUM), late, "02-01"),
+        *changed(late, unpaid, "02-15"),
+        Version(unpaid),
+        *changed(plain, paused, "03-01"),
+        *changed(paused, plain, "03-20"),
+        Version(plain),
+        *changed_once("switch", "01-01", PREMIUM, "03-10", to=PRO_ANNUAL),
+        Version(subscription("yen", "02-01", price(900, currency="jpy"))),
+        Version(subscription("dinar", "02-01", price(1250, currency="kwd"))),
+    ]
+
+
+def charge(number: str, when: str, minor_units: int, currency: str = "eur", **fields: Any) -> Object:
+    """A charge of the payment intent whose number it begins with."""
+    return {
+        "id": f"ch_{number}",
+        "object": "charge",
+        "livemode": True,
+        "created": seconds(when),
+        "payment_intent": f"pi_{number[0]}",
+        "customer": "cus_price",
+        "currency": currency,
+        "amount": minor_units,
+        "amount_captured": minor_units,
+        "amount_refunded": 0,
+        "captured": True,
+        "status": "succeeded",
+        "payment_method_details": {"type": "card", "card": {"brand": "visa", "country": "DE"}},
+        **fields,
+    }
+
+
+def failed(reason: str, **outcome: str) -> Object:
+    return {
+        "status": "failed",
+        "captured": False,
+        "amount_captured": 0,
+        "failure_code": "card_declined",
+        "outcome": {"type": "issuer_declined", "reason": reason, **outcome},
+    }
+
+
+CHARGES = [
+    charge("1a", "01-05 10:00", 599, **failed("insufficient_funds")),
+    charge("1b", "01-06 10:00", 599),
+    charge("2", "01-07", 899, amount_refunded=300),
+    charge("3", "01-08", 599, **failed("highest_risk_level", type="blocked")),
+    charge("4", "01-09", 1000, amount_captured=600),
+    charge("5", "01-10", 599, **failed("expired_card")),
+    charge("6", "01-11", 599, payment_intent=None, status="pending", captured=False, amount_captured=0),
+    charge("7", "01-15 01:00", 599, **failed("insufficient_funds")),
+    charge("8", "02-01", 900, "jpy"),
+    charge("9", "02-01", 1250, "kwd"),
+]
+
+
+def invoice(number: str, of: str, created: str, reason: str) -> Object:
+    return {
+        "id": f"in_{number}",
+        "object": "invoice",
+        "created": seconds(created),
+        "customer": f"cus_{of}",
+        "currency": "eur",
+        "status": "open",
+        "billing_reason": reason,
+        "amount_due": 599,
+        "amount_paid": 0,
+        "total": 599,
+        "parent": {"type": "subscription_details", "subscription_details": {"subscription": f"sub_{of}"}},
+    }
+
+
+# Payment 1 is a recurring invoice's, 5 a first one's, 7 the first one's after a trial.
+INVOICES = [
+    invoice("1", "price", "01-05", "subscription_cycle"),
+    invoice("5", "price", "01-10", "subscription_create"),
+    invoice("7", "trial", "01-15", "subscription_cycle"),
+]
+INVOICE_PAYMENTS = [
+    {
+        "id": f"inpay_{number}",
+        "object": "invoice_payment",
+        "created": seconds("01-05"),
+        "invoice": f"in_{number}",
+        "payment": {"type": "payment_intent", "payment_intent": f"pi_{number}"},
+    }
+    for number in "157"
+]
+
+
+def balance(number: str, when: str, category: str, source: str, amount: int, fee: int = 0) -> Object:
+    return {
+        "id": f"txn_{number}",
+        "object": "balance_transaction",
+        "created": seconds(when),
+        "type": category,
+        "reporting_category": category,
+        "currency": "eur",
+        "source": source,
+        "amount": amount,
+        "fee": fee,
+        "net": amount - fee,
+    }
+
+
+BALANCE = [
+    balance("1", "01-06", "charge", "ch_1b", 599, 40),
+    balance("2", "01-07", "charge", "ch_2", 899, 50),
+    balance("3", "01-09", "charge", "ch_4", 600, 40),
+    balance("4", "01-20", "refund", "re_1", -300),
+    balance("5", "01-31", "fee", "", -200),
+    balance("6", "01-31", "payout", "po_1", -1000),
+    balance("7", "02-02", "dispute", "dp_lost", -600, 1500),
+    balance("8", "02-03", "dispute", "dp_won", -599, 1500),
+    balance("9", "03-03", "dispute_reversal", "dp_won", 599),
+]
+AROUND = [
+    {"id": "re_1", "object": "refund", "created": seconds("01-20"), "charge": "ch_2", "amount": 300, "currency": "eur"},
+    *(
+        {
+            "id": f"dp_{status}",
+            "object": "dispute",
+            "created": seconds("02-02"),
+            "charge": charge_id,
+            "amount": 600,
+            "currency": "eur",
+            "status": status,
+        }
+        for status, charge_id in (("lost", "ch_4"), ("won", "ch_1b"))
+    ),
+    *(
+        {
+            "id": f"cus_{who}",
+            "object": "customer",
+            "created": seconds("01-01"),
+            "metadata": {"supabase_user_id": f"user-{who}"},
+            "address": {"country": "FR"} if who == "annual" else None,
+        }
+        for who in ["trial", "annual", "price", "forever", "once", "cancel", "unpaid", "pause", "switch", "yen"]
+    ),
+    *(
+        {
+            "id": f"pi_{number}",
+            "object": "payment_intent",
+            "created": seconds("01-05"),
+            "currency": "eur",
+            "amount": 599,
+        }
+        for number in "1234579"
+    ),
+]
+STORY = [*subscriptions(), *map(Version, [*PRODUCTS, *CHARGES, *INVOICES, *INVOICE_PAYMENTS, *BALANCE, *AROUND])]
+
+
+def in_old_shape(version: Version) -> Version | None:
+    """The same in the shape of API versions before 2025-03; None where there was no such object."""
+    item = copy.deepcopy(version.item)
+    invoices = {f"pi_{number}": f"in_{number}" for number in "157"}
+    match item["object"]:
+        case "invoice_payment":
+            return None
+        case "invoice":
+            item["subscription"] = item.pop("parent")["subscription_details"]["subscription"]
+            item["payment_intent"] = item["id"].replace("in_", "pi_")
+        case "charge":
+            item["invoice"] = invoices.get(item["payment_intent"])
+        case "payment_intent":
+            item["invoice"] = invoices.get(item["id"])
+        case "subscription":
+            for each in item["items"]["data"]:
+                item["current_period_start"] = each.pop("current_period_start")
+                item["current_period_end"] = each.pop("current_period_end")
+            item["discounts"] = [
+                {"id": each["id"], "object": "discount", "coupon": each["source"]["coupon"]}
+                for each in item["discounts"]
+            ]
+            item["discount"] = item["discounts"][0] if item["discounts"] else None
+    return Version(item, version.origin, version.at)
+
+
+@pytest.fixture(scope="module")
+def story(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
+    return sql_tables([(NOW, STORY)], models, tmp_path_factory.mktemp("story"))
+
+
+def movements(
+    story: dict[str, Rows],
+    start: str,
+    currency: str = "EUR",
+    segment: str = "all",
+    of: str = "all",
+    grain: str = "month",
+) -> dict[str, tuple[int, Decimal | None]]:
+    """Customers and amount of each movement that is not nothing."""
+    return {
+        row["movement"]: (row["customers"], row["amount"])
+        for row in story["pub_mrr_movements"]
+        if (row["grain"], row["period_start"], row["currency"], row["segment"], row["segment_value"])
+        == (grain, at(start).date(), currency, segment, of)
+        and (row["customers"] or row["amount"] is None)
+    }
+
+
+def metric(
+    story: dict[str, Rows], metric_id: str, start: str, segment: str = "all", of: str = "all", grain: str = "month"
+) -> Any:
+    """Numerator and denominator; of a count or an amount the value."""
+    [row] = [
+        row
+        for row in story["pub_metric_values"]
+        if (row["metric_id"], row["grain"], row["period_start"], row["segment"], row["segment_value"])
+        == (metric_id, grain, at(start).date(), segment, of)
+    ]
+    return row["value"] if row["denominator"] is None else (row["numerator"], row["denominator"])
+
+
+def amount(text: str) -> Decimal:
+    return Decimal(text)
+
+
+def test_months_of_the_story_move_as_worked_out_by_hand(story: dict[str, Rows]) -> None:
+    # Six pay 5.99; 50 a year is 4.166667 a month; half of 8.99 is 4.495; a coupon for once takes nothing off 8.99.
+    assert movements(story, "01-01") == {"new": (9, amount("53.591667")), "closing": (9, amount("53.591667"))}
+    # Three times 50 a year is 12.5 a month. One subscription ended on the 20th, one was unpaid on the 15th.
+    assert movements(story, "02-01") == {
+        "opening": (9, amount("53.591667")),
+        "expansion": (1, amount("8.333333")),
+        "churn": (2, amount("11.980000")),
+        "closing": (7, amount("49.945000")),
+    }
+    # From 5.99 to 6.99 on the 5th, from 5.99 to 80 a year on the 10th. One comes back on the 1st; one pauses on the 1st
+    # and goes on on the 20th.
+    assert movements(story, "03-01") == {
+        "opening": (7, amount("49.945000")),
+        "expansion": (2, amount("1.676667")),
+        "churn": (1, amount("5.990000")),
+        "reactivation": (2, amount("11.980000")),
+        "closing": (8, amount("57.611667")),
+    }
+    assert movements(story, "01-15", grain="day")["new"] == (1, amount("5.990000"))  # the trial is over
+    assert movements(story, "03-04", grain="day")["closing"][1] == amount("55.935000") - amount("5.990000")
+    assert movements(story, "03-05", grain="day")["expansion"] == (1, amount("1.000000"))
+
+
+def test_a_change_of_plan_is_a_switch_in_its_plans(story: dict[str, Rows]) -> None:
+    assert movements(story, "03-10", grain="day")["expansion"] == (1, amount("0.676667"))
+    assert movements(story, "03-10", "EUR", "plan", "premium", "day")["switched_out"] == (1, amount("5.990000"))
+    assert movements(story, "03-10", "EUR", "plan", "pro", "day")["switched_in"] == (1, amount("6.666667"))
+    assert movements(story, "03-10", "EUR", "billing_cycle", "annual", "day")["switched_in"] == (1, amount("6.666667"))
+    assert movements(story, "02-01", "EUR", "country", "FR") == {
+        "opening": (1, amount("4.166667")),
+        "expansion": (1, amount("8.333333")),
+        "closing": (1, amount("12.500000")),
+    }
+
+
+def test_currencies_have_their_own_units_and_a_total_that_lacks_a_rate_is_null(story: dict[str, Rows]) -> None:
+    assert movements(story, "02-01", "JPY") == {"new": (1, amount("900")), "closing": (1, amount("900"))}
+    assert movements(story, "02-01", "KWD") == {"new": (1, amount("1.25")), "closing": (1, amount("1.25"))}
+    assert movements(story, "01-01", "all")["closing"] == (9, amount("53.591667"))
+    assert movements(story, "02-01", "all") == {
+        "opening": (9, amount("53.591667")),
+        "new": (2, None),
+        "expansion": (1, amount("8.333333")),
+        "churn": (2, amount("11.980000")),
+        "closing": (9, None),
+    }
+    assert metric(story, "mrr", "01-01") == 53.591667
+    assert metric(story, "mrr", "02-01") is None
+    assert metric(story, "mrr", "02-01", "currency", "JPY") == 900
+    assert metric(story, "mrr", "02-01", "plan", "premium") is None
+    assert metric(story, "mrr", "02-01", "plan", "pro") == 13.485
+    assert metric(story, "gross_volume", "02-01") is None
+    assert metric(story, "gross_volume", "02-01", "currency", "KWD") == 1.25
+
+
+def test_subscribers_and_churn(story: dict[str, Rows]) -> None:
+    assert [metric(story, "subscribers", month) for month in ("01-01", "02-01", "03-01")] == [9, 9, 10]
+    assert metric(story, "subscriber_churn_rate", "02-01") == (2, 9)
+    assert metric(story, "subscriber_churn_rate", "02-01", "currency", "EUR") == (2, 9)
+    # On 1 March three have left since 1 February, the day before which 9 were there; two came on it.
+    assert metric(story, "subscriber_churn_rate_30d", "03-01", grain="day") == (3, 11)
+    # April is running: what there is on its last day.
+    assert metric(story, "arr", "04-01", "currency", "EUR") == 691.340004
+    assert metric(story, "mrr_net_new", "03-01", "currency", "EUR") == 7.666667
+
+
+def test_payments_are_told_by_their_attempts(story: dict[str, Rows]) -> None:
+    # Of 7 payments 2 succeed at once, 1 later, 2 fail; 1 is blocked and 1 pending.
+    columns = ("payments", "attempts", "decline_code", "amount")
+    assert {row["outcome"]: tuple(row[column] for column in columns) for row in outcomes(story)} == {
+        "first_attempt": (2, 2, None, amount("18.990")),
+        "recovered": (1, 2, "insufficient_funds", amount("5.990")),
+        "failed: expired_card": (1, 1, "expired_card", amount("5.990")),
+        "failed: insufficient_funds": (1, 1, "insufficient_funds", amount("5.990")),
+        "blocked": (1, 1, "highest_risk_level", amount("5.990")),
+        "pending": (1, 1, None, amount("5.990")),
+    }  # fmt: skip
+    assert metric(story, "payments", "01-01") == 7
+    assert metric(story, "payment_success_rate", "01-01") == (3, 5)
+    assert metric(story, "first_attempt_success_rate", "01-01") == (2, 5)
+    assert metric(story, "attempt_success_rate", "01-01") == (3, 6)
+    # The first invoice and the first one after a trial failed, too, and do not count.
+    assert metric(story, "recovery_rate", "01-01") == (1, 1)
+
+
+def outcomes(story: dict[str, Rows]) -> Rows:
+    """January's payments in EUR; failed ones by their decline code."""
+    return [
+        {**row, "outcome": f"failed: {row['decline_code']}" if row["outcome"] == "failed" else row["outcome"]}
+        for row in story["pub_payment_outcomes"]
+        if (row["grain"], row["period_start"], row["currency"]) == ("month", date(2024, 1, 1), "EUR")
+    ]
+
+
+def test_volumes_stand_on_their_own_dates_and_add_up(story: dict[str, Rows]) -> None:
+    # 5.99 + 8.99 + 6 of 10 captured. Fees of the charges 1.30, and 2.00 apart. The payout is none of it.
+    assert metric(story, "gross_volume", "01-01") == 20.98
+    assert metric(story, "refunds", "01-01") == 3
+    assert metric(story, "fees", "01-01") == 3.3
+    assert metric(story, "net_volume", "01-01") == 14.68
+    assert metric(story, "disputes", "01-01") == 0
+    assert metric(story, "disputes", "02-01") == 11.99
+    assert metric(story, "net_volume", "02-01") == -41.99
+    assert metric(story, "disputes", "03-01") == -5.99  # won back
+    assert metric(story, "refund_rate", "01-01") == (1, 3)
+    assert metric(story, "dispute_rate", "01-01") == (2, 3)
+
+
+def test_old_and_new_shapes_give_equal_rows(story: dict[str, Rows], models: Models, tmp_path: Path) -> None:
+    names = [name for _, name, _ in models if name.startswith("stg_stripe__")]
+    old = [version for version in map(in_old_shape, STORY) if version]
+    rows = sql_tables([(NOW, old)], needed_for(models, *names), tmp_path)
+    assert len(names) == 14
+    for name in names:
+        assert sorted(map(repr, rows[name])) == sorted(map(repr, story[name])), name
+
+
+def test_discounts_that_last_lower_what_they_are_on_while_they_are_there(models: Models, tmp_path: Path) -> None:
+    two = subscription(
+        "two", "01-01", PREMIUM, discounts=[discount("three", "forever", amount_off=300, currency="eur")]
+    )
+    two["items"]["data"].append({**two["items"]["data"][0], "id": "si_two_more", "price": PRO})
+    half = discount("half", "forever", percent_off=50.0)
+    bare = subscription("bare", "01-01", PREMIUM, discounts=["di_half"])
+    more = subscription("bare", "01-01", PREMIUM, discounts=["di_half"], quantity=2)
+    customer = {"id": "cus_ten", "object": "customer", "created": seconds("01-01"), "discount": None}
+    ten = {**customer, "discount": discount("ten", "forever", percent_off=10.0) | {"start": seconds("01-10")}}
+    told = [
+        Version(two),
+        *changed(bare, more, "01-20"),
+        Version({**more, "discounts": [half]}),
+        Version(subscription("ten", "01-01", PREMIUM)),
+        *changed(ten, customer, "02-01"),
+        *map(Version, [customer, *PRODUCTS]),
+    ]
+    tables = sql_tables([(NOW, told)], needed_for(models, "pub_mrr_movements"), tmp_path)
+    spells = sorted(
+        (row["customer_id"], row["from_date"].isoformat(), row["plan"], row["mrr"])
+        for row in tables["int_subscription_item_spells"]
+        if row["from_date"] < NOW.date()
+    )
+    assert spells == [
+        ("cus_bare", "2024-01-01", "premium", amount("2.995")),  # the terms stand in a later version
+        ("cus_bare", "2024-01-20", "premium", amount("5.99")),
+        ("cus_ten", "2024-01-01", "premium", amount("5.99")),
+        ("cus_ten", "2024-01-10", "premium", amount("5.391")),
+        ("cus_ten", "2024-02-01", "premium", amount("5.99")),
+        # 3.00 off 14.98: 3 x 5.99 / 14.98 = 1.199599 from one, 3 x 8.99 / 14.98 = 1.800401 from the other.
+        ("cus_two", "2024-01-01", "premium", amount("4.790401")),
+        ("cus_two", "2024-01-01", "pro", amount("7.189599")),
+    ]
+
+
+def test_intervals_packages_and_fractions_of_a_cent_are_exact(models: Models, tmp_path: Path) -> None:
+    def of(who: str, quantity: int = 1, **changes: Any) -> Version:
+        return Version(subscription(who, "01-01", {**PREMIUM, **changes}, quantity=quantity))
+
+    def every(count: int, interval: str, usage: str = "licensed") -> Object:
+        return {"interval": interval, "interval_count": count, "usage_type": usage}
+
+    told = [
+        of("weekly", recurring=every(1, "week")),  # 5.99 x 52 / 12 = 25.9566...
+        of("daily", recurring=every(1, "day")),  # 5.99 x 365 / 12 = 182.19583...
+        of("quarterly", recurring=every(3, "month")),  # 5.99 / 3 = 1.99666...
+        of("yearly", recurring=every(12, "month")),
+        of("packages", 25, transform_quantity={"divide_by": 10, "round": "up"}),  # 3 packages
+        of("fractions", 1000, unit_amount=None, unit_amount_decimal="0.0125"),  # 0.000125 each
+        of("many", 1000, unit_amount=5000, unit_amount_decimal="5000", recurring=every(1, "year")),
+        of("metered", recurring=every(1, "month", "metered")),
+        of("once", recurring=None),
+        of("free", unit_amount=0, unit_amount_decimal="0"),
+    ]
+    needed = needed_for(models, "int_subscription_item_spells")
+    tables = sql_tables([(NOW, [*told, *map(Version, PRODUCTS)])], needed, tmp_path)
+    spells = {
+        row["customer_id"]: (str(row["mrr"]), row["billing_cycle"]) for row in tables["int_subscription_item_spells"]
+    }
+    assert spells == {
+        "cus_weekly": ("25.956667", "weekly"),
+        "cus_daily": ("182.195833", "daily"),
+        "cus_quarterly": ("1.996667", "every 3 months"),
+        "cus_yearly": ("0.499167", "annual"),
+        "cus_packages": ("17.970000", "monthly"),
+        "cus_fractions": ("0.125000", "monthly"),
+        "cus_many": ("4166.666667", "annual"),
+    }
+    # No float on the way: what is one ends with another type.
+    assert {type(row["unit_amount"]) for row in tables["stg_stripe__subscription_items"]} == {Decimal}
+    assert {type(row["quantity"]) for row in tables["stg_stripe__subscription_items"]} == {int}
+
+
+def test_what_a_second_reading_tells_moves_no_day_before_it(models: Models, tmp_path: Path) -> None:
+    dearer = subscription("a", "01-01", price(699))
+    ended = subscription("b", "01-01", PREMIUM, status="canceled", ended_at=seconds("03-10"))
+    first = [Version(subscription(who, "01-01", PREMIUM)) for who in "ab"] + [*map(Version, PRODUCTS)]
+    second = [*changed(subscription("a", "01-01", PREMIUM), dearer, "03-05"), Version(dearer), Version(ended)]
+    readings = [(at("03-01"), first), (NOW, second)]
+    needed = needed_for(models, "pub_mrr_movements")
+    before, after = (sql_tables(readings[:count], needed, tmp_path / str(count)) for count in (1, 2))
+
+    def days(tables: dict[str, Rows], last: str) -> dict[tuple[Any, ...], Any]:
+        return {
+            tuple(row[key] for key in ("period_start", "currency", "segment", "segment_value", "movement")): row[
+                "amount"
+            ]
+            for row in tables["pub_mrr_movements"]
+            if row["grain"] == "day" and row["period_start"] <= at(last).date()
+        }
+
+    assert days(before, "02-29") == days(after, "02-29")
+    assert movements(after, "03-05", grain="day")["expansion"] == (1, amount("1"))
+    assert movements(after, "03-10", grain="day")["churn"] == (1, amount("5.99"))
+    assert movements(after, "03-01")["closing"] == (1, amount("6.99"))
+
+
+def test_what_test_accounts_pay_is_left_out(models: Models, tmp_path: Path) -> None:
+    content = b"test_accounts: {user_ids: [user-price]}"
+    (tmp_path / "analytics.yml").write_bytes(content)
+    tables = sql_tables([(NOW, STORY)], models, tmp_path, TAILTRACKER_ANALYTICS=tmp_path / "analytics.yml")
+    assert metric(tables, "payments", "01-01") == 0
+    assert metric(tables, "net_volume", "01-01") == -2  # the fee that belongs to nobody
+    assert metric(tables, "subscribers", "01-01") == 8
+    assert [row["excluded"] for row in tables["pub_data_status"] if row["table_name"] == "customers"] == [1]
+
+
+def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]], str]:
+    """A few subscriptions over a few weeks, with what events and one list tell of them; and a time zone."""
+    dice = random.Random(seed)
+    first = at("01-05") + timedelta(hours=dice.randrange(24))
+    prices = [PREMIUM, PREMIUM_ANNUAL, PRO, PRO_ANNUAL, price(333, "pro", "week"), price(77, interval="day")]
+    metered = {**price(500), "recurring": {"interval": "month", "interval_count": 1, "usage_type": "metered"}}
+    coupons = [
+        discount("third", "forever", percent_off=33.33),
+        discount("off", "forever", amount_off=250, currency="eur"),
+        discount("gift", "once", percent_off=100.0),
+    ]
+    found = {}
+    for number in range(dice.randint(1, 6)):
+        began = first + timedelta(hours=dice.randrange(600))
+        item = subscription(
+            f"{dice.randrange(3)}_{number}", "01-01", dice.choice(prices), created=int(began.timestamp())
+        )
+        item["items"]["data"] += [
+            {**item["items"]["data"][0], "id": f"si_{number}_{more}", "price": dice.choice([*prices, metered])}
+            for more in range(dice.choice([0, 0, 1, 2]))
+        ]
+        if dice.random() < 0.4:
+            item["status"] = "trialing"
+            item["trial_start"] = int(began.timestamp())
+            item["trial_end"] = int((began + timedelta(days=dice.choice([3, 7]))).timestamp())
+        item["discounts"] = dice.sample(coupons, dice.choice([0, 0, 1, 2, 3]))
+        history, moment = [], began
+        for _ in range(dice.randrange(5)):
+            moment += timedelta(hours=dice.randrange(1, 200))
+            old, item = item, copy.deepcopy(item)
+            match dice.choice(["price", "quantity", "status", "pause", "end"]):
+                case "price":
+                    item["items"]["data"][0]["price"] = dice.choice(prices)
+                case "quantity":
+                    item["items"]["data"][0]["quantity"] = dice.randint(1, 3)
+                case "status":
+                    item["status"] = dice.choice(["active", "past_due", "unpaid", "paused"])
+                case "pause":
+                    item["pause_collection"] = None if item["pause_collection"] else {"behavior": "void"}
+                case "end":
+                    item |= {"status": "canceled", "ended_at": int(moment.timestamp()) - dice.choice([0, 100_000])}
+            if dice.random() < 0.7:
+                history += changed(old, item, f"{moment:%m-%d %H:%M:%S}")
+            if item["ended_at"]:
+                break
+        versions = [*history, Version(item)]
+        found[item["id"]] = [(version.at or NOW, version) for version in versions]
+    return found, dice.choice(["UTC", "Europe/Berlin", "Pacific/Auckland"])
+
+
+@pytest.mark.parametrize("seed", range(WORLDS))
+def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_path: Path) -> None:
+    subscriptions, timezone = random_versions(seed)
+    products = [
+        Version(
+            {
+                "id": f"prod_{name}",
+                "object": "product",
+                "created": seconds("01-01"),
+                "metadata": {"tier": f"prod_{name}"},
+            }
+        )
+        for name in ("premium", "pro")
+    ]
+    told = [version for versions in subscriptions.values() for _, version in versions]
+    tables = sql_tables(
+        [(NOW, [*told, *products])], needed_for(models, "pub_mrr_movements"), tmp_path, TAILTRACKER_TIMEZONE=timezone
+    )
+    given = {
+        tuple(row[key] for key in ("grain", "period_start", "currency", "segment", "segment_value", "movement")): (
+            row["customers"],
+            row["amount"],
+        )
+        for row in tables["pub_mrr_movements"]
+        if row["customers"] and row["segment"] != "country"
+    }
+    yesterday = NOW.astimezone(ZoneInfo(timezone)).date() - timedelta(days=1)
+    assert differences(given, mrr_movements(subscriptions, date(2024, 1, 1), yesterday, timezone)) == {}

@@ -1,0 +1,88 @@
+"""What Stripe holds, as objects with their versions, through the real lake and the project's own compiled SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+
+from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.settings import load_settings
+from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions
+from tailtracker_bi.sources.stripe import Stripe
+from tailtracker_bi.sources.stripe_objects import TYPES, Object, kept
+from tailtracker_bi.warehouse import Warehouse
+
+Models = list[tuple[str, str, str]]
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Version:
+    """An object as Stripe told of it: in a list, or (`event`, `before`) in an event of the time `at`."""
+
+    item: Object
+    origin: str = "list"
+    at: datetime | None = None
+    is_deleted: bool = False
+
+
+def needed_for(models: Models, *names: str) -> Models:
+    """The models that these are computed from, and they themselves."""
+    needed = set(names)
+    for _, name, sql in reversed(models):
+        if name in needed:
+            needed |= {other for _, other, _ in models if f'"{other}"' in sql}
+    return [model for model in models if model[1] in needed]
+
+
+def land(lake: Lake, spool: Path, versions: Iterable[Version], now: datetime) -> None:
+    """One reading of Stripe's tables, of those that anything is told of."""
+    told: dict[str, list[tuple[Any, ...]]] = {table.name: [] for table in Stripe.tables}
+    for version in versions:
+        type_ = version.item["object"]
+        created = datetime.fromtimestamp(version.item["created"], UTC).replace(tzinfo=None)
+        content = orjson.dumps(kept(version.item, TYPES[type_], set()), option=orjson.OPT_SORT_KEYS).decode()
+        at = version.at.replace(tzinfo=None) if version.at else None
+        told[f"{type_}s"].append((version.item["id"], at, version.origin, version.is_deleted, created, content))
+    for table in (table for table in Stripe.tables if told[table.name]):
+        schema = pa.schema([*VERSION_SCHEMA, *table.schema])
+        rows = [dict(zip(schema.names, row, strict=True)) for row in told[table.name]]
+        nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
+        found = Versions(pa.Table.from_pylist(rows, schema).to_reader(), False, nothing, Counts(received=len(rows)))
+        lake.land_versions(Stripe, table, found, now, spool)
+
+
+def sql_tables(
+    readings: Iterable[tuple[datetime, Iterable[Version]]], models: Models, home: Path, **settings: Any
+) -> dict[str, Rows]:
+    """The rows of each of the models, by its name, right after the last of these readings."""
+    lake = Lake(home)
+    now = datetime.min.replace(tzinfo=UTC)
+    for now, versions in readings:
+        land(lake, home / "spool", versions, now)
+    defaults = {
+        "TAILTRACKER_HOME": home,
+        "TAILTRACKER_NOW": now,
+        "TAILTRACKER_HISTORY_START": date(2020, 1, 1),
+        "STRIPE_API_KEY": "rk_live_key_of_the_tests",
+    }
+    known = load_settings(**defaults | settings)
+    warehouse = Warehouse(known, load_analytics(known.analytics_path), lake)
+    warehouse.prepare()
+    with duckdb.connect(str(warehouse.path)) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        for schema in {schema for schema, _, _ in models}:
+            connection.execute(f"create schema if not exists {schema}")
+        for schema, name, sql in models:
+            connection.execute(f"create table {schema}.{name} as {sql}")
+        return {
+            name: connection.execute(f"from {schema}.{name}").to_arrow_table().to_pylist() for schema, name, _ in models
+        }
