@@ -24,7 +24,7 @@ demo: setup ## Pull, build, check and publish from your own sources (.env), then
 	$(BIN)/tailtracker-bi dashboard
 
 test: setup ## Run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup ## Style, types and SQL
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -99,7 +99,13 @@ class Warehouse:
 
         `progress` is told the node just finished, and how many of how many. Raises BuildError.
         """
-        run_dbt(self._settings.home, ["build", "--exclude-resource-type", "unit_test"], progress)
+        manifest = parsed_project(self._settings.home)
+        run_dbt(
+            self._settings.home,
+            ["build", "--exclude-resource-type", "unit_test", "--no-write-json"],
+            progress,
+            manifest,
+        )
         with self._connect() as connection:
             connection.execute(
                 "create or replace table marks.landings as select source, table_name, source_day, landing "
@@ -407,8 +413,30 @@ def last_days(settings: Settings, source: type[Source]) -> tuple[date, date]:
     return last_source_day, whole
 
 
-def run_dbt(home: Path, arguments: list[str], progress: Callable[[str, int, int], None] = lambda *_: None) -> None:
-    """Run dbt in this process on the warehouse below `home`. Raises BuildError naming what failed."""
+def parsed_project(home: Path) -> Any:
+    """dbt's manifest of the project, parsed once a process as long as no file changes: that takes seconds."""
+    files = sorted(file for file in DBT_PROJECT.rglob("*") if file.suffix in {".sql", ".yml"})
+    state = tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    if state not in _MANIFESTS:
+        _MANIFESTS.clear()
+        _MANIFESTS[state] = run_dbt(home, ["parse"])
+    # A run fills in what it compiles, so that each gets a copy.
+    return _MANIFESTS[state].deepcopy()
+
+
+_MANIFESTS: dict[Any, Any] = {}
+
+
+def run_dbt(
+    home: Path,
+    arguments: list[str],
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    manifest: Any = None,
+) -> Any:
+    """Run dbt in this process on the warehouse below `home`, and give what the command gives.
+
+    With a manifest the project is not parsed again, and none is written. Raises BuildError naming what failed.
+    """
     # dbt takes seconds to import: only those who build pay for it.
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
@@ -433,7 +461,7 @@ def run_dbt(home: Path, arguments: list[str], progress: Callable[[str, int, int]
             progress(event.data.name, event.data.index, event.data.num_models)
 
     try:
-        result = dbtRunner(callbacks=[listen]).invoke(
+        result = dbtRunner(manifest=manifest, callbacks=[listen]).invoke(
             [
                 *arguments,
                 "--project-dir", str(DBT_PROJECT),
@@ -449,6 +477,7 @@ def run_dbt(home: Path, arguments: list[str], progress: Callable[[str, int, int]
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     if not result.success:
         raise BuildError(f"build: {_what_failed(result)}; details: {state / 'logs' / 'dbt.log'}")
+    return result.result
 
 
 def _what_failed(result: Any) -> str:

@@ -25,6 +25,8 @@ from streamlit.testing.v1 import AppTest
 from dashboards import data, wording
 from tests import sample_bundle, sample_money
 
+pytestmark = pytest.mark.xdist_group("dashboard")  # shares what is built once
+
 APP = Path(__file__).parents[2] / "dashboards" / "streamlit_app.py"
 PAGES = {
     "Overview": "overview",

@@ -7,6 +7,8 @@ import pytest
 from tests.reference import funnel_rows, metric_values, retention_cells
 from tests.worlds import by_key, compile_models, differences, random_world, sql_tables
 
+pytestmark = pytest.mark.xdist_group("worlds")  # shares what is built once
+
 WORLDS = 100
 
 
