@@ -19,7 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import duckdb
 import orjson
+import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from tailtracker_bi import bundle
@@ -294,13 +296,17 @@ class _Pull:
         try:
             with read(table) as versions:
                 counts = self.lake.land_versions(type(source), table, versions, as_of, self.spool)
-                withheld = sorted(versions.withheld)
+                fields = {"withheld": sorted(versions.withheld), "lacking": sorted(versions.lacking)}
         except AbsentTableError as error:
             self._note(source, table.name, as_of.date(), status="absent", reason=str(error))
         except BadResponseError as error:
             self._fail(source, table.name, [as_of.date()], error)
+        except (duckdb.Error, pa.ArrowException) as error:
+            # Its text may hold values.
+            what = f"{source.name}: {table.name}: its rows could not be worked through ({type(error).__name__})"
+            self._fail(source, table.name, [as_of.date()], BadResponseError(what))
         else:
-            outcome = {**vars(counts), "withheld": withheld}
+            outcome = {**vars(counts), **fields}
             self._note(source, table.name, as_of.date(), status="landed", reason=None, **outcome)
 
     def _fail(self, source: Source, table: str, days: Iterable[date], error: TailTrackerError) -> None:

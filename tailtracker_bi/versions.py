@@ -63,6 +63,7 @@ _PREPARE = """
     select object_id
     from latest
     anti join told using (object_id)
+    anti join unreadable using (object_id)
     where $is_snapshot and not is_deleted;
 """
 
@@ -80,7 +81,11 @@ _NEW = """
         select object_id, 'snapshot' from gone
     ) as told
     left join (
-        select * from known
+        select * from (
+            select object_id, origin, landing, effective_at, content_hash, {own_columns} from known
+            union all
+            select object_id, origin, $landing, effective_at, content_hash, {own_columns} from fresh where is_history
+        )
         where object_id in (
             select object_id from gone
             union all
@@ -120,6 +125,7 @@ def new_versions(
         connection.execute("set TimeZone = 'UTC'")
         connection.register("known", dataset(list(known), schema=schema, format="parquet"))
         connection.register("candidates", versions.rows)
+        connection.register("unreadable", pa.table({"object_id": pa.array(versions.unreadable, pa.string())}))
         for statement in _PREPARE.format(**texts).split(";\n"):
             uses = {"is_snapshot": versions.is_snapshot} if "$is_snapshot" in statement else {}
             connection.execute(statement, uses)

@@ -1,9 +1,9 @@
 """The warehouse: shows the lake and the configuration to the engine, and has dbt build what follows from them.
 
 Configuration is data: small tables that models join, written anew before each build, so that compiled SQL stays.
-What the last finished build had taken in stands in schema `marks`, written only after a build succeeded: a build that
-broke off left no mark, and the next one does its work again. Where settings or SQL changed that rows already stored
-depend on, those tables are dropped, and dbt fills them in full.
+Which landings the last finished build had taken in stands in schema `marks`, written only after a build succeeded: one
+that broke off left no mark, and the next one does its work again. Where settings or SQL changed that rows already
+stored depend on, those tables are dropped, and dbt fills them in full.
 """
 
 from __future__ import annotations

@@ -430,9 +430,14 @@ class AppDb(ObjectSource):
         ).fetchone()
         if twice:
             key = ", ".join(copy.key)
-            raise BadResponseError(f"app_db: {table.name}: {key} should tell rows apart, but {twice[0]!r} has several")
-        counted = connection.execute("select count(*), count(reason) from typed").fetchone()
-        received, quarantined = cast(tuple[int, int], counted)
+            raise BadResponseError(f"app_db: {table.name}: {key} should tell rows apart, but does not")
+        counted = connection.execute("select count(*), count(reason), min(reason) from typed").fetchone()
+        received, quarantined, reason = cast(tuple[int, int, str], counted)
+        if received and quarantined == received:
+            raise BadResponseError(f"app_db: {table.name}: none of {received} rows can be used: {reason}")
+        unreadable = connection.execute(
+            "select object_id from typed where reason is not null and object_id is not null"
+        ).fetchall()
 
         def reader(sql: str, schema: pa.Schema, **parameters: Any) -> pa.RecordBatchReader:
             return connection.cursor().execute(sql, parameters).to_arrow_reader(100_000).cast(schema)
@@ -450,6 +455,8 @@ class AppDb(ObjectSource):
             ),
             counts=Counts(received=received, quarantined=quarantined),
             withheld=copy.withheld,
+            lacking=frozenset(table.kinds) - frozenset(copy.columns),
+            unreadable=[object_id for (object_id,) in unreadable],
         )
 
 

@@ -9,7 +9,7 @@ What belongs here: the interfaces and the words of their errors. What does not: 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -176,6 +176,10 @@ class Versions:
     """`received`, `filtered` and `quarantined`; the lake finds out what is new among the rest."""
     withheld: frozenset[str] = frozenset()
     """Columns or fields that the source has and the allow-list does not name."""
+    lacking: frozenset[str] = frozenset()
+    """Columns that the allow-list names and the source does not have."""
+    unreadable: Sequence[str] = ()
+    """Objects that are there and could not be used: they have not changed, and are not gone."""
 
 
 Read = Callable[[Table], AbstractContextManager[Versions]]

@@ -11,9 +11,11 @@ API version of then; lists leave deleted objects out; a 429 says whether to try 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tailtracker_bi.personal_data import mask_text
+from tailtracker_bi.personal_data import hash_personal_id, mask_text
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import http
 from tailtracker_bi.sources.base import (
@@ -53,6 +55,7 @@ TIMEOUT_SECONDS = (15.0, 60.0)
 PAGE = 100
 BATCH_ROWS = 2000
 _END_OF_TIME = 253_402_300_800
+_ID = re.compile(r"\b[a-z]{2,8}_(?=\w*[0-9A-Z])\w+")
 
 EXPANDED = {"customers": ["discount.source.coupon"], "subscriptions": ["discounts.source.coupon"]}
 FILTERS: dict[str, Object] = {"subscriptions": {"status": "all"}}
@@ -135,6 +138,11 @@ class _Session:
         except BadResponseError as error:
             self._events_error = error
             self._begin()
+            if isinstance(error, _ForbiddenError) and self._since:
+                self._source.say(
+                    "stripe: the key may not read events, which tell what changed: listing all of every table"
+                )
+                self._since = {}
 
     def _add_event(self, event: Object) -> None:
         data = _object(event.get("data"))
@@ -188,6 +196,7 @@ class _VersionFile:
     def __init__(self, table: Table, settings: Settings, directory: Path) -> None:
         self._type = TABLES[table.name]
         self._is_live = settings.is_stripe_live
+        self._hashed = partial(hash_personal_id, key=settings.hash_key)
         self._today = settings.now.date()
         self._schema = pa.schema([*VERSION_SCHEMA, *table.schema])
         self._path = directory / f"{table.name}.parquet"
@@ -206,7 +215,8 @@ class _VersionFile:
         if not (_is_time(created) and _is_time(effective_at)):
             return self._set_aside(item, "created is not a time")
         try:
-            content = orjson.dumps(kept(item, TYPES[self._type], self._withheld), option=orjson.OPT_SORT_KEYS)
+            allowed = kept(item, TYPES[self._type], self._withheld, self._hashed)
+            content = orjson.dumps(allowed, option=orjson.OPT_SORT_KEYS)
         except TypeError as error:
             return self._set_aside(item, f"can't be written as JSON: {error}")
         self._rows.append((item["id"], _micros(effective_at), origin, is_deleted, _micros(created), content.decode()))
@@ -271,7 +281,7 @@ class _Api:
         except _MissingError:
             return {"id": id_, "object": TABLES[table], "deleted": True}
         if item.get("id") != id_:
-            raise BadResponseError(f"stripe: {table}: asked for {id_}, and was given another object")
+            raise BadResponseError(f"stripe: {table}: asked for an object, and was given another one")
         return item
 
     def objects(self, path: str, known: Sequence[str] = (), **parameters: Any) -> Iterator[Object]:
@@ -311,6 +321,7 @@ class _Api:
         import requests
         import stripe
 
+        where = f"stripe: {path.split('/')[0]}"  # ids tell of a person
         try:
             answer = self._client.raw_request("get", f"/v1/{path}", **parameters).data
         except stripe.APIConnectionError as error:
@@ -318,20 +329,20 @@ class _Api:
             if isinstance(cause, requests.ConnectionError):
                 base = self._settings.stripe_api_base
                 raise http.UnreachableError(f"stripe: can't reach {base}: {type(cause).__name__}") from None
-            raise http.RetryableError(f"stripe: {path}: {type(cause).__name__}") from None
+            raise http.RetryableError(f"{where}: {type(cause).__name__}") from None
         except stripe.StripeError as error:
-            raise self._refusal(path, error) from None
+            raise self._refusal(path.split("/")[0], error) from None
         if not isinstance(answer, dict):
-            raise http.RetryableError(f"stripe: {path}: not a JSON object")
+            raise http.RetryableError(f"{where}: not a JSON object")
         return answer
 
-    def _refusal(self, path: str, error: stripe.StripeError) -> Exception:
+    def _refusal(self, table: str, error: stripe.StripeError) -> Exception:
         status, headers = error.http_status or 0, error.headers or {}
         if status == 401:
             return SourceUnavailableError("stripe: answered 401: check STRIPE_API_KEY: it is not, or no longer, valid")
         if status == 403:
-            return _ForbiddenError(f"stripe: {path}: answered 403: {_what_to_allow([path.split('/')[0]])}")
-        answer = f"stripe: {path}: answered {status}{self._told(error)}"
+            return _ForbiddenError(f"stripe: {table}: answered 403: {_what_to_allow([table])}")
+        answer = f"stripe: {table}: answered {status}{self._told(error)}"
         if status == 404 and error.code == "resource_missing":
             return _MissingError(answer)
         # An answer below 400 is an error where it is not JSON.
@@ -344,6 +355,7 @@ class _Api:
         text = str(error.error.message) if error.error and error.error.message else ""
         for secret in self._settings.secrets:
             text = text.replace(secret, "[secret]")
+        text = _ID.sub("[id]", text)
         return f": {mask_text(' '.join(text[:300].split()))}" if text else ""
 
 

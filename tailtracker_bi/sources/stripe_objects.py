@@ -11,18 +11,21 @@ A plain field is a value, the id of an object (which Stripe may have expanded), 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
-from tailtracker_bi.personal_data import mask_text
+from tailtracker_bi.personal_data import is_personal_id, mask_text
 
 Object = dict[str, Any]
 """A decoded JSON object."""
 
-PLAIN, TEXT = "plain", "text"
-"""How a value is kept: a number or code as it is, or a text with what looks like personal data masked."""
+PLAIN, TEXT, OUR_ID = "plain", "text", "our id"
+"""How a value is kept: a number or code as it is, a text with what looks like personal data masked, an id of ours."""
 
 _CODE = re.compile(r"[\w.:/+-]{0,255}", re.ASCII)
 """Ids, enums, decimals and the like. Any other text in a plain field is no code, and not kept."""
+_LIKE_A_NUMBER = re.compile(r"^[+0-9]|[0-9][0-9-]{11}|:.*:")
+"""What a phone or card number or an IP address has; a look at every id would be slow."""
 
 Fields = dict[str, Any]
 """What is kept of an object: by field PLAIN, TEXT or, of an object or a list of objects, its own Fields."""
@@ -37,7 +40,7 @@ def pages_of(fields: Fields) -> Fields:
     return only("has_more", data=fields)
 
 
-_USER = only("supabase_user_id")
+_USER = only(supabase_user_id=OUR_ID)
 _TIER = only(tier=TEXT)
 
 COUPON = only("id object created amount_off percent_off currency duration duration_in_months")
@@ -194,10 +197,13 @@ TYPES: dict[str, Fields] = {
 """By Stripe's name of the type, which is that of its list without the s."""
 
 
-def kept(value: Any, fields: Any, withheld: set[str], path: str = "") -> Any:
-    """The part of a decoded JSON value that `fields` allow; the names of all others go into `withheld`."""
+def kept(value: Any, fields: Any, withheld: set[str], hash_id: Callable[[str], str] = str, path: str = "") -> Any:
+    """The part of a decoded JSON value that `fields` allow; the names of all others go into `withheld`.
+
+    An id of ours that is itself an e-mail address or the like goes through `hash_id`, as it does in other sources.
+    """
     if isinstance(value, list):
-        return [kept(item, fields, withheld, path) for item in value]
+        return [kept(item, fields, withheld, hash_id, path) for item in value]
     if isinstance(value, dict):
         if not isinstance(fields, dict):
             _name(value, withheld, path)
@@ -206,19 +212,26 @@ def kept(value: Any, fields: Any, withheld: set[str], path: str = "") -> Any:
         for name, item in value.items():
             inner = f"{path}.{name}" if path else name
             if name in fields:
-                allowed[name] = kept(item, fields[name], withheld, inner)
+                allowed[name] = kept(item, fields[name], withheld, hash_id, inner)
             else:
                 _name(item, withheld, inner)
         return allowed
     if isinstance(value, str):
-        if fields == TEXT:
-            return mask_text(value)
-        # An object that has an id may stand there by its id alone.
-        if (fields == PLAIN or "id" in fields) and _CODE.fullmatch(value):
-            return value
-        withheld.add(path)
-        return None
+        return _kept_text(value, fields, withheld, hash_id, path)
     return value
+
+
+def _kept_text(value: str, fields: Any, withheld: set[str], hash_id: Callable[[str], str], path: str) -> str | None:
+    if fields == TEXT:
+        return mask_text(value)
+    if fields == OUR_ID:
+        return hash_id(value) if is_personal_id(value) else value
+    # An object that has an id may stand there by its id alone.
+    is_code = (fields == PLAIN or "id" in fields) and _CODE.fullmatch(value)
+    if is_code and not (_LIKE_A_NUMBER.search(value) and is_personal_id(value)):
+        return value
+    withheld.add(path)
+    return None
 
 
 def _name(value: Any, withheld: set[str], path: str) -> None:

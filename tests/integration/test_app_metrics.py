@@ -146,6 +146,8 @@ def test_what_changes_between_two_refreshes_changes_no_past_day(
 
     story.execute("delete from user_profiles where user_id = %s", BOB)
     story.execute("update subscriptions set tier = 'pro', updated_at = '2024-04-01 15:00+00'")
+    # Found, but nobody wrote down when: it counts from the day on which that is seen.
+    story.execute("update lost_pet_reports set status = 'found' where status = 'active'")
     story.execute("alter table user_profiles add column shoe_size text default 'jane@example.com'")
     story.add("user_profiles", user_id=CARL, created_at="2024-04-01 16:00+00", updated_at="2024-04-01 16:00+00")
     report = run(make_settings(TAILTRACKER_NOW="2024-04-02T12:00:00Z", **settings))
@@ -159,6 +161,7 @@ def test_what_changes_between_two_refreshes_changes_no_past_day(
     assert by_day(tmp_path, "total_users")[MONDAY] == 3
     run(make_settings(TAILTRACKER_NOW="2024-04-03T12:00:00Z", **settings))
     assert by_day(tmp_path, "total_users")[date(2024, 4, 2)] == 2
+    assert by_day(tmp_path, "pets_recovered")[date(2024, 4, 2)] == 1
     assert past_rows(tmp_path) == past
 
 

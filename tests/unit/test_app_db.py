@@ -408,7 +408,7 @@ def test_keys_tell_rows_apart_or_the_table_does_not_land(make_source: MakeSource
     app_database.execute("alter table support_tickets drop id")
     snapshot = Snapshot(make_source())
     assert {name: str(error) for name, error in snapshot.errors.items()} == {
-        "feature_flags": "app_db: feature_flags: name, environment should tell rows apart, but 'maps/prod' has several",
+        "feature_flags": "app_db: feature_flags: name, environment should tell rows apart, but does not",
         "support_tickets": "app_db: support_tickets: the table lacks its key (id)",
     }
     assert [row["object_id"] for row in snapshot.rows("ab_tests")] == ["colour/prod", "colour/dev"]

@@ -492,14 +492,38 @@ def test_missing_permission_fails_its_table_alone_and_is_named(settings: MakeSet
     assert len(received.rows["customers"]) == 1
 
 
-def test_without_events_only_full_lists_can_be_read(settings: MakeSettings) -> None:
+def test_without_the_right_to_read_events_everything_is_listed_each_time(settings: MakeSettings) -> None:
     with serve(forbidden={"events"}) as api:
         api.add("customers", item("customer", "cus_1"))
         first, later = pull(settings(api)), pull(settings(api), since=YESTERDAY)
-    assert list(first.errors) == ["events"]
-    assert len(first.rows["customers"]) == 1
+    assert list(first.errors) == list(later.errors) == ["events"]
+    assert len(first.rows["customers"]) == len(later.rows["customers"]) == 1
+    assert any("listing all of every table" in line for line in later.said)
+
+
+def test_where_the_feed_breaks_off_no_table_claims_to_know_what_changed(settings: MakeSettings) -> None:
+    with serve(faults=lambda request: "http_400" if request.path == "/v1/events" else None) as api:
+        api.add("customers", item("customer", "cus_1"))
+        later = pull(settings(api), since=YESTERDAY)
     assert set(later.errors) == set(TABLES)
-    assert "can't tell what changed: stripe: events: answered 403" in later.errors["customers"]
+    assert "can't tell what changed: stripe: events: answered 400" in later.errors["customers"]
+
+
+@pytest.mark.parametrize("value", ["4242424242424242", "4242-4242-4242-4242", "+491701234567", "203.0.113.77"])
+def test_a_number_of_a_person_is_no_code_and_no_id(value: str) -> None:
+    withheld: set[str] = set()
+    assert kept({"payment_method": value}, TYPES["charge"], withheld) == {"payment_method": None}
+    assert withheld == {"payment_method"}
+    user = {"metadata": {"supabase_user_id": value}}
+    assert kept(user, TYPES["customer"], set(), lambda _: "hashed") == {"metadata": {"supabase_user_id": "hashed"}}
+
+
+def test_an_error_names_no_object(settings: MakeSettings) -> None:
+    with serve(faults=lambda request: "http_400" if request.path.startswith("/v1/customers/") else None) as api:
+        api.add("customers", item("customer", "cus_Qx81Lm"))
+        api.update("customers", "cus_Qx81Lm", {"balance": 5}, at=AT - 60)
+        received = pull(settings(api), since=YESTERDAY)
+    assert "cus_Qx81Lm" not in received.errors["customers"]
 
 
 def test_events_that_break_off_leave_no_half_of_history(settings: MakeSettings) -> None:

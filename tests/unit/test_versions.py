@@ -90,6 +90,20 @@ def test_a_list_of_what_changed_deletes_nothing_unless_it_says_so(lake: Lake) ->
     assert kept(lake)[2:] == [("1", "Rex", True, 2)]
 
 
+def test_what_could_not_be_read_is_not_gone(lake: Lake) -> None:
+    land(lake, told(pet("1", "Rex"), pet("2", "Mia")))
+    half_read = told(pet("1", "Rex"), quarantined=1)
+    half_read.unreadable = ["2"]
+    assert land(lake, half_read, days=1) == (2, 0, 1)
+    assert land(lake, told(pet("1", "Rex"), pet("2", "Mia")), days=2) == (2, 0, 2)
+
+
+def test_an_object_that_came_and_went_unseen_keeps_what_an_event_told_of_it(lake: Lake) -> None:
+    event = pet("1", "Rex", origin="event", effective_at=datetime.fromisoformat("2024-02-01"))
+    assert land(lake, told(event, pet("1", None, origin="read", is_deleted=True), is_snapshot=False)) == (2, 2, 0)
+    assert [row[:3] for row in kept(lake)] == [("1", "Rex", False), ("1", "Rex", True)]
+
+
 def test_history_is_kept_beside_what_an_object_is_now(lake: Lake) -> None:
     land(lake, told(pet("1", "Rex", origin="list"), is_snapshot=False))
     event = pet("1", "Max", origin="event", effective_at=datetime.fromisoformat("2024-02-01"))

@@ -18,6 +18,12 @@ reports as (
 
 ),
 
+alerts as (
+
+    select * from {{ ref('int_lost_pet_alerts') }}
+
+),
+
 event_days as (
 
     select * from {{ ref('int_event_days_identified') }}
@@ -40,7 +46,7 @@ context as (
 versions as (
 
     select
-        'account' as kind, user_id as object_id, user_id, 'all' as segment, 'all' as segment_value,
+        'account' as kind, user_profile_id as object_id, user_id, 'all' as segment, 'all' as segment_value,
         created_at, observed_at, version_number, is_deleted
     from profiles
     union all
@@ -74,7 +80,7 @@ with_previous as (
 changes as (
 
     select
-        kind, object_id, user_id, segment, segment_value, created_at as changed_at, 1 as created, 1 as change
+        kind, object_id, user_id, segment, segment_value, coalesce(created_at, observed_at) as changed_at, 1 as created, 1 as change
     from with_previous
     where version_number = 1
     union all
@@ -90,9 +96,9 @@ changes as (
         'recovery', lost_pet_report_id, user_id, segments.segment,
         case segments.segment when 'all' then 'all' else coalesce(urgency, '(unknown)') end,
         found_at, 1, 1
-    from reports
+    from alerts
     cross join (values ('all'), ('urgency')) as segments (segment)
-    where is_current and status = 'found'
+    where found_at is not null
 
 ),
 
@@ -109,7 +115,7 @@ in_the_app as (
     from changes
     cross join context
     left join identities on changes.user_id = identities.raw_id
-    where changes.changed_at is not null and not coalesce(identities.is_excluded, false)
+    where not coalesce(identities.is_excluded, false)
     group by 1, 2, 3, 4, 5
 
 ),

@@ -9,7 +9,6 @@ with attempts as (
 invoices as (
 
     select * from {{ ref('stg_stripe__invoices') }}
-    where billing_reason = 'subscription_cycle'
 
 ),
 
@@ -51,6 +50,7 @@ invoices_after_trials as (
 recurring_invoices as (
 
     select invoice_id from invoices
+    where billing_reason = 'subscription_cycle'
     except
     select invoice_id from invoices_after_trials
     where position = 1

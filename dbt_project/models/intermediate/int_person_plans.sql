@@ -88,7 +88,10 @@ observed as (
             when subscriptions.is_first_version and first_recorded_changes.changed_at is null then subscriptions.created_at
             else subscriptions.observed_at
         end as changed_at,
-        case when subscriptions.status in ('active', 'past_due') then subscriptions.tier else 'free' end as plan,
+        case
+            when not subscriptions.is_deleted and subscriptions.status in ('active', 'past_due') then subscriptions.tier
+            else 'free'
+        end as plan,
         4 as precedence
     from subscriptions
     left join first_recorded_changes
@@ -96,7 +99,6 @@ observed as (
             subscriptions.subscription_id = first_recorded_changes.subscription_id
             and first_recorded_changes.change_number = 1
             and subscriptions.observed_at >= first_recorded_changes.changed_at
-    where not subscriptions.is_deleted
 
 ),
 

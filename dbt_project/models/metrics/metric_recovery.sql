@@ -1,7 +1,7 @@
 with reports as (
 
-    select * from {{ ref('stg_app_db__lost_pet_reports') }}
-    where is_current and status <> 'canceled'
+    select * from {{ ref('int_lost_pet_alerts') }}
+    where not is_cancelled
 
 ),
 
@@ -36,11 +36,8 @@ alerts as (
         segments.segment,
         case segments.segment when 'all' then 'all' else coalesce(reports.urgency, '(unknown)') end as segment_value,
         {{ local_date('reports.created_at', 'context.timezone') }} as created_date,
-        case when reports.status = 'found' then {{ local_date('reports.found_at', 'context.timezone') }} end as found_date,
-        case
-            when reports.status = 'found'
-                then cast({{ seconds_between('reports.created_at', 'reports.found_at') }} / 3600 as double)
-        end as hours
+        {{ local_date('reports.found_at', 'context.timezone') }} as found_date,
+        cast({{ seconds_between('reports.created_at', 'reports.found_at') }} / 3600 as double) as hours
     from reports
     cross join context
     cross join (values ('all'), ('urgency')) as segments (segment)
