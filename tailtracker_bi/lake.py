@@ -70,6 +70,8 @@ class Lake:
         self._root = home / "lake"
         self._quarantine = home / "quarantine"
         self._ledger_path = self._root / "_landings"
+        self._read: tuple[int, pa.Table] | None = None
+        """The ledger as last read, and its version."""
 
     def land(self, source: str, table: str, days: Days) -> None:
         """Replace these days, all in one commit, and then write their ledger rows."""
@@ -153,8 +155,11 @@ class Lake:
             return LANDINGS_SCHEMA.empty_table()
         # Not `to_pyarrow_table`: it reads through Python file objects, and Arrow's threads that still hold one when the
         # interpreter goes kill the process ("terminate called without an active exception").
-        files = dataset(DeltaTable(self._ledger_path).file_uris(), schema=LANDINGS_SCHEMA, format="parquet")
-        return files.to_table().sort_by([("landing", "ascending"), ("day", "ascending")])
+        ledger = DeltaTable(self._ledger_path)
+        if self._read is None or self._read[0] != ledger.version():
+            rows = dataset(ledger.file_uris(), schema=LANDINGS_SCHEMA, format="parquet").to_table()
+            self._read = ledger.version(), rows.sort_by([("landing", "ascending"), ("day", "ascending")])
+        return self._read[1]
 
     @property
     def is_empty(self) -> bool:

@@ -141,6 +141,7 @@ def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> 
     warehouse.prepare()
     with duckdb.connect(str(warehouse.path)) as connection:
         connection.execute("set TimeZone = 'UTC'")
+        connection.begin()  # one commit is quicker than one a model
         for schema in {schema for schema, _, _ in models}:
             connection.execute(f"create schema if not exists {schema}")
         for schema, name, sql in models:
