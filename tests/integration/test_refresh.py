@@ -175,7 +175,7 @@ def test_any_order_of_landings_gives_what_one_landing_gives(
     world = random_world(11)
     first, last = min(world.landed_days), max(world.landed_days)
     middle = first + (last - first) // 2
-    some_days = random.Random(1).sample(list(each_day(first, last)), 2)
+    some_day = random.Random(1).choice(list(each_day(first, last)))
     common = {
         "TAILTRACKER_ANALYTICS": analytics_file(world, tmp_path / "analytics.yml"),
         "TAILTRACKER_NOW": f"{last.year + 1}-01-01",
@@ -185,8 +185,7 @@ def test_any_order_of_landings_gives_what_one_landing_gives(
     in_time = [event for number, event in enumerate(world.events) if number % 7]
     with serve(by_day(in_time)) as api:
         piecemeal = make_settings(TAILTRACKER_HOME=tmp_path / "piecemeal", MIXPANEL_EXPORT_URL=api.url, **common)
-        for day in some_days:
-            assert run(piecemeal, day, day).errors == []
+        assert run(piecemeal, some_day, some_day).errors == []
         assert run(piecemeal, middle, last).errors == []
         api.days = by_day(world.events)
         assert run(piecemeal, middle, last).errors == []
