@@ -138,6 +138,14 @@ WRONG_SETTINGS = {
 }
 
 
+@pytest.mark.parametrize("command", ["refresh", "doctor"])
+def test_a_home_that_is_no_directory_is_told_in_one_line(command: str, built: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory")
+    process = built.over(tmp_path / "file").run(command, at=tmp_path)
+    assert process.returncode == 2
+    assert told(process).startswith("error: TAILTRACKER_HOME: can't write to")
+
+
 @pytest.mark.parametrize("name", WRONG_SETTINGS)
 def test_a_wrong_setting_is_named_and_nothing_runs(name: str, new: Cli, tmp_path: Path) -> None:
     process = new.run("refresh", at=tmp_path, **{name: WRONG_SETTINGS[name]})

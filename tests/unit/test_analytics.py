@@ -114,6 +114,7 @@ FUNNEL = "funnels:\n  - id: f\n    steps: [a, b]\n    window: {days: 1}\n"
             FUNNEL.replace("[a, b]", "\n    - a\n    - {event: b, where: [{property: p, equals: x, not_equals: y}]}"),
             "line 5: funnels.0.steps.1.where.0: give either equals or not_equals",
         ),
+        ("\nmetrics:\n  dau: {owner: Growth}\n  dua: {target: 5}\n", "line 4: metrics.dua: no such metric"),
         ("a: b: c", "line 1: not YAML"),
         ("\nfunnels: [", "not YAML"),
         ("\t- a", "line 1: not YAML"),

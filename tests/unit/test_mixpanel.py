@@ -311,6 +311,19 @@ def test_check_says_what_to_do(make_settings: MakeSettings) -> None:
     assert {request.from_date for request in api.requests} == {"2024-01-01"}
 
 
+def test_check_does_not_wait_for_the_hours_requests(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixpanel, "REQUESTS_PER_SECOND", 2)
+    monkeypatch.setattr(mixpanel, "REQUESTS_PER_HOUR", 3)
+    with serve(EXPORT) as api:
+        settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-01-02T12:00:00")
+        checks = [Mixpanel(settings).check() for _ in range(4)]
+    assert [check.is_ok for check in checks] == [True, True, True, False]
+    assert "not asked" in checks[-1].detail
+    assert len(api.requests) == 3
+
+
 def test_credentials_go_out_in_the_header_and_nowhere_else(make_settings: MakeSettings) -> None:
     with serve(EXPORT) as api:
         fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url + "/")))
