@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo test soak lint lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,8 +23,11 @@ demo: setup ## Pull, build, check and publish from your own sources (.env), then
 	$(BIN)/tailtracker-bi refresh
 	$(BIN)/tailtracker-bi dashboard
 
-test: setup ## Run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+test: setup ## Run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+
+soak: setup ## Run more of the same: further random worlds, time zones, screen widths
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
 lint: setup ## Style, types and SQL
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -507,7 +507,7 @@ def server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         process.wait(timeout=20)
 
 
-@pytest.fixture(params=[1400, 390])
+@pytest.fixture(params=[390, pytest.param(1400, marks=pytest.mark.slow)])
 def page(request: pytest.FixtureRequest, chromium: Browser, server: str, tmp_path: Path) -> Iterator[Page]:
     """A page at desktop and phone width, which must end without an exception or an error in the console."""
     tab = chromium.new_page(viewport={"width": request.param, "height": 900}, base_url=server)

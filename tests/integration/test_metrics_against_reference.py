@@ -9,7 +9,7 @@ from tests.worlds import by_key, compile_models, differences, random_world, sql_
 
 pytestmark = pytest.mark.xdist_group("worlds")  # shares what is built once
 
-WORLDS = 100
+WORLDS = [*range(40), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(40, 100))]
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, str
     return compile_models(tmp_path_factory.mktemp("compiled"))
 
 
-@pytest.mark.parametrize("seed", range(WORLDS))
+@pytest.mark.parametrize("seed", WORLDS)
 def test_sql_gives_the_answers_of_the_slow_version(
     seed: int, models: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:

@@ -168,7 +168,7 @@ def analytics_file(world: World, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("timezone", ["UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("timezone", ["Europe/Berlin", pytest.param("UTC", marks=pytest.mark.slow)])
 def test_any_order_of_landings_gives_what_one_landing_gives(
     timezone: str, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
