@@ -112,7 +112,7 @@ def _say_what_is_wrong(build: Bundle) -> None:
 def _badge(worst: TablesInAState) -> str:
     until = f"up to {worst.last_day}" if worst.last_day else ""
     said = {"ok": until or "complete", "off": "off", "empty": "nothing received yet"}
-    part = "" if len(worst.tables) == worst.of else f" ({len(worst.tables)} of {worst.of} tables)"
+    part = worst.share_of_source.removeprefix(source_name(worst.source))
     text = said.get(worst.status, f"{worst.status}, {until}").removesuffix(", ")
     return f"{plain(source_name(worst.source))}: {text}{part}"
 

@@ -47,6 +47,12 @@ class TablesInAState:
         return source if len(tables) == self.of else f"{source} ({listed(tables, ', ')})"
 
     @property
+    def share_of_source(self) -> str:
+        """The source and, unless they are all, how many of its tables."""
+        source = source_name(self.source)
+        return source if len(self.tables) == self.of else f"{source} ({len(self.tables)} of {self.of} tables)"
+
+    @property
     def why(self) -> str:
         """The reasons, each once."""
         return listed([reason for reason in self.tables["reason"].unique() if reason], "; ")

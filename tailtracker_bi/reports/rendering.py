@@ -57,9 +57,9 @@ def fill(template: str, **values: Any) -> str:
 def picture(chart: Layers) -> bytes:
     """The chart as PNG, made without a browser and without a network."""
     plain = (
-        chart.properties(width=WIDTH)
+        chart.properties(width=WIDTH, padding=10)
         .configure(font=FONT, background="white")
-        .configure_axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE, titleFontWeight="normal")
+        .configure_axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE - 2, titleFontWeight="normal")
         .configure_text(fontSize=FONT_SIZE)
         .configure_view(stroke=None)
     )

@@ -32,8 +32,8 @@ HEADLINE = {
 }
 CHARTS = {
     "Active people": {"Active people": "active_users"},
-    "Monthly recurring revenue": {"MRR": "mrr"},
-    "Sign-ups and new subscribers": {"Sign-ups": "sign_ups", "New subscribers": "subscribers_new"},
+    "MRR": {"MRR": "mrr"},
+    "Sign-ups and new subscribers": {"Signed up": "sign_ups", "Subscribed": "subscribers_new"},
     "Payment success": {"In the end": "payment_success_rate", "At once": "first_attempt_success_rate"},
 }
 """By title, the lines of each by name; they share a unit."""
@@ -44,7 +44,7 @@ MRR_MOVEMENTS = {
     "mrr_contraction": "-{} contraction",
     "mrr_churn": "-{} churn",
 }
-WEEKS_DRAWN, CHART_HEIGHT = 12, 190
+WEEKS_DRAWN, CHART_HEIGHT = 12, 210
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,6 @@ def make(build: Bundle, as_of: date | None = None) -> Report:
         groups={name: group for name, group in groups.items() if group},
         drawings=drawings,
         states=states,
-        source_name=source_name,
         info=info,
         as_of=day(built_as_of),
         complete_through=data_status.complete_through(sources),
