@@ -20,7 +20,7 @@ from tailtracker_bi.metrics import Metric
 from tailtracker_bi.wording import change, csv, day, number, period, plain, source_name
 
 DATA_STATUS_PAGE = "app_pages/data_status.py"
-NUMBER_WIDTH = 100
+NUMBER_WIDTH, TEXT_WIDTH = 100, 320
 TILES_A_ROW, TRAILING_DAYS = 3, 30
 DAYS_BACK = {"dau": 7, "wau": 7}
 COMPARED = "Each is compared with an earlier, complete time of the same length."
@@ -249,8 +249,10 @@ def draw(chart: alt.Chart | Layers, note: str = "") -> None:
         st.caption(note)
 
 
-def show_table(frame: pd.DataFrame, alt_text: str, right: Sequence[str] = ()) -> None:
+def show_table(frame: pd.DataFrame, alt_text: str, right: Sequence[str] = (), wide: Sequence[str] = ()) -> None:
+    """A table whose columns are as wide as their texts, but for numbers, set right, and sentences, which are wide."""
     columns = {name: st.column_config.TextColumn(alignment="right", width=NUMBER_WIDTH) for name in right}
+    columns |= {name: st.column_config.TextColumn(width=TEXT_WIDTH) for name in wide}
     st.dataframe(frame, hide_index=True, alt=alt_text, column_config=columns)
 
 

@@ -27,7 +27,10 @@ def summary(build: Bundle) -> None:
         count = sum(len(state.tables) for state in own)
         named = "; ".join(plain(f"{state.name}, {state.why}" if state.why else state.name) for state in own)
         said = st.warning if status == "late" else st.error
-        said(f"**{count} {'table is' if count == 1 else 'tables are'} {plain(status)}:** {named}.")
+        said(
+            f"**{count} {'table is' if count == 1 else 'tables are'} {plain(status)}:** {named}. "
+            f"{WHAT_TO_DO.get(status, '')}"
+        )
     if in_trouble:
         return
     through = complete_through(sources)
@@ -57,9 +60,9 @@ def tables(build: Bundle) -> None:
             "State": [f"{SIGNS.get(status, '?')} {status}" for status in own["status"]],
             "Source": own["source"].map(source_name),
             "Table": own["table_name"],
+            "Last day": own["last_day"].map(lambda last: "" if pd.isna(last) else day(last)),
             "Why": own["reason"],
             "What to do": list(map(_what_to_do, own["status"], own["quarantined"])),
-            "Last day": own["last_day"].map(lambda last: "" if pd.isna(last) else day(last)),
             "Days missing": [number(days, "integer") for days in own["days_missing"]],
             "Rows": [number(count, "integer") for count in own["rows"]],
             "Quarantined": [number(count, "integer") for count in own["quarantined"]],
@@ -67,13 +70,19 @@ def tables(build: Bundle) -> None:
             "Loaded (UTC)": own["loaded_at"].map(lambda at: "never" if pd.isna(at) else f"{at:%Y-%m-%d %H:%M}"),
         }
     )
-    show_table(table, "Sources and their tables, the worst state first", right=list(table.columns[6:10]))
+    show_table(
+        table,
+        "Sources and their tables, the worst state first",
+        right=["Days missing", "Rows", "Quarantined", "Excluded"],
+        wide=["Why", "What to do"],
+    )
     download(own, "data_status")
 
 
 def _what_to_do(status: str, quarantined: int) -> str:
-    set_aside = "Look at the rows set aside, in `quarantine/` of TAILTRACKER_HOME." if quarantined else ""
-    return f"{WHAT_TO_DO.get(status, '')} {set_aside}".strip()
+    set_aside = "Look at the rows set aside, in quarantine/ of TAILTRACKER_HOME." if quarantined else ""
+    # A cell shows Markdown's marks of code as they are.
+    return f"{WHAT_TO_DO.get(status, '')} {set_aside}".strip().replace("`", "")
 
 
 def comparisons(build: Bundle) -> None:

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tailtracker_bi.charts import Layers
 
-WIDTH, SHARPNESS = 430, 2
+WIDTH, SHARPNESS = 500, 2
 """Of a chart, in points: its letters stay readable where a phone shows it at 340."""
 FONT, FONT_SIZE = "Arial, Helvetica, sans-serif", 15
 
@@ -57,7 +57,7 @@ def fill(template: str, **values: Any) -> str:
 def picture(chart: Layers) -> bytes:
     """The chart as PNG, made without a browser and without a network."""
     plain = (
-        chart.properties(width=WIDTH, padding=10)
+        chart.properties(width=WIDTH, padding=10, autosize={"type": "fit", "contains": "padding"})
         .configure(font=FONT, background="white")
         .configure_axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE - 2, titleFontWeight="normal")
         .configure_text(fontSize=FONT_SIZE)

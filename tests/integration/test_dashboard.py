@@ -26,6 +26,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboards import data
 from tailtracker_bi import wording
+from tailtracker_bi.data_status import WHAT_TO_DO
 from tests import sample_bundle, sample_money
 
 pytestmark = pytest.mark.xdist_group("dashboard")  # shares what is built once
@@ -288,7 +289,7 @@ def test_data_status_sums_up_what_is_wrong_and_names_the_worst_first(
     monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
     page = open_page("Data status")
     assert [line.value.replace("\\", "") for line in page.get(kind)] == [
-        f"**1 table is {status}:** Mixpanel events, the export was <cut> short."
+        f"**1 table is {status}:** Mixpanel events, the export was <cut> short. {WHAT_TO_DO[status]}"
     ]
     table = page.dataframe[0].value
     assert table["State"].str.split().str[-1].tolist()[:2] == [status, "ok"]
@@ -298,7 +299,7 @@ def test_data_status_sums_up_what_is_wrong_and_names_the_worst_first(
         "11 Mar 2025",
         "1",
     )
-    assert worst["What to do"].endswith("Look at the rows set aside, in `quarantine/` of TAILTRACKER_HOME.")
+    assert worst["What to do"].endswith("Look at the rows set aside, in quarantine/ of TAILTRACKER_HOME.")
 
 
 def test_data_status_can_be_narrowed_to_a_source() -> None:
