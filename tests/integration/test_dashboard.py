@@ -25,7 +25,7 @@ from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
 from dashboards import data
-from tailtracker_bi import wording
+from tailtracker_bi import bundle, wording
 from tailtracker_bi.data_status import WHAT_TO_DO
 from tests import sample_bundle, sample_money
 
@@ -283,9 +283,9 @@ def test_a_source_has_one_badge_and_a_row_for_each_table() -> None:
 
 @pytest.mark.parametrize(("status", "kind"), [("late", "warning"), ("failed", "error"), ("held", "error")])
 def test_data_status_sums_up_what_is_wrong_and_names_the_worst_first(
-    status: str, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    status: str, kind: str, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    sample_bundle.publish(tmp_path, mixpanel=(status, "the export was <cut> short"))
+    sample_bundle.with_mixpanel(bundle.current(home), tmp_path, status, "the export was <cut> short")
     monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
     page = open_page("Data status")
     assert [line.value.replace("\\", "") for line in page.get(kind)] == [
@@ -311,17 +311,14 @@ def test_data_status_can_be_narrowed_to_a_source() -> None:
 
 
 def test_data_status_says_so_where_all_is_well_and_where_nothing_was_compared(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
-    sample_bundle.publish(tmp_path, mixpanel=("ok", None))
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path / "well"))
+    sample_bundle.with_mixpanel(bundle.current(home), tmp_path / "well", "ok", None)
     assert "All is well" in open_page("Data status").success[0].value
-    sample_bundle.publish(
-        tmp_path, off=["stripe", "app_db"], without=["reconciliation"], build="20250313T060000-77aa01"
-    )
-    page = open_page("Data status")
-    assert "before sources were compared" in said(page)
-    assert page.dataframe[0].value["State"].tolist()[-1] == "○ off"
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path / "early"))
+    sample_bundle.changed(bundle.current(home), tmp_path / "early", "drop table reconciliation")
+    assert "before sources were compared" in said(open_page("Data status"))
 
 
 def test_data_status_tells_the_build_and_compares_all_domains() -> None:
@@ -340,11 +337,11 @@ def test_data_status_tells_the_build_and_compares_all_domains() -> None:
     assert differing["What"].nunique() == 3
 
 
-def test_a_page_links_to_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_page_links_to_what_is_missing(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert [link.proto.label for link in open_page("Revenue").get("page_link")] == [
         "What is missing, and what to do about it"
     ]
-    sample_bundle.publish(tmp_path, mixpanel=("ok", None))
+    sample_bundle.with_mixpanel(bundle.current(home), tmp_path, "ok", None)
     monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
     assert [link.proto.label for link in open_page("Revenue").get("page_link")] == ["Where the data comes from"]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from datetime import date
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from tailtracker_bi import bundle
@@ -18,6 +17,7 @@ from tailtracker_bi.reports import REPORTS, rendering, weekly, write_report
 from tailtracker_bi.reports.figures import NoWeekError
 from tailtracker_bi.wording import number
 from tests import sample_bundle
+from tests.sample_bundle import changed, with_mixpanel
 
 pytestmark = pytest.mark.xdist_group("weekly_report")  # shares what is built once
 
@@ -63,21 +63,7 @@ def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(weekly, "picture", lambda _: b"drawn")
 
 
-def changed(build: Bundle, folder: Path, *statements: str, **parameters: object) -> Bundle:
-    """A copy of the build after some changes; what has no parameter takes none."""
-    own = Bundle(build.build, folder / build.path.name)
-    shutil.copy(build.path, own.path)
-    with duckdb.connect(str(own.path)) as connection:
-        for statement in statements:
-            connection.execute(statement, {k: v for k, v in parameters.items() if f"${k}" in statement})
-    return own
-
-
-def with_mixpanel(build: Bundle, folder: Path, status: str, reason: str | None) -> Bundle:
-    changes = "update data_status set status = $status, reason = $reason where source = 'mixpanel'"
-    return changed(build, folder, changes, status=status, reason=reason)
-
-
+@cache
 def read(build: Bundle, as_of: date | None = None) -> Reader:
     return Reader(REPORTS["weekly"](build, as_of).html)
 
