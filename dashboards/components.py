@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Literal, NoReturn
 
@@ -12,16 +11,16 @@ import pandas as pd
 import streamlit as st
 
 from dashboards import data
-from dashboards.charts import Layers
-from dashboards.data import Metric, Reading
-from dashboards.wording import change, csv, day, number, period, plain, source_name
+from dashboards.data import Reading
 from tailtracker_bi.bundle import Bundle, NoBundleError
+from tailtracker_bi.charts import Layers
+from tailtracker_bi.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.metrics import Metric
+from tailtracker_bi.wording import change, csv, day, number, period, plain, source_name
 
-STALE_AFTER_DAYS = 2
-WORST_FIRST = ("failed", "late", "ok", "empty", "off")
-MOST_NAMED = 3
-NUMBER_WIDTH = 100
+DATA_STATUS_PAGE = "app_pages/data_status.py"
+NUMBER_WIDTH, TEXT_WIDTH = 100, 320
 TILES_A_ROW, TRAILING_DAYS = 3, 30
 DAYS_BACK = {"dau": 7, "wau": 7}
 COMPARED = "Each is compared with an earlier, complete time of the same length."
@@ -30,6 +29,7 @@ BADGES = {
     "ok": ("green", ":material/check_circle:"),
     "late": ("orange", ":material/schedule:"),
     "failed": ("red", ":material/error:"),
+    "held": ("red", ":material/lock:"),
     "off": ("gray", ":material/power_settings_new:"),
     "empty": ("gray", ":material/hourglass_empty:"),
 }
@@ -44,6 +44,15 @@ def open_page(title: str, summary: str, needs: Sequence[str] = ()) -> Bundle:
 
     `needs` are the tables that the page reads and builds of an earlier version have not got.
     """
+    build = find_build(title, summary)
+    _say_what_is_wrong(build)
+    if data.lacks(build, needs):
+        _ask_for_a_refresh("**There is no data for this page yet:** the build was made before it was counted.")
+    return build
+
+
+def find_build(title: str, summary: str) -> Bundle:
+    """Title, what the page is for, and how far the data of the current build goes."""
     st.title(title)
     st.markdown(summary)
     try:
@@ -53,9 +62,7 @@ def open_page(title: str, summary: str, needs: Sequence[str] = ()) -> Bundle:
     except TailTrackerError as error:
         st.error(f"**There is no data to show:** {plain(error)}", icon=":material/error:")
         st.stop()
-    _freshness(build)
-    if data.lacks(build, needs):
-        _ask_for_a_refresh("**There is no data for this page yet:** the build was made before it was counted.")
+    _freshness_line(build)
     return build
 
 
@@ -66,111 +73,48 @@ def _ask_for_a_refresh(because: str) -> NoReturn:
     st.stop()
 
 
-@dataclass(frozen=True)
-class TablesInAState:
-    """The tables of a source that are in the same state, `of` so many."""
-
-    source: str
-    status: str
-    tables: pd.DataFrame
-    of: int
-
-    @property
-    def why(self) -> str:
-        return listed([plain(reason) for reason in self.tables["reason"].unique() if reason], "; ")
-
-    @property
-    def last_day(self) -> str:
-        first = self.tables["last_day"].dropna().min()
-        return "" if pd.isna(first) else day(first)
-
-    @property
-    def name(self) -> str:
-        """The source and, unless they are all of many, its tables."""
-        source, tables = plain(source_name(self.source)), [plain(name) for name in self.tables["table_name"] if name]
-        if self.of == 1:
-            return " ".join([source, *tables])
-        return source if len(tables) == self.of else f"{source} ({listed(tables, ', ')})"
-
-
-def listed(parts: Sequence[str], separator: str) -> str:
-    """The first few, and how many more there are."""
-    more = [f"{len(parts) - MOST_NAMED} more"] if len(parts) > MOST_NAMED else []
-    return separator.join([*parts[:MOST_NAMED], *more])
-
-
-def _by_source_and_state(sources: pd.DataFrame) -> Iterator[TablesInAState]:
-    """Sources in order, the worst state of each first."""
-    for source, tables in sources.groupby("source", sort=False):
-        for status in (*WORST_FIRST, *sorted(set(tables["status"]) - set(WORST_FIRST))):
-            own = tables[tables["status"] == status]
-            if not own.empty:
-                yield TablesInAState(str(source), status, own, len(tables))
-
-
-def _freshness(build: Bundle) -> None:
-    info = data.rows(build, "bundle_info").iloc[0]
+def _freshness_line(build: Bundle) -> None:
+    """How far the data goes, and a badge a source: its worst state."""
     sources = data.sources(build)
-    states = list(_by_source_and_state(sources))
-    as_of = pd.Timestamp(info["as_of"])
-    age = (data.today() - as_of.date()).days
+    states = by_state(sources)
     with st.container(horizontal=True, vertical_alignment="center"):
-        through = sources.loc[sources["status"] != "off", "complete_through"].dropna()
-        complete = f", complete through {day(through.min())}" if len(through) else ""
-        st.markdown(f"**Data as of {day(as_of)}**{complete}", width="content")
+        through = complete_through(sources)
+        complete = f", complete through {through}" if through else ""
+        st.markdown(f"**Data as of {day(data.as_of(build))}**{complete}", width="content")
         for source in sources["source"].unique():
             worst = next(state for state in states if state.source == source)
-            color, icon = BADGES.get(worst.status, BADGES["empty"])
-            st.badge(_badge(worst), color=color, icon=icon, help=worst.why or None)  # type: ignore[arg-type]
+            color, icon = BADGES.get(worst.status, BADGES["failed"])
+            st.badge(_badge(worst), color=color, icon=icon, help=plain(worst.why) or None)  # type: ignore[arg-type]
+
+
+def say_how_old(build: Bundle) -> bool:
+    """That the build is old, where it is."""
+    age = (data.today() - data.as_of(build)).days
     if age > STALE_AFTER_DAYS:
         st.warning(
             f"The newest build is {age} days old. Run `tailtracker-bi refresh` for newer data.",
             icon=":material/schedule:",
         )
-    for state in states:
-        if state.status in {"late", "failed"}:
-            said = st.error if state.status == "failed" else st.warning
-            said(_trouble(state), icon=BADGES[state.status][1])
-    with st.expander("Where the data comes from"):
-        st.caption(
-            f"Build {info['build']}, made {pd.Timestamp(info['built_at']):%-d %b %Y %H:%M} UTC. "
-            "Quarantined: rows that failed a check and are in no number. "
-            "Excluded: rows of internal and test accounts."
-        )
-        in_order = pd.concat(state.tables for state in states) if states else sources
-        table = pd.DataFrame(
-            {
-                "Source": in_order["source"].map(source_name),
-                "Table": in_order["table_name"],
-                "State": in_order["status"],
-                "Last day": in_order["last_day"].map(lambda last: "" if pd.isna(last) else day(last)),
-                "Days missing": in_order["days_missing"].map("{:,.0f}".format),
-                "Rows": in_order["rows"].map("{:,}".format),
-                "Quarantined": in_order["quarantined"].map("{:,}".format),
-                "Excluded": in_order["excluded"].map("{:,}".format),
-                "Loaded (UTC)": in_order["loaded_at"].map(lambda at: "" if pd.isna(at) else f"{at:%Y-%m-%d %H:%M}"),
-                "Why": in_order["reason"],
-            }
-        )
-        show_table(table, "Sources, their tables, their state and their last days", right=list(table.columns[4:8]))
+    return age > STALE_AFTER_DAYS
+
+
+def _say_what_is_wrong(build: Bundle) -> None:
+    """Age and states that may lack what readers expect, each with its reason, and the page that tells more."""
+    is_old = say_how_old(build)
+    in_trouble = [state for state in by_state(data.sources(build)) if state.is_trouble]
+    for state in in_trouble:
+        said = st.warning if state.status == "late" else st.error
+        said(f"**{plain(state.name)}** {plain(state.trouble)}", icon=BADGES.get(state.status, BADGES["failed"])[1])
+    what = "What is missing, and what to do about it" if is_old or in_trouble else "Where the data comes from"
+    st.page_link(DATA_STATUS_PAGE, label=what, icon=":material/database:")
 
 
 def _badge(worst: TablesInAState) -> str:
     until = f"up to {worst.last_day}" if worst.last_day else ""
     said = {"ok": until or "complete", "off": "off", "empty": "nothing received yet"}
-    part = "" if len(worst.tables) == worst.of else f" ({len(worst.tables)} of {worst.of} tables)"
+    part = worst.share_of_source.removeprefix(source_name(worst.source))
     text = said.get(worst.status, f"{worst.status}, {until}").removesuffix(", ")
     return f"{plain(source_name(worst.source))}: {text}{part}"
-
-
-def _trouble(state: TablesInAState) -> str:
-    missing = int(state.tables["days_missing"].max())
-    parts = ["could not be read" if state.status == "failed" else "is late"]
-    if missing:
-        parts.append(f"{missing} {'day is' if missing == 1 else 'days are'} missing")
-    kept = "Values that lack these days are marked as not complete." if missing else "What had landed before stays."
-    why = f" Why: {state.why}." if state.why else ""
-    return f"**{state.name}** {', '.join(parts)}. {kept}{why}"
 
 
 def select(label: str, options: Mapping[str, str], key: str, default: str | None = None) -> str:
@@ -253,7 +197,7 @@ def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str
         for place, (metric, grain) in zip(st.columns(TILES_A_ROW), row, strict=False):
             points = data.series(build, metric.metric_id, grain)
             with place:
-                if metric.is_by_cohort_day:
+                if metric.cohort_days:
                     reading = data.pooled(points, cohorts)
                     compared = "" if reading.before is None else f" vs the {cohorts} before"
                     tile(metric, reading, when=f"last {cohorts} complete daily cohorts{compared}")
@@ -286,8 +230,8 @@ def why_no_data(build: Bundle, metric: Metric) -> None:
     sources = data.sources(build)
     read = sources[(sources["source"] + "." + sources["table_name"]).isin(metric.sources)]
     reasons = [
-        f"{state.name} is {state.status}" + (f" ({state.why})" if state.why else "")
-        for state in _by_source_and_state(read)
+        plain(f"{state.name} is {state.status}" + (f" ({state.why})" if state.why else ""))
+        for state in by_state(read)
         if state.status != "ok"
     ]
     because = "; ".join(reasons) if reasons else "no value has been published for it yet"
@@ -305,8 +249,10 @@ def draw(chart: alt.Chart | Layers, note: str = "") -> None:
         st.caption(note)
 
 
-def show_table(frame: pd.DataFrame, alt_text: str, right: Sequence[str] = ()) -> None:
+def show_table(frame: pd.DataFrame, alt_text: str, right: Sequence[str] = (), wide: Sequence[str] = ()) -> None:
+    """A table whose columns are as wide as their texts, but for numbers, set right, and sentences, which are wide."""
     columns = {name: st.column_config.TextColumn(alignment="right", width=NUMBER_WIDTH) for name in right}
+    columns |= {name: st.column_config.TextColumn(width=TEXT_WIDTH) for name in wide}
     st.dataframe(frame, hide_index=True, alt=alt_text, column_config=columns)
 
 

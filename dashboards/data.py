@@ -12,37 +12,11 @@ from datetime import date
 import pandas as pd
 import streamlit as st
 
-from dashboards.wording import is_money
-from tailtracker_bi import bundle
+from tailtracker_bi import bundle, data_status, metrics
 from tailtracker_bi.bundle import Bundle, BundleError
+from tailtracker_bi.metrics import GRAINS, LENGTHS, Metric, ordered, sum_over_sum
 from tailtracker_bi.settings import load_reader_settings
-
-GRAINS = ("day", "week", "month")
-LENGTHS = {"day": pd.DateOffset(days=1), "week": pd.DateOffset(days=7), "month": pd.DateOffset(months=1)}
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric as the catalogue describes it; the format of money names its currency: `money EUR`."""
-
-    metric_id: str
-    label: str
-    description: str
-    not_for: str
-    unit: str
-    format: str
-    bigger_is_better: bool | None
-    owner: str
-    domain: str
-    decision: str
-    status: str
-    target: float | None
-    sources: tuple[str, ...]
-
-    @property
-    def is_by_cohort_day(self) -> bool:
-        """A share of those who started on one day: too few to compare alone."""
-        return self.metric_id.startswith("retention_d")
+from tailtracker_bi.wording import is_money
 
 
 @dataclass(frozen=True)
@@ -92,46 +66,24 @@ def currency(build: Bundle) -> str:
     return str(rows(build, "bundle_info").iloc[0].get("currency", ""))
 
 
+def as_of(build: Bundle) -> date:
+    """The day that the build is as of: what had happened before it."""
+    return pd.Timestamp(rows(build, "bundle_info").iloc[0]["as_of"]).date()
+
+
 def sources(build: Bundle) -> pd.DataFrame:
     """A row per source and table: how far it goes and what state it is in; no reason is an empty one."""
-    return rows(build, "data_status").fillna({"reason": "", "table_name": "", "days_missing": 0})
+    return data_status.tables(rows(build, "data_status"))
 
 
 def catalog(build: Bundle) -> dict[str, Metric]:
     """Metrics by id, by domain and label, without those that are deprecated."""
-    known = rows(build, "metric_catalog").sort_values(["domain", "label"])
-    return {
-        entry["metric_id"]: Metric(
-            metric_id=entry["metric_id"],
-            label=entry["label"],
-            description=entry["description"],
-            not_for=_text(entry["not_for"]),
-            unit=entry["unit"],
-            format=f"money {currency(build)}" if entry["format"] == "money" else entry["format"],
-            bigger_is_better=None if pd.isna(entry["bigger_is_better"]) else bool(entry["bigger_is_better"]),
-            owner=_text(entry["owner"]),
-            domain=_text(entry["domain"]),
-            decision=_text(entry["decision"]),
-            status=entry["status"],
-            target=None if pd.isna(entry["target"]) else float(entry["target"]),
-            sources=tuple(part.strip() for part in _text(entry["sources"]).split(",") if part.strip()),
-        )
-        for entry in known.to_dict("records")
-        if entry["status"] != "deprecated"
-    }
-
-
-def _text(value: object) -> str:
-    """A text column that may be null, or a list of texts."""
-    if isinstance(value, str):
-        return value
-    return ",".join(map(str, value)) if hasattr(value, "__iter__") else ""
+    return metrics.catalog(rows(build, "metric_catalog"), currency(build))
 
 
 def series(build: Bundle, metric_id: str, grain: str) -> pd.DataFrame:
     """A metric over time for everyone: period_start, numerator, denominator, value, is_complete."""
-    found = rows(build, "metric_values", metric_id=metric_id, grain=grain, segment="all")
-    return _ordered(found, "period_start")[["period_start", "numerator", "denominator", "value", "is_complete"]]
+    return metrics.series(rows(build, "metric_values", metric_id=metric_id, grain=grain, segment="all"))
 
 
 def series_by_segment(build: Bundle, metric: Metric, grain: str, segment: str) -> pd.DataFrame:
@@ -144,7 +96,7 @@ def series_by_segment(build: Bundle, metric: Metric, grain: str, segment: str) -
     whole = series(build, metric.metric_id, grain)[["period_start", "value", "is_complete"]]
     if found.empty or whole.empty:
         return found.assign(size=found["value"])
-    found = _ordered(found, "period_start").assign(has_row=True)
+    found = ordered(found, "period_start").assign(has_row=True)
     is_known = whole["value"].notna() | whole["period_start"].isin(found.dropna(subset=["value"])["period_start"])
     values = pd.DataFrame({"segment_value": found["segment_value"].unique()})
     grid = whole.assign(is_known=is_known).drop(columns="value").merge(values, how="cross")
@@ -161,7 +113,7 @@ def without_total(build: Bundle, metric: Metric, grain: str) -> dict[pd.Timestam
     whole = series(build, metric.metric_id, grain)
     untold = whole[whole["value"].isna()]["period_start"]
     parts = rows(build, "metric_values", metric_id=metric.metric_id, grain=grain, segment="currency")
-    parts = _ordered(parts.dropna(subset=["value"]), "period_start")
+    parts = ordered(parts.dropna(subset=["value"]), "period_start")
     parts = parts[parts["period_start"].isin(untold) & (parts["segment_value"] != currency(build))]
     return {
         start: sorted(parts[parts["period_start"] == start]["segment_value"])
@@ -172,11 +124,6 @@ def without_total(build: Bundle, metric: Metric, grain: str) -> dict[pd.Timestam
 def segments_of(build: Bundle, metric_id: str) -> set[str]:
     """The segments that a metric is split by; `all` is one."""
     return set(rows(build, "metric_values", metric_id=metric_id)["segment"])
-
-
-def _ordered(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    dated = frame.assign(**{column: pd.to_datetime(frame[column])})
-    return dated.sort_values(column).reset_index(drop=True)
 
 
 def grains_of(build: Bundle, metric_id: str) -> list[str]:
@@ -214,16 +161,11 @@ def pooled(points: pd.DataFrame, periods: int) -> Reading:
         return NOTHING_READ
     has_before = len(before) == periods
     return Reading(
-        _sum_over_sum(last),
+        sum_over_sum(last),
         last["period_start"].iloc[0],
-        _sum_over_sum(before) if has_before else None,
+        sum_over_sum(before) if has_before else None,
         before["period_start"].iloc[0] if has_before else None,
     )
-
-
-def _sum_over_sum(points: pd.DataFrame) -> float | None:
-    total = float(points["denominator"].sum())
-    return float(points["numerator"].sum()) / total if total else None
 
 
 def within(points: pd.DataFrame, column: str, dates: tuple[date, date], grain: str) -> pd.DataFrame:
@@ -246,11 +188,11 @@ def retention_curve(cohorts: pd.DataFrame) -> pd.DataFrame:
 def reconciliation(build: Bundle) -> pd.DataFrame:
     """What was compared between sources, newest first, with the domain of the metric that `what` begins with."""
     found = rows(build, "reconciliation")
-    metrics = catalog(build)
+    known = catalog(build)
     about = found["what"].astype(str).str.extract(r"^(\w+)", expand=False)
-    domains = about.map(lambda name: metrics[name].domain if name in metrics else "")
+    domains = about.map(lambda name: known[name].domain if name in known else "")
     titles = [
-        str(what).replace(name, metrics[name].label, 1) if name in metrics else str(what)
+        str(what).replace(name, known[name].label, 1) if name in known else str(what)
         for what, name in zip(found["what"], about, strict=True)
     ]
     forms = [

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, data
+from dashboards import data
 from dashboards.components import (
     GRAINS,
     INCOMPLETE_NOTE,
@@ -24,9 +24,10 @@ from dashboards.components import (
     table_behind,
     why_no_data,
 )
-from dashboards.data import Metric
-from dashboards.wording import day, is_money, number, period, plain
+from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.metrics import Metric
+from tailtracker_bi.wording import day, is_money, number, period, plain
 
 SEGMENTS = {
     "all": "Everyone",
@@ -172,16 +173,17 @@ def say_where_there_is_no_total(build: Bundle, metric: Metric, grain: str, dates
     )
 
 
-def differences(build: Bundle, domains: Sequence[str], *, and_the_rest: Sequence[str] = ()) -> None:
-    """What two sources say about the same metric, where they differ; newest first.
+def differences(build: Bundle, domains: Sequence[str] | None = None, *, and_the_rest: Sequence[str] = ()) -> None:
+    """What two sources say about the same metric, where they differ; newest first. Without domains: all.
 
     A comparison belongs to the domain of the metric that `what` begins with. One that begins with no metric is shown
     with those that are left over: where `and_the_rest` names the domains that other pages show.
     """
     st.header("Do the sources agree?", help="The same thing counted from two sources. No figure above depends on it.")
     found = data.reconciliation(build)
-    known = found["domain"].isin(domains)
-    found = found[known | ~found["domain"].isin(and_the_rest)] if and_the_rest else found[known]
+    if domains is not None:
+        known = found["domain"].isin(domains)
+        found = found[known | ~found["domain"].isin(and_the_rest)] if and_the_rest else found[known]
     if found.empty:
         nothing_here("Nothing has been compared: that needs both sources.")
         return

@@ -14,6 +14,7 @@ page = st.navigation(
         st.Page("app_pages/revenue.py", title="Revenue"),
         st.Page("app_pages/payments.py", title="Payments"),
         st.Page("app_pages/pets_and_alerts.py", title="Pets and alerts"),
+        st.Page("app_pages/data_status.py", title="Data status"),
     ]
 )
 st.set_page_config(page_title=f"{page.title} · TailTracker BI", page_icon="🐾", layout="wide")

@@ -64,6 +64,14 @@ def current(home: Path) -> Bundle:
     return kept.get(_pointed_to(home), list(kept.values())[-1])
 
 
+def kept_build(home: Path, build: str) -> Bundle:
+    """A build by its name. Raises BundleError where it is not kept."""
+    kept = {bundle.build: bundle for bundle in builds(home)}
+    if build not in kept:
+        raise BundleError(f"there is no build {build}; kept are: {', '.join(kept) or 'none'}")
+    return kept[build]
+
+
 def is_pointer_sound(home: Path) -> bool:
     """Whether the pointer names a build that is there."""
     return _pointed_to(home) in {bundle.build for bundle in builds(home)}
@@ -176,10 +184,7 @@ def roll_back(home: Path, build: str | None = None) -> Bundle:
             raise BundleError(f"there is no build before {now.build}")
         target = earlier[-1]
     else:
-        found = [bundle for bundle in kept if bundle.build == build]
-        if not found:
-            raise BundleError(f"there is no build {build}; kept are: {', '.join(item.build for item in kept)}")
-        target = found[0]
+        target = kept_build(home, build)
     _point_to(home, target.build)
     return target
 

@@ -175,6 +175,29 @@ def query(
 
 
 @app.command()
+def report(
+    name: Annotated[str, typer.Argument(help="Which report: weekly.")],
+    as_of: Annotated[
+        datetime | None,
+        typer.Option("--as-of", formats=DAY_FORMAT, help="As it stands on this day; without it, on the build's own."),
+    ] = None,
+    build: Annotated[str | None, typer.Option(help="From this build; without it, from the current one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; without it, reports/ in HOME.")] = None,
+) -> None:
+    """Make a report from a published build, as one HTML file."""
+    # Drawing takes a second to load, which the other commands need not wait for.
+    from tailtracker_bi.data_status import STALE_AFTER_DAYS
+    from tailtracker_bi.reports import write_report
+
+    settings = load_settings()
+    found = bundle.kept_build(settings.home, build) if build else bundle.current(settings.home)
+    print(write_report(name, found, out or settings.home / "reports", as_of.date() if as_of else None))
+    built_as_of = bundle.read(found, "bundle_info", ["as_of"])["as_of"].iloc[0].date()
+    if (settings.today - built_as_of).days > STALE_AFTER_DAYS and build is None and as_of is None:
+        err.print(f"the newest build is as of {built_as_of}: run `tailtracker-bi refresh` for newer data")
+
+
+@app.command()
 def status() -> None:
     """The sources, their last days, and the bundle that readers see."""
     settings = load_settings()

@@ -8,6 +8,7 @@ between metrics hold.
 from __future__ import annotations
 
 import math
+import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -468,3 +469,24 @@ def publish(
                 connection.execute(f"insert into {name} select * from made")
     (folder / "current").write_text(build, encoding="utf-8")
     return Bundle(build, file)
+
+
+def changed(original: Bundle, home: Path, *statements: str, **parameters: object) -> Bundle:
+    """A copy of a build, current in another HOME, after some changes: much quicker than to publish one.
+
+    Each statement takes the parameters that it names, as `$name`.
+    """
+    own = Bundle(original.build, home / "published" / original.path.name)
+    own.path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(original.path, own.path)
+    with duckdb.connect(str(own.path)) as connection:
+        for statement in statements:
+            connection.execute(statement, {name: it for name, it in parameters.items() if f"${name}" in statement})
+    (own.path.parent / "current").write_text(own.build, encoding="utf-8")
+    return own
+
+
+def with_mixpanel(original: Bundle, home: Path, status: str, reason: str | None) -> Bundle:
+    """A copy of a build with another state of this source."""
+    change = "update data_status set status = $status, reason = $reason where source = 'mixpanel'"
+    return changed(original, home, change, status=status, reason=reason)

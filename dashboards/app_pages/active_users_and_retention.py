@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, data, people_charts
+from dashboards import data, people_charts
 from dashboards.components import (
     GRAINS,
     draw,
@@ -16,10 +16,11 @@ from dashboards.components import (
     switch,
     table_behind,
 )
-from dashboards.data import Metric
 from dashboards.over_time import Dates, by_period, grain_and_dates, over_time, split_by
-from dashboards.wording import number, period, words
+from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.metrics import Metric
+from tailtracker_bi.wording import number, period, words
 
 ACTIVE = ("active_users", "dau", "wau", "mau")
 GROUPS = {

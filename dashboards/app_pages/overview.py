@@ -8,7 +8,7 @@ from datetime import timedelta
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, data, people_charts
+from dashboards import data, people_charts
 from dashboards.components import (
     COMPARED,
     GRAINS,
@@ -26,9 +26,11 @@ from dashboards.components import (
     tiles,
     why_no_data,
 )
-from dashboards.data import Metric, Reading
-from dashboards.wording import NO_DATA, change, day, number, period, words
+from dashboards.data import Reading
+from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.metrics import Metric
+from tailtracker_bi.wording import NO_DATA, change, day, number, period, words
 
 # By domain. Each daily figure compares with one whose days do not overlap its own; a day, with the same weekday.
 HEADLINES = {
@@ -153,7 +155,7 @@ def in_the_table(build: Bundle, metric: Metric, grain: str) -> dict[str, str]:
 def latest_reading(build: Bundle, metric: Metric, grain: str) -> tuple[Reading, str]:
     """The latest value with the time that it is of; cohorts of one day are too small to compare."""
     grains = data.grains_of(build, metric.metric_id)
-    if metric.is_by_cohort_day and grains:
+    if metric.cohort_days and grains:
         reading = data.pooled(data.series(build, metric.metric_id, "day"), COHORT_DAYS)
         return reading, NO_DATA if reading.start is None else f"cohorts from {day(reading.start)}"
     used = grain if grain in grains else "day"

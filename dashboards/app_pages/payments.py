@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, data
+from dashboards import data
 from dashboards.components import (
     COMPARED,
     download,
@@ -19,7 +19,6 @@ from dashboards.components import (
     tiles,
     why_no_data,
 )
-from dashboards.data import Metric
 from dashboards.over_time import (
     Dates,
     by_period,
@@ -30,8 +29,10 @@ from dashboards.over_time import (
     split_by,
     together,
 )
-from dashboards.wording import number, words
+from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.metrics import Metric
+from tailtracker_bi.wording import number, words
 
 RATES = {
     "payment_success_rate": "Payments",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, data
+from dashboards import data
 from dashboards.components import (
     COMPARED,
     draw,
@@ -17,7 +17,6 @@ from dashboards.components import (
     tiles,
     why_no_data,
 )
-from dashboards.data import Metric
 from dashboards.over_time import (
     SEGMENTS,
     Dates,
@@ -27,8 +26,10 @@ from dashboards.over_time import (
     say_where_there_is_no_total,
     split_by,
 )
-from dashboards.wording import number, period, words
+from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.metrics import Metric
+from tailtracker_bi.wording import number, period, words
 
 OVER_TIME = (
     "mrr",

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tailtracker_bi import bundle
+from tests import sample_bundle
 from tests.export_api import SECRET, USER, ExportApi, serve
 from tests.integration.test_refresh import FRIDAY, TINY, TUESDAY
 
@@ -433,3 +434,15 @@ def test_rollback_goes_back_and_forth_and_mends_the_pointer(built: Cli, tmp_path
     unknown = built.run("rollback", "--to", "nope", at=tmp_path)
     assert unknown.returncode == 1
     assert f"kept are: {first}, {second}" in told(unknown)
+
+
+def test_a_report_prints_its_path_and_what_is_wrong_is_told_first(built: Cli, tmp_path: Path) -> None:
+    sample_bundle.publish(tmp_path / "home")
+    cli = built.over(tmp_path / "home")
+    process = cli.run("report", "weekly", "--as-of", "2025-03-05", "--out", "out", at=tmp_path)
+    name = f"weekly-2025-02-24-{sample_bundle.BUILD}.html"
+    assert (process.returncode, process.stdout) == (0, f"out/{name}\n"), process.stderr
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [name]
+    process = cli.run("report", "monthly", at=tmp_path)
+    assert process.returncode == 2
+    assert told(process) == "error: there is no report 'monthly'; there are: weekly"

@@ -24,7 +24,9 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
-from dashboards import data, wording
+from dashboards import data
+from tailtracker_bi import bundle, wording
+from tailtracker_bi.data_status import WHAT_TO_DO
 from tests import sample_bundle, sample_money
 
 pytestmark = pytest.mark.xdist_group("dashboard")  # shares what is built once
@@ -36,6 +38,7 @@ PAGES = {
     "Revenue": "revenue",
     "Payments": "payments",
     "Pets and alerts": "pets_and_alerts",
+    "Data status": "data_status",
 }
 SECTIONS = {
     "Overview": ("Latest complete figures", "Trend", "Funnels", "All metrics"),
@@ -62,6 +65,7 @@ SECTIONS = {
         "Hours to recovery",
         "Do the sources agree?",
     ),
+    "Data status": ("Sources and tables", "Do the sources agree?", "The build"),
 }
 NOW = "2025-03-12T07:00:00Z"
 
@@ -171,7 +175,7 @@ def test_a_new_build_shows_on_the_next_rerun(monkeypatch: pytest.MonkeyPatch, tm
     sample_bundle.publish(tmp_path, mixpanel=("ok", None), build="20250313T060000-77aa01")
     page.run()
     assert "is late" not in said(page)
-    assert any("20250313T060000-77aa01" in caption.value for caption in page.caption)
+    assert "20250313T060000-77aa01" in list(open_page("Data status").dataframe[-1].value["Value"])
 
 
 def test_a_metric_without_data_says_why(home_of_events_alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +271,7 @@ def test_metrics_that_share_a_label_can_be_told_apart() -> None:
 
 
 def test_a_source_has_one_badge_and_a_row_for_each_table() -> None:
-    page = open_page("Revenue")
+    page = open_page("Data status")
     badges = [text.value for text in page.markdown if "-badge[" in text.value]
     assert [re.sub(r".*:material/\w+: (.*)\]", r"\1", badge).replace("\\", "") for badge in badges] == [
         "Mixpanel: late, up to 11 Mar 2025",
@@ -275,6 +279,71 @@ def test_a_source_has_one_badge_and_a_row_for_each_table() -> None:
         "App database: up to 11 Mar 2025 (16 of 17 tables)",
     ]
     assert len(page.dataframe[0].value) == 1 + len(sample_bundle.STRIPE_TABLES) + len(sample_bundle.APP_TABLES)
+
+
+@pytest.mark.parametrize(("status", "kind"), [("late", "warning"), ("failed", "error"), ("held", "error")])
+def test_data_status_sums_up_what_is_wrong_and_names_the_worst_first(
+    status: str, kind: str, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sample_bundle.with_mixpanel(bundle.current(home), tmp_path, status, "the export was <cut> short")
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
+    page = open_page("Data status")
+    assert [line.value.replace("\\", "") for line in page.get(kind)] == [
+        f"**1 table is {status}:** Mixpanel events, the export was <cut> short. {WHAT_TO_DO[status]}"
+    ]
+    table = page.dataframe[0].value
+    assert table["State"].str.split().str[-1].tolist()[:2] == [status, "ok"]
+    worst = table.iloc[0]
+    assert (worst["Why"], worst["Last day"], worst["Days missing"]) == (
+        "the export was <cut> short",
+        "11 Mar 2025",
+        "1",
+    )
+    assert worst["What to do"].endswith("Look at the rows set aside, in quarantine/ of TAILTRACKER_HOME.")
+
+
+def test_data_status_can_be_narrowed_to_a_source() -> None:
+    table = open_page("Data status", source="App database").dataframe[0].value
+    assert table["Source"].unique().tolist() == ["App database"]
+    assert len(table) == len(sample_bundle.APP_TABLES)
+    empty = table.set_index("Table").loc["referrals"]
+    assert (empty["State"], empty["Last day"], empty["Loaded (UTC)"]) == ("○ empty", "", "never")
+
+
+def test_data_status_says_so_where_all_is_well_and_where_nothing_was_compared(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path / "well"))
+    sample_bundle.with_mixpanel(bundle.current(home), tmp_path / "well", "ok", None)
+    assert "All is well" in open_page("Data status").success[0].value
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path / "early"))
+    sample_bundle.changed(bundle.current(home), tmp_path / "early", "drop table reconciliation")
+    assert "before sources were compared" in said(open_page("Data status"))
+
+
+def test_data_status_tells_the_build_and_compares_all_domains() -> None:
+    page = open_page("Data status")
+    told = page.dataframe[-1].value.set_index("What")["Value"]
+    assert told.to_dict() == {
+        "As of": "12 Mar 2025",
+        "Built": "12 Mar 2025 06:00 UTC",
+        "Build": sample_bundle.BUILD,
+        "Engine": "duckdb",
+        "Version of TailTracker BI": "0.1.0",
+        "Run": "run-1",
+    }
+    differing = page.dataframe[1].value
+    assert list(differing.columns) == ["What", "Day", "First", "Second", "Difference", "Why"]
+    assert differing["What"].nunique() == 3
+
+
+def test_a_page_links_to_what_is_missing(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert [link.proto.label for link in open_page("Revenue").get("page_link")] == [
+        "What is missing, and what to do about it"
+    ]
+    sample_bundle.with_mixpanel(bundle.current(home), tmp_path, "ok", None)
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
+    assert [link.proto.label for link in open_page("Revenue").get("page_link")] == ["Where the data comes from"]
 
 
 @pytest.mark.parametrize(
@@ -319,9 +388,9 @@ def test_a_total_without_an_exchange_rate_is_told_and_never_zero(
     assert "MRR has no total in EUR for March 2025" in message
     assert "It needs the rates of JPY, USD" in message
     assert {tile.label: tile.value for tile in page.metric}["MRR"] == "€485.42"
-    by_day = page.dataframe[1].value
+    by_day = page.dataframe[0].value
     assert by_day["MRR"].iloc[:4].tolist() == ["no data", "no data", "no data", "€485.42"]
-    by_month = page.dataframe[2].value
+    by_month = page.dataframe[1].value
     assert by_month["Closing"].tolist() == ["no data", "€453.01", "€332.35"]
     assert "Gross volume has no total in EUR" in said(open_page("Payments"))
 
@@ -331,12 +400,12 @@ def test_amounts_in_their_own_currency_stay_known_without_a_rate(
 ) -> None:
     monkeypatch.setenv("TAILTRACKER_HOME", str(home_without_a_rate))
     page = open_page("Revenue", segment="Currency")
-    newest = page.dataframe[1].value.iloc[0]
+    newest = page.dataframe[0].value.iloc[0]
     paid = sum(
         customer.mrr(sample_money.LAST) for customer in sample_money.invent_customers() if customer.currency == "JPY"
     )
     assert (newest["JPY"], newest["State"]) == (f"¥{paid:,.0f}", "complete")
-    assert "Exchange rates" not in open_page("Revenue", **{"in": "USD"}).dataframe[2].value
+    assert "Exchange rates" not in open_page("Revenue", **{"in": "USD"}).dataframe[1].value
 
 
 def amount(text: str) -> float:
@@ -345,7 +414,7 @@ def amount(text: str) -> float:
 
 @pytest.mark.parametrize("link", [{}, {"in": "USD"}, {"of": "Plan: premium"}, {"in": "JPY", "of": "Plan: basic"}])
 def test_the_movements_add_up_from_left_to_right(link: dict[str, str]) -> None:
-    table = open_page("Revenue", **link).dataframe[2].value
+    table = open_page("Revenue", **link).dataframe[1].value
     assert len(table) == 3
     for row in table.drop(columns=["Month", "State"]).to_dict("records"):
         *parts, closing = (amount(text) for text in row.values())
@@ -353,14 +422,14 @@ def test_the_movements_add_up_from_left_to_right(link: dict[str, str]) -> None:
 
 
 def test_months_of_movements_begin_where_the_last_one_ended() -> None:
-    table = open_page("Revenue").dataframe[2].value
+    table = open_page("Revenue").dataframe[1].value
     # In a total, what is there on the first of a month was converted at the rate of the day before.
     assert table["Opening"].iloc[:-1].tolist() == table["Closing"].iloc[1:].tolist()
 
 
 def test_outcomes_of_a_period_are_its_payments() -> None:
     page = open_page("Payments", grain="Month")
-    table = page.dataframe[2].value
+    table = page.dataframe[1].value
     names = ["First attempt", "Recovered", "Failed", "Pending", "Blocked"]
     assert list(table.columns) == ["Period", *names, "State"]
     assert sum(int(count) for count in table[names].iloc[1]) == int(
@@ -369,7 +438,7 @@ def test_outcomes_of_a_period_are_its_payments() -> None:
 
 
 def test_decline_codes_are_ranked_and_their_shares_add_up() -> None:
-    table = open_page("Payments").dataframe[3].value
+    table = open_page("Payments").dataframe[2].value
     counts = [int(count) for count in table["Payments"]]
     assert counts == sorted(counts, reverse=True)
     assert sum(amount(share) for share in table["Share"]) == pytest.approx(100, abs=0.3)

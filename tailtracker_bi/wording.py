@@ -1,7 +1,8 @@
-"""How numbers, periods and definitions are written, in one way on every page."""
+"""How numbers, periods and names are written, in one way on every page and in every report."""
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date
 
@@ -9,6 +10,8 @@ import pandas as pd
 from babel.numbers import format_currency, get_currency_symbol
 
 NO_DATA = "no data"
+HUGE = 1e15
+"""From here on a number has more digits than a double knows, or than anybody reads."""
 AXIS_FORMATS: dict[str, str] = {"integer": ",~d", "percent": ".0%", "decimal": ",.2~f"}
 COUNTED = {"people", "events", "pets", "alerts", "hours", "customers", "payments"}
 SOURCE_NAMES = {"app_db": "App database"}
@@ -17,8 +20,10 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 
 def number(value: float | None, form: str, unit: str = "") -> str:
     """`1,234 people`, `12.3%`, `0.45`, `€5.00` for the form `money EUR`; `no data` where there is none."""
-    if value is None or pd.isna(value):
+    if value is None or pd.isna(value) or math.isinf(value):
         return NO_DATA
+    if abs(value) >= HUGE:
+        return f"{value:.2e}"
     if is_money(form):
         return money(value, currency_of(form))
     text = {"integer": f"{value:,.0f}", "percent": f"{value:.1%}"}.get(form, f"{value:,.2f}")

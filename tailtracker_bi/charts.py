@@ -1,4 +1,4 @@
-"""Charts over time, in colours that colour-blind people can tell apart, each with a description in words.
+"""Charts over time, for pages and reports: in colours that colour-blind people can tell apart, each told in words.
 
 Solid is complete; dashed and pale is not complete yet; a break in a line is a period without data.
 """
@@ -11,8 +11,8 @@ from typing import TypeAlias
 import altair as alt
 import pandas as pd
 
-from dashboards.data import LENGTHS
-from dashboards.wording import AXIS_FORMATS, number, period, titled
+from tailtracker_bi.metrics import LENGTHS
+from tailtracker_bi.wording import AXIS_FORMATS, number, period, titled
 
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
 
@@ -25,6 +25,7 @@ FELT_SIZE = 700
 LONG_DAYS = 200
 """More days than that have their ticks at months, with the year."""
 STATES = {True: "complete", False: "not complete"}
+TABLE_BELOW = " The table below holds every value."
 TOOLTIP = [
     alt.Tooltip("when:N", title="Period"),
     alt.Tooltip("shown:N", title="Value"),
@@ -42,8 +43,12 @@ def trend(
     target: float | None = None,
     from_zero: bool = True,
     height: int = HEIGHT,
+    told_after: str = TABLE_BELOW,
 ) -> Layers:
-    """A line per segment value, named where it ends; `points` has period_start, value, is_complete."""
+    """A line per segment value, named where it ends; `points` has period_start, value, is_complete.
+
+    `told_after` ends the description in words: where the values themselves are to be found.
+    """
     drawn = points.assign(
         line=points.get("segment_value", pd.Series(label, index=points.index)).astype(str),
         when=[period(start, grain) for start in points["period_start"]],
@@ -81,7 +86,9 @@ def trend(
     )
     layers.append(felt.properties(data=known))
     return alt.layer(*layers).properties(
-        height=height, description=_trend_in_words(drawn, label, grain), padding={"left": 5, "right": 5}
+        height=height,
+        description=_trend_in_words(drawn, label, grain) + told_after,
+        padding={"left": 5, "right": 5},
     )
 
 
@@ -159,7 +166,7 @@ def _trend_in_words(drawn: pd.DataFrame, label: str, grain: str) -> str:
         f"to {group['shown'].iloc[-1]} ({group['when'].iloc[-1]})"
         for name, group in known.groupby("line", sort=False)
     ]
-    return f"Line chart of {label} by {grain}: {'; '.join(lines)}. The table below holds every value."
+    return f"Line chart of {label} by {grain}: {'; '.join(lines)}."
 
 
 def stacks(
@@ -228,4 +235,4 @@ def _stacks_in_words(
         return f"Bars of {label} by {grain}: {parts}; no complete period in view."
     last = complete[complete["period_start"] == complete["period_start"].max()]
     values = ", ".join(f"{group} {shown}" for group, shown in zip(last["group"], last["shown"], strict=True))
-    return f"Bars of {label} by {grain}: {parts}. {last['when'].iloc[0]}: {values}. The table below holds every value."
+    return f"Bars of {label} by {grain}: {parts}. {last['when'].iloc[0]}: {values}.{TABLE_BELOW}"

@@ -1,0 +1,111 @@
+"""Data status: what each source and table has, what is wrong and what to do about it, and which build this is."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboards import data
+from dashboards.components import download, find_build, nothing_here, say_how_old, select, show_table
+from dashboards.over_time import differences
+from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.data_status import WHAT_TO_DO, by_state, complete_through, severity
+from tailtracker_bi.wording import NO_DATA, day, number, plain, source_name
+
+SIGNS = {"ok": "✓", "late": "◷", "failed": "✕", "held": "‖", "off": "○", "empty": "○"}
+"""The state is read in words; the sign makes it found."""
+BUILD = {"build": "Build", "engine": "Engine", "version": "Version of TailTracker BI", "run_id": "Run"}
+
+
+def summary(build: Bundle) -> None:
+    """A line for each kind of trouble, the worst first, or one that all is well."""
+    say_how_old(build)
+    sources = data.sources(build)
+    in_trouble = [state for state in by_state(sources) if state.is_trouble]
+    for status in sorted({state.status for state in in_trouble}, key=severity):
+        own = [state for state in in_trouble if state.status == status]
+        count = sum(len(state.tables) for state in own)
+        named = "; ".join(plain(f"{state.name}, {state.why}" if state.why else state.name) for state in own)
+        said = st.warning if status == "late" else st.error
+        said(
+            f"**{count} {'table is' if count == 1 else 'tables are'} {plain(status)}:** {named}. "
+            f"{WHAT_TO_DO.get(status, '')}"
+        )
+    if in_trouble:
+        return
+    through = complete_through(sources)
+    if through:
+        st.success(f"**All is well:** every table that is on and not empty is complete through {through}.")
+    else:
+        nothing_here("Nothing has been received yet.")
+
+
+def tables(build: Bundle) -> None:
+    st.header(
+        "Sources and tables",
+        help="Quarantined: rows that failed a check and are in no number. "
+        "Excluded: rows of internal and test accounts.",
+    )
+    found = data.sources(build)
+    if found.empty:
+        nothing_here("No source is known to this build.")
+        return
+    names = {"all": "All sources"} | {name: source_name(name) for name in found["source"].unique()}
+    with st.container(width=240):
+        chosen = select("Source", names, "source")
+    own = found if chosen == "all" else found[found["source"] == chosen]
+    own = own.sort_values("status", key=lambda states: states.map(severity), kind="stable")
+    table = pd.DataFrame(
+        {
+            "State": [f"{SIGNS.get(status, '?')} {status}" for status in own["status"]],
+            "Source": own["source"].map(source_name),
+            "Table": own["table_name"],
+            "Last day": own["last_day"].map(lambda last: "" if pd.isna(last) else day(last)),
+            "Why": own["reason"],
+            "What to do": list(map(_what_to_do, own["status"], own["quarantined"])),
+            "Days missing": [number(days, "integer") for days in own["days_missing"]],
+            "Rows": [number(count, "integer") for count in own["rows"]],
+            "Quarantined": [number(count, "integer") for count in own["quarantined"]],
+            "Excluded": [number(count, "integer") for count in own["excluded"]],
+            "Loaded (UTC)": own["loaded_at"].map(lambda at: "never" if pd.isna(at) else f"{at:%Y-%m-%d %H:%M}"),
+        }
+    )
+    show_table(
+        table,
+        "Sources and their tables, the worst state first",
+        right=["Days missing", "Rows", "Quarantined", "Excluded"],
+        wide=["Why", "What to do"],
+    )
+    download(own, "data_status")
+
+
+def _what_to_do(status: str, quarantined: int) -> str:
+    set_aside = "Look at the rows set aside, in quarantine/ of TAILTRACKER_HOME." if quarantined else ""
+    # A cell shows Markdown's marks of code as they are.
+    return f"{WHAT_TO_DO.get(status, '')} {set_aside}".strip().replace("`", "")
+
+
+def comparisons(build: Bundle) -> None:
+    if data.lacks(build, ["reconciliation"]):
+        st.header("Do the sources agree?")
+        nothing_here("The build was made before sources were compared: run `tailtracker-bi refresh`.")
+        return
+    differences(build)
+
+
+def the_build(build: Bundle) -> None:
+    st.header("The build", help="One published file. What is shown on all pages comes from it and from nothing else.")
+    info = data.rows(build, "bundle_info").iloc[0]
+    told = {
+        "As of": day(data.as_of(build)),
+        "Built": f"{pd.Timestamp(info['built_at']):%-d %b %Y %H:%M} UTC",
+        **{title: str(info.get(name) or NO_DATA) for name, title in BUILD.items()},
+    }
+    show_table(pd.DataFrame({"What": list(told), "Value": list(told.values())}), "The build that is shown")
+
+
+build = find_build("Data status", "What has been received, what has not, and what to do about it.")
+summary(build)
+tables(build)
+comparisons(build)
+the_build(build)

@@ -1,0 +1,73 @@
+"""How a report becomes HTML that mail clients show: a template filled in, charts as pictures, one file to keep.
+
+Nothing here is particular to a report. The template is written by hand: one column needs none of the nested tables that
+a mail framework would make, and its styles can follow dark mode.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tailtracker_bi.charts import Layers
+
+WIDTH, SHARPNESS = 500, 2
+"""Of a chart, in points: its letters stay readable where a phone shows it at 340."""
+FONT, FONT_SIZE = "Arial, Helvetica, sans-serif", 15
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report as a mail takes it; `html` names each of its pictures as `cid:<name>`."""
+
+    period_start: date
+    subject: str
+    html: str
+    pictures: Mapping[str, bytes]
+
+    @property
+    def page(self) -> str:
+        """The HTML with its pictures inside, to keep as one file or to open in a browser."""
+        page = self.html
+        for name, picture in self.pictures.items():
+            # Quotes in texts are escaped, so this stands in the template's own attributes only.
+            page = page.replace(f'src="cid:{name}"', f'src="data:image/png;base64,{b64encode(picture).decode()}"')
+        return page
+
+
+def fill(template: str, **values: Any) -> str:
+    """The template of this folder with these values, every text escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(values)
+
+
+def picture(chart: Layers) -> bytes:
+    """The chart as PNG, made without a browser and without a network."""
+    plain = (
+        chart.properties(width=WIDTH, padding=10, autosize={"type": "fit", "contains": "padding"})
+        .configure(font=FONT, background="white")
+        .configure_axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE - 2, titleFontWeight="normal")
+        .configure_text(fontSize=FONT_SIZE)
+        .configure_view(stroke=None)
+    )
+    made = BytesIO()
+    plain.save(made, format="png", scale_factor=SHARPNESS)
+    return made.getvalue()
+
+
+def one_line(text: str) -> str:
+    """Without line breaks and the like, as a mail's subject must be."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
