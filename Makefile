@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo dagster test lint lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,10 @@ demo: setup ## Pull, build, check and publish from your own sources (.env), then
 	$(BIN)/tailtracker-bi doctor
 	$(BIN)/tailtracker-bi refresh
 	$(BIN)/tailtracker-bi dashboard
+
+dagster: setup ## Serve Dagster on http://127.0.0.1:3000, with its schedule and sensors
+	export DAGSTER_HOME="$$($(BIN)/python -c 'from tailtracker_bi.settings import load_reader_settings as s; print(s().home)')/dagster" \
+		&& mkdir -p "$$DAGSTER_HOME" && cp dagster.yaml "$$DAGSTER_HOME" && $(BIN)/dagster dev -w workspace.yaml
 
 test: setup ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -55,9 +55,7 @@ def untold(
     # By partition: a day, or None for a table that is kept as a whole.
     partitions = [str(row["day"]) if issubclass(source, DaySource) else None for row in attempts]
     latest = dict(zip(partitions, attempts, strict=True))
-    landed = {
-        partition: row for partition, row in zip(partitions, attempts, strict=True) if row["status"] == "landed"
-    }
+    landed = {partition: row for partition, row in zip(partitions, attempts, strict=True) if row["status"] == "landed"}
     for partition, row in landed.items():
         if row["landing"] > told:
             yield dg.AssetMaterialization(key, partition=partition, metadata=_metadata(row))
@@ -68,7 +66,11 @@ def untold(
         passed=not failed,
         metadata={
             "landing": attempts[-1]["landing"],
-            **({"failed": ", ".join(str(row["day"]) for row in failed), "reason": failed[-1]["reason"]} if failed else {}),
+            **(
+                {"failed": ", ".join(str(row["day"]) for row in failed), "reason": failed[-1]["reason"]}
+                if failed
+                else {}
+            ),
         },
     )
 
@@ -76,11 +78,11 @@ def untold(
 def _told(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
     """The latest landing of the table that Dagster was told of; -1 for none."""
     # A run plans its checks before it makes them: those have no result yet.
-    history = instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(key, LANDED), limit=10
-    )
+    history = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key, LANDED), limit=10)
     for record in history:
-        evaluation = record.event.dagster_event.event_specific_data if record.event and record.event.dagster_event else None
+        evaluation = (
+            record.event.dagster_event.event_specific_data if record.event and record.event.dagster_event else None
+        )
         if isinstance(evaluation, dg.AssetCheckEvaluation) and "landing" in evaluation.metadata:
             return int(str(evaluation.metadata["landing"].value))
     return -1
@@ -88,7 +90,5 @@ def _told(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
 
 def _metadata(row: dict[str, Any]) -> dict[str, Any]:
     rows = "dagster/partition_row_count" if row["as_of"] is None else "new versions"
-    moments = {
-        name: dg.MetadataValue.timestamp(row[name].timestamp()) for name in ("landed_at", "as_of") if row[name]
-    }
+    moments = {name: dg.MetadataValue.timestamp(row[name].timestamp()) for name in ("landed_at", "as_of") if row[name]}
     return {rows: row["loaded"], **{name: row[name] for name in COUNTS}, **moments, "landing": row["landing"]}

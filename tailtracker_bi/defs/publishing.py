@@ -20,9 +20,7 @@ from tailtracker_bi.warehouse import Warehouse
     owners=["team:data"],
     kinds={"duckdb"},
     # A day and the time that a run may take: who opens the dashboard in the morning sees yesterday.
-    freshness_policy=dg.FreshnessPolicy.time_window(
-        fail_window=timedelta(hours=30), warn_window=timedelta(hours=26)
-    ),
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=30), warn_window=timedelta(hours=26)),
     required_resource_keys={"refresh"},
 )
 def published_bundle(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:

@@ -49,7 +49,7 @@ given = [
     dagster_dbt_translator=Translator(),
     required_resource_keys={"refresh"},
 )
-def models(context: dg.AssetExecutionContext) -> Iterator[Any]:
+def models(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
     """All models are built, whichever are selected: a build is tested as a whole, and published as a whole."""
     refresh: Refresh = context.resources.refresh
     if refresh.lake.is_empty:
@@ -66,13 +66,13 @@ def models(context: dg.AssetExecutionContext) -> Iterator[Any]:
 
 def told(
     context: dg.AssetExecutionContext, results: Sequence[Any], rows: Mapping[tuple[str, str], int]
-) -> Iterator[dg.Output[None]]:
+) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
     """What dbt did, in Dagster's words; what this run did not ask for happened all the same."""
     assets = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
     checks = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.check_specs}
     for result in results:
         node, status = result.node, str(result.status)
-        metadata: dict[str, Any] = {"seconds": result.execution_time}
+        metadata: dict[str, Any] = {"seconds": round(result.execution_time, 3)}
         if key := assets.get(node.unique_id):
             if status != "success":
                 continue
@@ -85,10 +85,13 @@ def told(
         elif (check := checks.get(node.unique_id)) and status != "skipped":
             metadata |= {"rows that fail": result.failures} if result.failures else {}
             metadata |= {"message": result.message} if result.message else {}
-            context.log_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=check.asset_key, check_name=check.name, passed=status == "pass", metadata=metadata
-                )
-            )
-
-
+            outcome = {
+                "asset_key": check.asset_key,
+                "check_name": check.name,
+                "passed": status == "pass",
+                "metadata": metadata,
+            }
+            if check in context.selected_asset_check_keys:
+                yield dg.AssetCheckResult(**outcome)
+            else:
+                context.log_event(dg.AssetCheckEvaluation(**outcome))
