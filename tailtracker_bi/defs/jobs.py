@@ -65,10 +65,10 @@ def failure(context: dg.RunFailureSensorContext) -> None:
     """Says in one line which run failed, at what, and where its report is."""
     run = context.dagster_run
     causes = [
-        f"{event.step_key}: {event.event_specific_data.error_display_string.splitlines()[0]}"
+        f"{event.step_key}: {event.step_failure_data.error_display_string.splitlines()[0]}"
         for event in context.get_step_failure_events()
     ]
     context.log.error(
-        f"{run.job_name} failed, run {run.run_id}: {'; '.join(causes) or context.message}; "
+        f"{run.job_name} failed, run {run.run_id}: {'; '.join(causes) or context.failure_event.message}; "
         f"report: {run.tags.get(REPORT_TAG, 'none')}"
     )

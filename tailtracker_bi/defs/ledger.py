@@ -60,18 +60,12 @@ def untold(
         if row["landing"] > told:
             yield dg.AssetMaterialization(key, partition=partition, metadata=_metadata(row))
     failed = [row for row in latest.values() if row["status"] == "failed"]
+    reason = {"failed": ", ".join(str(row["day"]) for row in failed), "reason": failed[-1]["reason"]} if failed else {}
     yield dg.AssetCheckEvaluation(
         asset_key=key,
         check_name=LANDED,
         passed=not failed,
-        metadata={
-            "landing": attempts[-1]["landing"],
-            **(
-                {"failed": ", ".join(str(row["day"]) for row in failed), "reason": failed[-1]["reason"]}
-                if failed
-                else {}
-            ),
-        },
+        metadata={"landing": attempts[-1]["landing"], **reason},
     )
 
 
@@ -80,11 +74,11 @@ def _told(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
     # A run plans its checks before it makes them: those have no result yet.
     history = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key, LANDED), limit=10)
     for record in history:
-        evaluation = (
-            record.event.dagster_event.event_specific_data if record.event and record.event.dagster_event else None
-        )
-        if isinstance(evaluation, dg.AssetCheckEvaluation) and "landing" in evaluation.metadata:
-            return int(str(evaluation.metadata["landing"].value))
+        event = record.event.dagster_event if record.event else None
+        if event and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            landing = event.asset_check_evaluation_data.metadata.get("landing")
+            if landing:
+                return int(str(landing.value))
     return -1
 
 

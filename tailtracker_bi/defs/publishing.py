@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -41,7 +42,7 @@ def published_bundle(context: dg.AssetExecutionContext) -> Iterator[dg.Materiali
     refresh.fail_if_wrong(context)
 
 
-def bundle_metadata(bundle: Bundle) -> dict[str, object]:
+def bundle_metadata(bundle: Bundle) -> dict[str, dg.MetadataValue[Any] | str | float]:
     """What Dagster is told of a build."""
     return {
         "build": bundle.build,

@@ -15,7 +15,7 @@ UNIQUE_ID = "dagster_dbt/unique_id"
 """Under which dagster-dbt keeps dbt's name of a node in the metadata of its asset or check."""
 
 
-class Translator(DagsterDbtTranslator):  # type: ignore[misc]
+class Translator(DagsterDbtTranslator):
     """Layers as groups; the rest is dagster-dbt's."""
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
