@@ -8,7 +8,7 @@ import dagster as dg
 
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.defs.refresh import BUNDLE, Refresh
-from tailtracker_bi.defs.transformation import models
+from tailtracker_bi.defs.transformation import MODELS
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.pipeline import publish
 from tailtracker_bi.warehouse import Warehouse
@@ -16,7 +16,7 @@ from tailtracker_bi.warehouse import Warehouse
 
 @dg.asset(
     key=BUNDLE,
-    deps=[key for key in models.keys if key.path[0] == "published"],
+    deps=[spec.key for spec in MODELS.values() if spec.group_name == "published"],
     group_name="publishing",
     owners=["team:data"],
     kinds={"duckdb"},

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, build_dbt_asset_specs
 
 from tailtracker_bi.defs.refresh import Refresh
 from tailtracker_bi.pipeline import build
@@ -43,55 +43,59 @@ given = [
 """What `warehouse.py` writes for models to read, before each build."""
 
 
-@dbt_assets(
-    manifest=MANIFEST,
+TRANSLATOR = Translator()
+# By dbt's name of the node.
+MODELS = {
+    spec.metadata[UNIQUE_ID]: spec
+    for spec in build_dbt_asset_specs(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR)
+}
+TESTS = {
+    child: check
+    for name, spec in MODELS.items()
+    for child in MANIFEST["child_map"][name]
+    if child.startswith("test.") and (check := TRANSLATOR.get_asset_check_spec(spec, MANIFEST, child, None))
+}
+
+
+# Not `@dbt_assets`, which lets some models be built without the others: a build is tested and published as a whole.
+@dg.multi_asset(
     name="models",
-    dagster_dbt_translator=Translator(),
+    specs=list(MODELS.values()),
+    check_specs=list(TESTS.values()),
     required_resource_keys={"refresh"},
 )
 def models(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
-    """All models are built, whichever are selected: a build is tested as a whole, and published as a whole."""
+    """All models and data tests, in one build by dbt."""
     refresh: Refresh = context.resources.refresh
     if refresh.lake.is_empty:
         raise dg.Failure("nothing to build: no source is on and nothing has landed", allow_retries=False)
     try:
         warehouse = build(refresh.settings, refresh.analytics, refresh.lake, refresh.report, refresh.progress)
     except BuildError as error:
-        yield from told(context, error.results, {})
+        yield from told(error.results, {})
         refresh.report.errors.append(str(error))
         raise dg.Failure(str(error), allow_retries=False) from None
-    yield from told(context, warehouse.results, warehouse.row_counts())
+    yield from told(warehouse.results, warehouse.row_counts())
     refresh.fail_if_wrong(context)
 
 
 def told(
-    context: dg.AssetExecutionContext, results: Sequence[Any], rows: Mapping[tuple[str, str], int]
+    results: Sequence[Any], rows: Mapping[tuple[str, str], int]
 ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
-    """What dbt did, in Dagster's words; what this run did not ask for happened all the same."""
-    assets = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
-    checks = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.check_specs}
+    """What dbt said of the nodes that it came to, in Dagster's words."""
     for result in results:
         node, status = result.node, str(result.status)
         metadata: dict[str, Any] = {"seconds": round(result.execution_time, 3)}
-        if key := assets.get(node.unique_id):
-            if status != "success":
-                continue
-            if (count := rows.get((node.schema, node.name))) is not None:
-                metadata["dagster/row_count"] = count
-            if key in context.selected_asset_keys:
-                yield dg.Output(None, output_name=key.to_python_identifier(), metadata=metadata)
-            else:
-                context.log_event(dg.AssetMaterialization(key, metadata=metadata))
-        elif (check := checks.get(node.unique_id)) and status != "skipped":
+        if node.unique_id in MODELS and status == "success":
+            count = rows.get((node.schema, node.name))
+            metadata |= {} if count is None else {"dagster/row_count": count}
+            name = MODELS[node.unique_id].key.to_python_identifier()
+            yield dg.Output(None, output_name=name, metadata=metadata)
+        elif node.unique_id in TESTS and status != "skipped":
             metadata |= {"rows that fail": result.failures} if result.failures else {}
             metadata |= {"message": result.message} if result.message else {}
-            outcome = {
-                "asset_key": check.asset_key,
-                "check_name": check.name,
-                "passed": status == "pass",
-                "metadata": metadata,
-            }
-            if check in context.selected_asset_check_keys:
-                yield dg.AssetCheckResult(**outcome)
-            else:
-                context.log_event(dg.AssetCheckEvaluation(**outcome))
+            check = TESTS[node.unique_id].key
+            passed = status == "pass"
+            yield dg.AssetCheckResult(
+                asset_key=check.asset_key, check_name=check.name, passed=passed, metadata=metadata
+            )
