@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -160,6 +161,12 @@ class Lake:
             rows = dataset(ledger.file_uris(), schema=LANDINGS_SCHEMA, format="parquet").to_table()
             self._read = ledger.version(), rows.sort_by([("landing", "ascending"), ("day", "ascending")])
         return self._read[1]
+
+    def attempts(self, source: str, table: str, after: int = -1) -> list[dict[str, Any]]:
+        """The ledger's rows of a table, oldest first; of landings later than `after` only."""
+        rows = self._attempts(source, table)
+        later: list[dict[str, Any]] = rows.filter(pc.greater(rows["landing"], after)).to_pylist()
+        return later
 
     @property
     def is_empty(self) -> bool:

@@ -146,10 +146,10 @@ def check_home(home: Path) -> None:
 
 
 @contextmanager
-def locked(home: Path, progress: Progress) -> Iterator[None]:
+def locked(home: Path, progress: Progress, patience: float = LOCK_SECONDS) -> Iterator[None]:
     """The one lock of HOME, held by whoever writes. It goes with its process, however that ends.
 
-    Waits for another holder for up to an hour, then raises LockedError.
+    Waits for another holder for that many seconds, then raises LockedError.
     """
     check_home(home)
     lock = FileLock(home / "refresh.lock")
@@ -158,9 +158,9 @@ def locked(home: Path, progress: Progress) -> Iterator[None]:
     except Timeout:
         progress.say("waiting for another run that works on the same data")
         try:
-            lock.acquire(timeout=LOCK_SECONDS)
+            lock.acquire(timeout=patience)
         except Timeout:
-            raise LockedError(f"another run has held {lock.lock_file} for an hour: is it stuck?") from None
+            raise LockedError(f"another run has held {lock.lock_file} for {patience:.0f} s: is it stuck?") from None
     try:
         yield
     finally:
@@ -347,7 +347,8 @@ def build(
 
 
 def publish(settings: Settings, warehouse: Warehouse, report: RunReport, progress: Progress) -> bundle.Bundle:
-    """Publish what the warehouse holds as a new bundle."""
+    """Publish what the warehouse holds as a new bundle. Raises BuildError where its last build did not finish."""
+    warehouse.check_finished()
     published = bundle.publish(
         settings.home,
         warehouse.path,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -44,6 +45,9 @@ _STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
 class BuildError(TailTrackerError):
     """dbt could not build a model, or a data test failed: nothing gets published."""
 
+    results: Sequence[Any] = ()
+    """What dbt said of the nodes that it came to."""
+
 
 class Warehouse:
     """The DuckDB warehouse below HOME. One process at a time: callers hold the lock of `pipeline.locked`."""
@@ -70,6 +74,8 @@ class Warehouse:
     def __init__(self, settings: Settings, analytics: Analytics, lake: Lake) -> None:
         self._settings, self._analytics, self._lake = settings, analytics, lake
         self.path = settings.home / "warehouse.duckdb"
+        self.results: Sequence[Any] = ()
+        """What dbt said of each node of the build that this object made."""
 
     def drop(self) -> None:
         """Remove the warehouse: the next build makes it anew from the lake."""
@@ -100,23 +106,46 @@ class Warehouse:
         `progress` is told the node just finished, and how many of how many. Raises BuildError.
         """
         manifest = parsed_project(self._settings.home)
-        run_dbt(
+        self.results = run_dbt(
             self._settings.home,
             ["build", "--exclude-resource-type", "unit_test", "--no-write-json"],
             progress,
             manifest,
-        )
+        ).results
         with self._connect() as connection:
             connection.execute(
                 "create or replace table marks.landings as select source, table_name, source_day, landing "
                 "from staging.stg_lake__landings where status = 'landed'"
             )
+            connection.execute("create or replace table marks.finished as select true as is_finished")
             connection.execute("checkpoint")
+
+    def check_finished(self) -> None:
+        """Raise BuildError unless the last build came to its end: no other state may be published."""
+        if self.path.exists():
+            with self._connect() as connection:
+                if _exists(connection, "marks", "finished"):
+                    return
+        raise BuildError("the last build did not finish: build again before publishing")
+
+    def row_counts(self) -> dict[tuple[str, str], int]:
+        """Rows of each table that models filled, by schema and name; views have to be computed, and are left out."""
+        with self._connect() as connection:
+            tables = connection.execute(
+                "select schema_name, table_name from duckdb_tables() "
+                "where schema_name in ('staging', 'intermediate', 'marts', 'metrics', 'published')"
+            ).fetchall()
+            counts = " union all ".join(
+                f"select '{schema}', '{name}', count(*) from {schema}.{name}" for schema, name in tables
+            )
+            rows = connection.execute(counts).fetchall() if tables else []
+        return {(schema, name): count for schema, name, count in rows}
 
     def _prepare(self, full_refresh: bool) -> list[str]:
         with self._connect() as connection:
             for schema in ("raw_lake", "config", "marks", *(f"raw_{source.name}" for source in SOURCES)):
                 connection.execute(f"create schema if not exists {schema}")
+            connection.execute("drop table if exists marks.finished")
             landings = self._lake.landings()
             connection.register("landings_now", landings)
             connection.execute("create or replace table raw_lake.landings as from landings_now")
@@ -415,8 +444,7 @@ def last_days(settings: Settings, source: type[Source]) -> tuple[date, date]:
 
 def parsed_project(home: Path) -> Any:
     """dbt's manifest of the project, parsed once a process as long as no file changes: that takes seconds."""
-    files = sorted(file for file in DBT_PROJECT.rglob("*") if file.suffix in {".sql", ".yml"})
-    state = tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    state = tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in _project_files())
     if state not in _MANIFESTS:
         _MANIFESTS.clear()
         _MANIFESTS[state] = run_dbt(home, ["parse"])
@@ -425,6 +453,32 @@ def parsed_project(home: Path) -> Any:
 
 
 _MANIFESTS: dict[Any, Any] = {}
+
+
+def written_manifest() -> dict[str, Any]:
+    """dbt's manifest of the project as JSON, for who describes the models without building them.
+
+    It needs no settings: it is kept in the project's `target/`, under a name that the project's content gives, so that
+    only the first process after a change pays for parsing.
+    """
+    content = [(str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8")) for file in _project_files()]
+    fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    folder = DBT_PROJECT / "target"
+    file = folder / f"manifest-{fingerprint}.json"
+    if not file.exists():
+        folder.mkdir(exist_ok=True)
+        with TemporaryDirectory(dir=folder) as scratch:
+            run_dbt(Path(scratch), ["parse"])
+            # Renamed when whole: another process may be looking for it.
+            (Path(scratch) / "dbt" / "target" / "manifest.json").rename(file)
+    manifest: dict[str, Any] = json.loads(file.read_bytes())
+    return manifest
+
+
+def _project_files() -> list[Path]:
+    folders = (DBT_PROJECT / "macros", DBT_PROJECT / "models", DBT_PROJECT / "tests")
+    files = [DBT_PROJECT / "dbt_project.yml", *(file for folder in folders for file in folder.rglob("*"))]
+    return sorted(file for file in files if file.suffix in {".sql", ".yml"})
 
 
 def run_dbt(
@@ -476,7 +530,9 @@ def run_dbt(
     finally:
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     if not result.success:
-        raise BuildError(f"build: {_what_failed(result)}; details: {state / 'logs' / 'dbt.log'}")
+        error = BuildError(f"build: {_what_failed(result)}; details: {state / 'logs' / 'dbt.log'}")
+        error.results = getattr(result.result, "results", ())
+        raise error
     return result.result
 
 

@@ -1,4 +1,5 @@
 -- Every day holds as many rows as its landing loaded, and every landing accounts for all it received.
+{{ config(meta={'dagster': {'ref': {'name': 'stg_mixpanel__events'}}}) }}
 with events as (
 
     select export_day, count(*) as events

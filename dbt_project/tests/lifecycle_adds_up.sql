@@ -1,4 +1,5 @@
 -- Active = new + returning + resurrecting, in every period and segment value.
+{{ config(meta={'dagster': {'ref': {'name': 'metric_lifecycle'}}}) }}
 with states as (
 
     select grain, period_start, segment, segment_value, sum(value) as people

@@ -1,4 +1,5 @@
 -- What there is at the end of a period is there at the beginning of the next.
+{{ config(meta={'dagster': {'ref': {'name': 'metric_mrr_movements'}}}) }}
 with periods as (
 
     select distinct grain, period_start, period_index from {{ source('config', 'day_periods') }}

@@ -1,4 +1,5 @@
 -- The MRR that is published for a day is that of the items whose spells the day lies in. One day a week is looked at.
+{{ config(meta={'dagster': {'ref': {'name': 'pub_metric_values'}}}) }}
 with published as (
 
     select

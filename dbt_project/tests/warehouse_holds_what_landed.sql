@@ -1,4 +1,5 @@
 -- What the incremental models have taken in is what landed, day by day.
+{{ config(meta={'dagster': {'ref': {'name': 'int_raw_id_days'}}}) }}
 with taken_in as (
 
     select export_day, sum(events) as events

@@ -1,0 +1,74 @@
+"""When things run, and who is told: the daily run, the sensor that tells Dagster of the ledger, and of failures."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from tailtracker_bi.bundle import builds
+from tailtracker_bi.defs.ledger import untold
+from tailtracker_bi.defs.publishing import bundle_metadata
+from tailtracker_bi.defs.refresh import BUNDLE, REPORT_TAG
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.pipeline import LockedError, Progress, locked
+from tailtracker_bi.settings import load_reader_settings
+from tailtracker_bi.sources import SOURCES
+
+daily = dg.define_asset_job(
+    "daily",
+    selection=dg.AssetSelection.groups("ingestion").downstream().upstream(),
+    description="Pull what is missing or may have changed, build, check, publish. One run, without a partition: the "
+    "ledger says which days are needed.",
+)
+
+every_morning = dg.ScheduleDefinition(
+    name="every_morning",
+    job=daily,
+    cron_schedule="0 6 * * *",
+    execution_timezone=load_reader_settings().timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every day at six in the reporting time zone, when yesterday is over.",
+)
+
+
+@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def ledger(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Tells of what the command line landed and published, and of what a killed run could not tell."""
+    home = load_reader_settings().home
+    lake = Lake(home)
+    events: list[dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation] = []
+    try:
+        # Under the lock, so that nothing is told twice: a run of Dagster tells by itself before it lets go.
+        with locked(home, Progress(), patience=0):
+            for source in SOURCES:
+                for table in source.tables:
+                    events += untold(context.instance, lake, source, table)
+            events += _untold_builds(context.instance, home)
+    except LockedError:
+        return dg.SkipReason("a run is at work on the same data")
+    return dg.SensorResult(asset_events=events) if events else dg.SkipReason("everything is told")
+
+
+def _untold_builds(instance: dg.DagsterInstance, home: Path) -> list[dg.AssetMaterialization]:
+    """The newest build, where Dagster's latest is another."""
+    newest = builds(home)[-1:]
+    latest = instance.get_latest_materialization_event(BUNDLE)
+    told = latest.asset_materialization.metadata.get("build") if latest and latest.asset_materialization else None
+    return [
+        dg.AssetMaterialization(BUNDLE, metadata=bundle_metadata(bundle))
+        for bundle in newest
+        if told is None or told.value != bundle.build
+    ]
+
+
+@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
+def failure(context: dg.RunFailureSensorContext) -> None:
+    """Says in one line which run failed, at what, and where its report is."""
+    run = context.dagster_run
+    causes = [
+        f"{event.step_key}: {event.step_failure_data.error_display_string.splitlines()[0]}"
+        for event in context.get_step_failure_events()
+    ]
+    context.log.error(
+        f"{run.job_name} failed, run {run.run_id}: {'; '.join(causes) or context.failure_event.message}; "
+        f"report: {run.tags.get(REPORT_TAG, 'none')}"
+    )

@@ -1,0 +1,77 @@
+"""What the steps of one run share: settings, the lock of HOME, the lake, and the run report.
+
+All steps of a run are executed in one process, one after the other, so that a run is to its HOME what a
+`tailtracker-bi refresh` is: it holds the one lock from its first step to its last, and writes one run report.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+
+from tailtracker_bi.analytics import Analytics, load_analytics
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.pipeline import Progress, RunReport, locked, new_report
+from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.warehouse import note_first_run
+
+BUNDLE = dg.AssetKey(["published", "bundle"])
+REPORT_TAG = "tailtracker/report"
+"""Of a run: the name of its report in HOME."""
+
+
+class Log(Progress):
+    """Progress into the log of a run."""
+
+    def __init__(self, log: dg.DagsterLogManager) -> None:
+        self._log = log
+
+    def say(self, message: str) -> None:
+        self._log.info(message)
+
+    def step(self, stage: str, what: str, done: int, total: int) -> None:
+        self._log.debug(f"{stage} {done}/{total}: {what}")
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """A run that is under way."""
+
+    settings: Settings
+    analytics: Analytics
+    lake: Lake
+    report: RunReport
+    progress: Progress
+
+    def fail_if_wrong(self, context: dg.AssetExecutionContext) -> None:
+        """Fail the step for all that went wrong so far, unless this run has yet to publish.
+
+        As in a refresh by the command line: what could not be pulled keeps nobody from what could. So a run publishes
+        first, and then says that it failed.
+        """
+        publishes = BUNDLE in context.job_def.asset_layer.executable_asset_keys
+        if self.report.errors and (BUNDLE in context.selected_asset_keys or not publishes):
+            raise dg.Failure("; ".join(dict.fromkeys(self.report.errors)), allow_retries=False)
+
+
+@dg.resource(description="The lock of HOME, the lake and the run report, from a run's first step to its last.")
+def refresh(context: dg.InitResourceContext) -> Iterator[Refresh]:
+    log = context.log
+    if log is None or context.instance is None or context.run is None:
+        raise RuntimeError("a refresh needs a run")
+    settings = load_settings()
+    analytics = load_analytics(settings.analytics_path)
+    progress = Log(log)
+    with locked(settings.home, progress):
+        note_first_run(settings)
+        report = new_report()
+        context.instance.add_run_tags(context.run.run_id, {REPORT_TAG: f"{report.run_id}.json"})
+        try:
+            yield Refresh(settings, analytics, Lake(settings.home), report, progress)
+        finally:
+            report.write(settings.home)
+
+
+@dg.definitions
+def shared() -> dg.Definitions:
+    return dg.Definitions(resources={"refresh": refresh}, executor=dg.in_process_executor)

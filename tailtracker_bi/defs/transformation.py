@@ -1,0 +1,101 @@
+"""Lake to warehouse: an asset a dbt model, a check a dbt test. The work is `pipeline.build`'s: whole, or not at all."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, build_dbt_asset_specs
+
+from tailtracker_bi.defs.refresh import Refresh
+from tailtracker_bi.pipeline import build
+from tailtracker_bi.warehouse import BuildError, written_manifest
+
+MANIFEST = written_manifest()
+UNIQUE_ID = "dagster_dbt/unique_id"
+"""Under which dagster-dbt keeps dbt's name of a node in the metadata of its asset or check."""
+
+
+class Translator(DagsterDbtTranslator):
+    """Layers as groups; the rest is dagster-dbt's."""
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        return str(dbt_resource_props["fqn"][1])
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str]:
+        return ["team:data"]
+
+    def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
+        own = super().get_metadata(dbt_resource_props)
+        return {**own, "sql": f"dbt_project/{dbt_resource_props['original_file_path']}"}
+
+
+given = [
+    dg.AssetSpec(
+        [node["source_name"], node["name"]],
+        description=node["description"],
+        group_name="configuration",
+        owners=["team:data"],
+        kinds={"duckdb"},
+    )
+    for node in MANIFEST["sources"].values()
+    if node["source_name"] in {"config", "marks", "raw_lake"}
+]
+"""What `warehouse.py` writes for models to read, before each build."""
+
+
+TRANSLATOR = Translator()
+# By dbt's name of the node.
+MODELS = {
+    spec.metadata[UNIQUE_ID]: spec
+    for spec in build_dbt_asset_specs(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR)
+}
+TESTS = {
+    child: check
+    for name, spec in MODELS.items()
+    for child in MANIFEST["child_map"][name]
+    if child.startswith("test.") and (check := TRANSLATOR.get_asset_check_spec(spec, MANIFEST, child, None))
+}
+
+
+# Not `@dbt_assets`, which lets some models be built without the others: a build is tested and published as a whole.
+@dg.multi_asset(
+    name="models",
+    specs=list(MODELS.values()),
+    check_specs=list(TESTS.values()),
+    required_resource_keys={"refresh"},
+)
+def models(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+    """All models and data tests, in one build by dbt."""
+    refresh: Refresh = context.resources.refresh
+    if refresh.lake.is_empty:
+        raise dg.Failure("nothing to build: no source is on and nothing has landed", allow_retries=False)
+    try:
+        warehouse = build(refresh.settings, refresh.analytics, refresh.lake, refresh.report, refresh.progress)
+    except BuildError as error:
+        yield from told(error.results, {})
+        refresh.report.errors.append(str(error))
+        raise dg.Failure(str(error), allow_retries=False) from None
+    yield from told(warehouse.results, warehouse.row_counts())
+    refresh.fail_if_wrong(context)
+
+
+def told(
+    results: Sequence[Any], rows: Mapping[tuple[str, str], int]
+) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+    """What dbt said of the nodes that it came to, in Dagster's words."""
+    for result in results:
+        node, status = result.node, str(result.status)
+        metadata: dict[str, Any] = {"seconds": round(result.execution_time, 3)}
+        if node.unique_id in MODELS and status == "success":
+            count = rows.get((node.schema, node.name))
+            metadata |= {} if count is None else {"dagster/row_count": count}
+            name = MODELS[node.unique_id].key.to_python_identifier()
+            yield dg.Output(None, output_name=name, metadata=metadata)
+        elif node.unique_id in TESTS and status != "skipped":
+            metadata |= {"rows that fail": result.failures} if result.failures else {}
+            metadata |= {"message": result.message} if result.message else {}
+            check = TESTS[node.unique_id].key
+            passed = status == "pass"
+            yield dg.AssetCheckResult(
+                asset_key=check.asset_key, check_name=check.name, passed=passed, metadata=metadata
+            )

@@ -1,0 +1,275 @@
+"""The same refresh as Dagster runs: what it tells, that it agrees with the ledger, and that two runs do not mix."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import orjson
+import pytest
+
+from tailtracker_bi import bundle
+from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.pipeline import Progress, locked, new_report, plan, pull
+from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.sources import SOURCES
+from tailtracker_bi.sources.base import each_day
+from tailtracker_bi.warehouse import BuildError, Warehouse
+from tests.export_api import SECRET, USER, ExportApi, event_line, serve
+from tests.integration.test_refresh import at
+
+pytestmark = pytest.mark.xdist_group("dagster")  # one HOME and one loading of the definitions for all
+
+FIRST, LAST = date(2024, 3, 1), date(2024, 3, 30)
+EVENTS = dg.AssetKey(["raw_mixpanel", "events"])
+BUNDLE = dg.AssetKey(["published", "bundle"])
+DAYS = {
+    day: [
+        event_line("Open", at(f"{day:%m-%d} 10:{minute:02}"), user, _user_id=user, _insert_id=f"{day}-{user}")
+        for minute, user in enumerate(["anna", "bob"][: 1 + day.day % 2])
+    ]
+    for day in each_day(FIRST, LAST)
+}
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[ExportApi]:
+    with serve(DAYS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def environment(api: ExportApi, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {
+        "TAILTRACKER_HOME": str(tmp_path_factory.mktemp("home")),
+        "TAILTRACKER_ALLOW_LOOPBACK": "1",
+        "TAILTRACKER_RETRY_SCALE": "0",
+        "TAILTRACKER_NOW": "2024-04-02T12:00:00Z",
+        "TAILTRACKER_HISTORY_START": str(FIRST),
+        "MIXPANEL_PROJECT_ID": "2195193",
+        "MIXPANEL_USERNAME": USER,
+        "MIXPANEL_SECRET": SECRET,
+        "MIXPANEL_EXPORT_URL": api.url,
+    }
+
+
+@pytest.fixture
+def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """What runs of Dagster read, from the environment as ever."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture
+def run(settings: Settings, instance: dg.DagsterInstance) -> Callable[..., dg.ExecuteInProcessResult]:
+    """Executes the daily job, or a selection of it, for a range of days or for what the ledger wants."""
+    from tailtracker_bi.definitions import defs
+
+    job = defs().resolve_job_def("daily")
+
+    def execute(*days: date, selection: list[dg.AssetKey] | None = None) -> dg.ExecuteInProcessResult:
+        ends = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+        return job.execute_in_process(
+            instance=instance,
+            asset_selection=selection,
+            tags=dict(zip(ends, map(str, days), strict=False)),
+            raise_on_error=False,
+        )
+
+    return execute
+
+
+@pytest.fixture
+def tell(settings: Settings, instance: dg.DagsterInstance) -> Callable[[], dg.SensorResult | dg.SkipReason]:
+    """Evaluates the sensor of the ledger, and takes its events in as the daemon does."""
+    from tailtracker_bi.defs.jobs import ledger
+
+    def evaluate() -> dg.SensorResult | dg.SkipReason:
+        with dg.build_sensor_context(instance=instance) as context:
+            result = ledger(context)
+        for event in getattr(result, "asset_events", []):
+            instance.report_runless_asset_event(event)
+        assert isinstance(result, dg.SensorResult | dg.SkipReason)
+        return result
+
+    return evaluate
+
+
+def told_days(instance: dg.DagsterInstance) -> set[date]:
+    return {date.fromisoformat(day) for day in instance.get_materialized_partitions(EVENTS)}
+
+
+def content(build: bundle.Bundle) -> dict[str, list[str]]:
+    """Every table of a build, sorted, less what tells one build from another."""
+    names = bundle.query(build, "select table_name from duckdb_tables() where table_name <> 'bundle_info'")
+    columns = {"data_status": "* exclude (loaded_at)"}
+    return {
+        name: sorted(map(repr, bundle.query(build, f"select {columns.get(name, '*')} from {name}").to_pylist()))
+        for name in names["table_name"].to_pylist()
+    }
+
+
+def land(settings: Settings, first: date, last: date) -> None:
+    """Land days as the command line does."""
+    lake = Lake(settings.home)
+    with locked(settings.home, Progress()):
+        pull(settings, lake, plan(settings, lake, first, last), new_report(), Progress())
+
+
+def test_a_backfill_of_dagster_and_one_of_the_command_line_at_once_give_the_same_bundle(
+    run: Callable[..., dg.ExecuteInProcessResult],
+    settings: Settings,
+    environment: dict[str, str],
+    tell: Callable[[], Any],
+    instance: dg.DagsterInstance,
+    api: ExportApi,
+) -> None:
+    command = [sys.executable, "-c", "from tailtracker_bi.cli import main; main()", "refresh"]
+    ends = ["--from", str(FIRST), "--to", str(LAST)]
+    with subprocess.Popen([*command, *ends], env=environment, stderr=subprocess.PIPE, text=True) as other:
+        result = run(FIRST, LAST)
+        _, said = other.communicate(timeout=300)
+    assert (result.success, other.returncode) == (True, 0), said
+
+    # Each asked once for all 30 days, and each landed them all, one after the other.
+    assert [(request.from_date, request.to_date) for request in api.requests] == [(str(FIRST), str(LAST))] * 2
+    attempts = Lake(settings.home).attempts("mixpanel", "events")
+    assert {row["status"] for row in attempts} == {"landed"}
+    by_landing = [[row["day"] for row in attempts if row["landing"] == landing] for landing in (0, 1)]
+    assert by_landing == [list(each_day(FIRST, LAST))] * 2
+
+    for file in (settings.home / "runs").iterdir():
+        report = orjson.loads(file.read_bytes())
+        assert (report["status"], len(report["days"])) == ("success", 30)
+        assert all(line["received"] == line["loaded"] for line in report["days"])
+
+    # The lock was one run's until it had published: only then did the other land.
+    one, two = bundle.builds(settings.home)
+    published_at = bundle.query(one, "select built_at from bundle_info").to_pylist()[0]["built_at"]
+    assert published_at.replace(tzinfo=None) <= attempts[-1]["landed_at"]
+    # The first of them was alone with its days, the second landed them again: their bundles are the same.
+    assert content(one)["metric_values"]
+    assert content(one) == content(two)
+    tell()
+    assert told_days(instance) == set(each_day(FIRST, LAST))
+
+
+def test_the_daily_run_tells_what_it_did(
+    run: Callable[..., dg.ExecuteInProcessResult], tell: Callable[[], Any], settings: Settings
+) -> None:
+    """It has no partition: the ledger says which days are needed."""
+    tell()
+    result = run()
+    assert result.success
+    pulled = [event for event in result.get_asset_materialization_events() if event.asset_key == EVENTS]
+    # The look-back and the day that is missing, and nothing that says no day.
+    assert {event.partition for event in pulled} == {str(date(2024, 4, 1) - timedelta(days)) for days in range(7)}
+    landed = Lake(settings.home).attempts("mixpanel", "events")[-1]
+    counts = {name: value.value for name, value in pulled[-1].materialization.metadata.items()}
+    assert [counts[name] for name in ("received", "loaded", "landing")] == [0, 0, landed["landing"]]
+
+    tables = {event.asset_key.to_user_string(): event for event in result.get_asset_materialization_events()}
+    # What is off is not told, and keeps nobody from what is on.
+    assert [key for key in tables if key.startswith(("raw_stripe", "raw_app_db"))] == []
+    persons = tables["marts/fct_person_days"].materialization.metadata["dagster/row_count"].value
+    assert isinstance(persons, int)
+    assert persons > 0
+    assert tables["published/bundle"].materialization.metadata["build"].value == bundle.current(settings.home).build
+    checks = result.get_asset_check_evaluations()
+    assert all(check.passed for check in checks)
+    assert {"landed", "dau_within_wau_within_mau", "lake_holds_what_landed"} <= {check.check_name for check in checks}
+
+
+def test_what_the_command_line_landed_is_told_once(
+    tell: Callable[[], Any], settings: Settings, instance: dg.DagsterInstance, api: ExportApi
+) -> None:
+    land(settings, FIRST, FIRST)
+    land(settings, FIRST, FIRST + timedelta(1))
+    tell()
+    assert told_days(instance) == Lake(settings.home).landed_days("mixpanel", "events")
+    assert isinstance(tell(), dg.SkipReason)
+
+    land(settings, FIRST, FIRST)
+    before = len(instance.fetch_materializations(EVENTS, limit=1000).records)
+    api.faults = lambda _: "cut_gzip"
+    land(settings, LAST, LAST)
+    api.faults = ()
+    tell()
+    # One day landed, and one failed: the day that is there from before stays, and the check says what went wrong.
+    assert len(instance.fetch_materializations(EVENTS, limit=1000).records) == before + 1
+    (record, *_) = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(EVENTS, "landed"), limit=1
+    )
+    assert record.status.value == "FAILED"
+    assert isinstance(tell(), dg.SkipReason)
+
+    land(settings, LAST, LAST)
+    with locked(settings.home, Progress()):
+        assert isinstance(tell(), dg.SkipReason)
+    assert isinstance(tell(), dg.SensorResult)
+
+
+def test_a_day_that_fails_fails_the_run(
+    run: Callable[..., dg.ExecuteInProcessResult], settings: Settings, api: ExportApi
+) -> None:
+    api.faults = lambda _: "cut_gzip"
+    result = run(LAST, LAST, selection=[EVENTS])
+    api.faults = ()
+    assert not result.success
+    assert [event for event in result.get_asset_materialization_events() if event.asset_key == EVENTS] == []
+    assert str(LAST) in result.failure_data_for_node("mixpanel").error.message  # type: ignore[union-attr]
+    assert run(LAST, LAST, selection=[EVENTS]).success
+
+
+def test_a_failed_test_is_a_failed_check_and_nothing_is_published(
+    run: Callable[..., dg.ExecuteInProcessResult], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tailtracker_bi.defs import transformation
+
+    before = bundle.current(settings.home).build
+    test = next(spec for spec in transformation.models.check_specs if spec.name == "dau_within_wau_within_mau")
+    node = SimpleNamespace(unique_id=test.metadata["dagster_dbt/unique_id"], schema="", name=test.name)
+
+    def fails(settings: Settings, *_: object) -> None:
+        Warehouse(settings, load_analytics(None), Lake(settings.home)).prepare()
+        error = BuildError("build: dau_within_wau_within_mau: Got 1 result")
+        error.results = [
+            SimpleNamespace(node=node, status="fail", execution_time=0.1, failures=1, message="Got 1 result")
+        ]
+        raise error
+
+    monkeypatch.setattr(transformation, "build", fails)
+    models = list(transformation.models.keys)
+    result = run(selection=[*models, BUNDLE])
+    assert not result.success
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.check_name, check.passed) == ("dau_within_wau_within_mau", False)
+    # Nor can what that build left behind be published by a run of its own.
+    alone = run(selection=[BUNDLE])
+    assert not alone.success
+    assert "did not finish" in alone.failure_data_for_node("published__bundle").error.message  # type: ignore[union-attr]
+    assert bundle.current(settings.home).build == before
+
+
+def test_every_source_table_and_model_has_an_asset_with_a_group_an_owner_and_a_description(
+    run: Callable[..., dg.ExecuteInProcessResult],
+) -> None:
+    from tailtracker_bi.definitions import defs
+
+    nodes = [node for node in defs().resolve_asset_graph().asset_nodes if node.is_materializable]
+    keys = {node.key.to_user_string() for node in nodes}
+    assert {f"raw_{source.name}/{table.name}" for source in SOURCES for table in source.tables} < keys
+    assert [n.key for n in nodes if not (n.group_name != "default" and n.owners and n.description)] == []
