@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -39,12 +39,13 @@ class Comparison:
     """Published metrics that were not compared, and why."""
 
 
-def differences(story: Story, as_of: datetime, bundle: Bundle) -> Comparison:
-    """Compare all complete values of whole metrics with the truth at `as_of`, when the sources were read.
+def differences(story: Story, as_of: datetime, bundle: Bundle, readings: Sequence[datetime] = ()) -> Comparison:
+    """Compare all complete values of whole metrics with the truth at `as_of`, when the sources were read last.
 
-    The app's database is taken to have been read once, then: what had been deleted by then is not counted.
+    `readings` are all the moments at which the app's database was read, where that was more often than then.
     """
-    known: dict[Key, Value] = {(row.metric_id, row.grain, row.period_start): row.value for row in truth(story, as_of)}
+    rows = truth(story, as_of, readings)
+    known: dict[Key, Value] = {(row.metric_id, row.grain, row.period_start): row.value for row in rows}
     metrics = {metric_id for metric_id, _, _ in known}
     compared: Counter[str] = Counter()
     found = []

@@ -50,6 +50,8 @@ class _Frame:
     story: Story
     now: int
     days: int
+    readings: Sequence[int]
+    """When the app's database was read."""
     periods: dict[str, dict[date, range]] = field(default_factory=dict)
     """By grain: the first day of each period, and which days of the story lie in it."""
 
@@ -61,19 +63,32 @@ class _Frame:
                 found[_period_of(grain, first + timedelta(days=day))].append(day)
             self.periods[grain] = {start: range(own[0], own[-1] + 1) for start, own in found.items()}
 
+    def each_day(self) -> Iterator[tuple[date, int]]:
+        return ((self.story.plot.first + timedelta(days=day), day) for day in range(self.days))
+
     def day_of(self, at: int) -> int:
         return (at - self.story.plot.start) // DAY
+
+    def seen_and_missed(self, created: int, deleted: int) -> tuple[bool, int]:
+        """Whether a reading shows something, and when the first one after it is gone was: NEVER, if none was."""
+        is_seen = any(created <= at < deleted for at in self.readings)
+        return is_seen, min((at for at in self.readings if at >= deleted), default=NEVER)
 
     def has_been(self, at: int) -> bool:
         """Whether something is among the whole days."""
         return self.day_of(at) < self.days
 
 
-def truth(story: Story, as_of: datetime) -> Iterator[Truth]:
-    """All true values of all whole days before this moment, and of the weeks and months that they lie in."""
+def truth(story: Story, as_of: datetime, readings: Sequence[datetime] = ()) -> Iterator[Truth]:
+    """All true values of all whole days before this moment, and of the weeks and months that they lie in.
+
+    `readings` are the moments at which the app's database was read, where that was not once, at `as_of`: it forgets
+    what is deleted, so who reads it knows only what is there then, and sees later that it is gone.
+    """
     now = int(as_of.timestamp())
     plot = story.plot
-    frame = _Frame(story, now, min(max((now - plot.start) // DAY, 0), plot.days + plot.ahead))
+    days = min(max((now - plot.start) // DAY, 0), plot.days + plot.ahead)
+    frame = _Frame(story, now, days, sorted(int(at.timestamp()) for at in readings or [as_of]))
     yield from _people(frame)
     yield from _accounts(frame)
     yield from _alerts(frame)
@@ -110,7 +125,9 @@ def _shares(frame: _Frame, metric_id: str, part: Sequence[int], whole: Sequence[
     """Of so many a day so many: over weeks and months sum by sum."""
     for grain, periods in frame.periods.items():
         for start, days in periods.items():
-            yield Truth(metric_id, grain, start, _ratio(sum(part[day] for day in days), sum(whole[day] for day in days)))
+            yield Truth(
+                metric_id, grain, start, _ratio(sum(part[day] for day in days), sum(whole[day] for day in days))
+            )
 
 
 # People
@@ -142,9 +159,9 @@ def _people(frame: _Frame) -> Iterator[Truth]:
 
 
 def _active(frame: _Frame, active: list[set[int]]) -> Iterator[Truth]:
-    """Different people with an activity on the day, in the 7 and in the 30 days that end on it. Stickiness: DAU / MAU."""
+    """People with an activity on the day, in the 7 and in the 30 days that end on it. Stickiness: DAU / MAU."""
     inside = {7: Counter[int](), 30: Counter[int]()}
-    for start, (day,) in ((start, tuple(days)) for start, days in frame.periods["day"].items()):
+    for start, day in frame.each_day():
         for length, people in inside.items():
             people.update(active[day])
             if day >= length:
@@ -189,7 +206,7 @@ def _retention(
     cohorts: list[set[int]] = [set() for _ in range(frame.days)]
     for person, day in joined.items():
         cohorts[day].add(person)
-    for start, (day,) in ((start, tuple(days)) for start, days in frame.periods["day"].items()):
+    for start, day in frame.each_day():
         for later in (1, 7, 30, 90):
             is_reached = day + later < frame.days
             back = len(cohorts[day] & active[day + later]) if is_reached else None
@@ -240,22 +257,21 @@ def _goes_through(entry: int, steps: Sequence[Sequence[int]], until: int) -> boo
 
 
 def _accounts(frame: _Frame) -> Iterator[Truth]:
-    """Accounts and pets that are there at the moment, by the day on which they were made.
-
-    The app's database forgets what is deleted: who reads it for the first time now can't know of it.
-    """
+    """Accounts and pets that some reading shows, by the day of their making; they are there until one does not."""
     people, pets = frame.story.people, frame.story.pets
     signed_up, deleted = people.signed_up.tolist(), people.deleted.tolist()
-    sign_ups, created = [0] * frame.days, [0] * frame.days
-    for at, gone in zip(signed_up, deleted, strict=True):
-        if at < NEVER and gone > frame.now and frame.has_been(at):
-            sign_ups[frame.day_of(at)] += 1
-    for at, person in zip(pets.created.tolist(), pets.person.tolist(), strict=True):
-        if deleted[person] > frame.now and frame.has_been(at):
-            created[frame.day_of(at)] += 1
-    for made, total, by_day in (("sign_ups", "total_users", sign_ups), ("pets_created", "total_pets", created)):
-        yield from _sums(frame, made, by_day)
-        yield from _ends(frame, total, [sum(by_day[: day + 1]) for day in range(frame.days)])
+    accounts = zip(signed_up[: people.accounts], deleted[: people.accounts], strict=True)
+    theirs = ((at, deleted[person]) for at, person in zip(pets.created.tolist(), pets.person.tolist(), strict=True))
+    for made, total, objects in (("sign_ups", "total_users", accounts), ("pets_created", "total_pets", theirs)):
+        created, gone = [0] * frame.days, [0] * frame.days
+        for at, until in objects:
+            is_seen, missed = frame.seen_and_missed(at, until)
+            if is_seen and frame.has_been(at):
+                created[frame.day_of(at)] += 1
+                if frame.has_been(missed):
+                    gone[frame.day_of(missed)] += 1
+        yield from _sums(frame, made, created)
+        yield from _ends(frame, total, [sum(created[: day + 1]) - sum(gone[: day + 1]) for day in range(frame.days)])
 
 
 def _alerts(frame: _Frame) -> Iterator[Truth]:
@@ -279,7 +295,7 @@ def _alerts(frame: _Frame) -> Iterator[Truth]:
             hours[frame.day_of(alert.found)].append((alert.found - alert.created) / 3600)
     yield from _sums(frame, "lost_pet_alerts", begun)
     yield from _sums(frame, "pets_recovered", found)
-    for start, (day,) in ((start, tuple(days)) for start, days in frame.periods["day"].items()):
+    for start, day in frame.each_day():
         window = [by for created, by in lasting if day - 30 < created <= day]
         yield Truth("recovery_rate_30d", "day", start, _ratio(sum(by <= day for by in window), len(window)))
     for grain, periods in frame.periods.items():
@@ -327,7 +343,7 @@ def _churn(frame: _Frame, here: list[int], new: list[int], churned: list[int]) -
     for start, days in frame.periods["month"].items():
         opening = here[days[0] - 1] if days[0] else 0
         yield Truth("subscriber_churn_rate", "month", start, _ratio(sum(churned[day] for day in days), opening))
-    for start, (day,) in ((start, tuple(days)) for start, days in frame.periods["day"].items()):
+    for start, day in frame.each_day():
         window = slice(max(0, day - 29), day + 1)
         at_risk = (here[day - 30] if day >= 30 else 0) + sum(new[window])
         yield Truth("subscriber_churn_rate_30d", "day", start, _ratio(sum(churned[window]), at_risk))
@@ -419,7 +435,7 @@ def _count_charge(frame: _Frame, payment: Payment, found: dict[str, list[int]]) 
 
 
 def _balance(frame: _Frame) -> Iterator[Truth]:
-    """What moved the balance, each on its own day. Won disputes come back; payouts only move what is counted already."""
+    """What moved the balance, each on its own day. Won disputes come back; payouts move what is counted already."""
     found = {metric_id: [0] * frame.days for metric_id in ("refunds", "disputes", "fees", "net_volume")}
     for change in balance_changes(frame.story.customers, frame.story.plot.end):
         if not frame.has_been(change.at) or change.category == "payout":
