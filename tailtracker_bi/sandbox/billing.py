@@ -234,10 +234,10 @@ class _Lives:
         elif chance_of < 0.065 and at < self._plot.switches_from:
             self._end(subscription, at, "cancellation_requested")
             return self._other_price(price)
-        elif at >= self._plot.switches_from and self._is(0.07):
+        elif at >= self._plot.switches_from and self._is(0.1):
             subscription.terms.append((at, self._other_price(price)))
             self._bill_upgrade(subscription, price, at, ends)
-        elif at >= self._plot.switches_from and price.months == 1 and self._is(0.06):
+        elif at >= self._plot.switches_from and price.months == 1 and self._is(0.08):
             subscription.pauses.append((at, at + self._random.randrange(5 * DAY, 20 * DAY)))
         return None
 
