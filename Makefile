@@ -23,6 +23,10 @@ demo: setup ## Pull, build, check and publish from your own sources (.env), then
 	$(BIN)/tailtracker-bi refresh
 	$(BIN)/tailtracker-bi dashboard
 
+dagster: setup ## Serve Dagster on http://127.0.0.1:3000, with its schedule and sensors
+	export DAGSTER_HOME="$$($(BIN)/python -c 'from tailtracker_bi.settings import load_reader_settings as s; print(s().home)')/dagster" \
+		&& mkdir -p "$$DAGSTER_HOME" && cp tailtracker_bi/defs/dagster.yaml "$$DAGSTER_HOME" && $(BIN)/dagster dev -w workspace.yaml
+
 test: setup ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
