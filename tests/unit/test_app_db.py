@@ -451,7 +451,9 @@ def test_a_refused_connection_says_so_on_one_line_without_secrets(
     for text in (str(refusal.value), check.detail, *said):
         assert "\n" not in text
         assert "postgresql://analytics" not in text
-        assert not any(secret in text for secret in (PASSWORD, "of%20", "the:rol", "%zz", app_database.connection.info.host))
+        assert not any(
+            secret in text for secret in (PASSWORD, "of%20", "the:rol", "%zz", app_database.connection.info.host)
+        )
 
 
 def test_no_password_goes_over_a_connection_that_a_server_will_not_encrypt(
