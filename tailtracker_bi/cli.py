@@ -25,11 +25,14 @@ from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.console import Bars, err, plain, print_table
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
+from tailtracker_bi.sandbox import commands as sandbox
+from tailtracker_bi.sandbox.home import SandboxHome
 from tailtracker_bi.settings import Settings, load_settings, reader_environment
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.warehouse import history_start
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(sandbox.app, name="sandbox")
 
 DASHBOARD = Path(__file__).parent.parent / "dashboards" / "streamlit_app.py"
 COUNTED = ("received", "loaded", "deduplicated", "filtered", "quarantined")
@@ -74,6 +77,9 @@ def doctor() -> None:
     load_analytics(settings.analytics_path)
     pipeline.check_home(settings.home)
     rows = [("settings", True, f"HOME is {settings.home}"), ("analytics.yml", True, "is sound")]
+    place = SandboxHome(settings.home)
+    if place.exists:
+        rows.append(("sandbox", place.is_up, f"sources: the sandbox in {place.folder}"))
     on = [source for source in SOURCES if source.is_on(settings)]
     for source in SOURCES:
         if source in on:
@@ -122,6 +128,10 @@ def refresh(
         load_analytics(settings.analytics_path)
         _print_plan(settings, first, last, source or [])
         return
+    place = SandboxHome(settings.home)
+    if place.exists:
+        place.check_is_up()
+        err.print(f"sources: the sandbox in {plain(place.folder)}")
     for off in (item.name for item in SOURCES if not item.is_on(settings)):
         err.print(f"{off} is off: no credentials are set")
     if not (first or last or settings.history_start):
@@ -217,10 +227,27 @@ def rollback(
     print(found.build)
 
 
+Port = Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)]
+
+
 @app.command()
-def dashboard(
-    port: Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)] = 8501,
+def demo(
+    people: sandbox.People = None,
+    days: sandbox.Days = None,
+    seed: sandbox.Seed = None,
+    port: Port = 8501,
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Publish, and serve nothing.")] = False,
 ) -> None:
+    """All of it on a made-up TailTracker: bring up a sandbox, refresh from it, serve the dashboard."""
+    sandbox.start(people, days, seed)
+    refresh()
+    if not no_dashboard:
+        print(f"the dashboard: http://127.0.0.1:{port}")
+        dashboard(port)
+
+
+@app.command()
+def dashboard(port: Port = 8501) -> None:
     """Serve the dashboard on this machine, in the foreground."""
     settings = load_settings()
     command = [sys.executable, "-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]

@@ -1,1 +1,1 @@
-"""A TailTracker to try this project on: a story of people and what they do, behind the real wire protocols."""
+"""A TailTracker to try things on: an invented company, what its sources show, and the numbers that are true of it."""

@@ -82,6 +82,10 @@ class AppDatabase:
         self.execute(SCHEMA.read_text(encoding="utf-8"))
         self.execute(f'grant select on all tables in schema {self.schema} to "{self.role}"')
 
+    def revoke(self, table: str) -> None:
+        """Let nobody read this table."""
+        self.execute(f'revoke select on "{table}" from "{self.role}"')
+
     def load_csv(self, directory: Path) -> None:
         """Make the database hold the files `<table>.csv` of a directory, and no other table."""
         self.execute(

@@ -174,7 +174,7 @@ def _serve_database(sandbox: Sandbox, stack: ExitStack, url: str | None) -> None
     else:
         database.load_csv(plan.recordings["app_db"])
     if plan.is_faulty:
-        database.execute(f'revoke select on {faults.REVOKED_TABLE} from "{database.role}"')
+        database.revoke(faults.REVOKED_TABLE)
     sandbox.database = database
     sandbox.settings["APP_DATABASE_URL"] = database.url
 
