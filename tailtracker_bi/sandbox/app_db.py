@@ -175,12 +175,14 @@ class _Tables:
         created = np.array([alert.created for alert in alerts], np.int64)
         sent = created + between(key, "sent", 5, 90)
         opened = np.where(is_chosen(key, "opens", 0.45), sent + between(key, "opened", 20, 8 * HOUR), NEVER)
-        happens = (turn < np.array([alert.notified for alert in alerts])) & (sent <= self._now)
+        who = self._somebody(key)
+        is_known = self._story.people.signed_up[who] <= created
+        happens = (turn < np.array([alert.notified for alert in alerts])) & is_known & (sent <= self._now)
         return pl.DataFrame(
             {
                 "id": _ids("notification", key),
                 "lost_pet_report_id": pl.Series([alert.alert_id for alert in alerts], dtype=pl.String),
-                "user_id": self._users.gather(self._somebody(key)),
+                "user_id": self._users.gather(who),
                 "distance_meters": between(key, "distance", 20, 5000),
                 "sent_at": _moment(sent),
                 "opened_at": _moment(np.where(opened <= self._now, opened, NEVER)),
@@ -193,7 +195,8 @@ class _Tables:
         which = self._pets[is_chosen(self._pets, "family", 0.15)]
         shared = pets.created[which] + between(which, "shared", HOUR, 30 * DAY)
         other = self._somebody(which)
-        happens = (shared <= self._now) & (other != pets.person[which])
+        is_known = self._story.people.signed_up[other] <= shared
+        happens = (shared <= self._now) & is_known & (other != pets.person[which])
         return pl.DataFrame(
             {
                 "id": _ids("sharing", which),
