@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from tailtracker_bi.sandbox import chance
 from tailtracker_bi.sandbox.chance import Ints
-from tailtracker_bi.sandbox.money import NEVER, TIERS, Customer, Plans
+from tailtracker_bi.sandbox.money import Customer, Plans, failed_attempts
 from tailtracker_bi.sandbox.people import SIGN_UP_SECONDS, WEB, People
 from tailtracker_bi.sandbox.pets import Alert, Pets
-from tailtracker_bi.sandbox.plot import CHECKLIST, DAY, HOUR, MINUTE, PAYWALL, Plot, times_of_day
+from tailtracker_bi.sandbox.plot import CHECKLIST, DAY, HOUR, MINUTE, NEVER, PAYWALL, Plot, times_of_day
 
 KINDS = (
     "$ae_first_open", "$ae_session", "$ae_updated", "$ae_crashed", "User Registration", "User Login",
@@ -119,7 +119,7 @@ def invent(
     _fill_visits(random, draft, visits, people, plans, plot)
     _sign_up(random, draft, people, plot)
     _keep_pets(random, draft, people, pets, alerts)
-    _pay(draft, people, customers)
+    _pay(draft, customers)
     _report(random, draft, plot)
     _test(random, draft, plot)
     return _finish(random, draft, people, plot)
@@ -167,7 +167,7 @@ def _later_visits(random: np.random.Generator, people: People, plot: Plot) -> It
         leaves = joined + np.where(random.random((size, 1)) < 0.5, random.exponential(35, (size, 1)), 10_000)
         back = leaves + np.where(random.random((size, 1)) < 0.35, 10 + random.exponential(40, (size, 1)), 10_000)
         age = ages - joined
-        likely = keenness * (0.05 + 0.3 * np.exp(-np.maximum(age, 0) / (5 + 25 * keenness))) * weights
+        likely = keenness * (0.045 + 0.28 * np.exp(-np.maximum(age, 0) / (5 + 25 * keenness))) * weights
         is_there = (age > 0) & (ages < gone) & ((ages < leaves) | (ages >= back))
         person, day = np.nonzero(is_there & (random.random(likely.shape) < np.minimum(likely, 0.9)))
         often = 1 + random.poisson(0.35, len(person))
@@ -264,19 +264,18 @@ def _keep_pets(random: np.random.Generator, draft: _Draft, people: People, pets:
     of_alerts("Pet Recovered", lambda n, alert: [(alert.found, 0)] if alert.found < NEVER else [])
 
 
-def _pay(draft: _Draft, people: People, customers: Sequence[Customer]) -> None:
+def _pay(draft: _Draft, customers: Sequence[Customer]) -> None:
     """Who subscribes, told by the app; whose payment fails, told by a server."""
-    begun: list[tuple[int, int, int, int]] = []
-    failed: list[tuple[int, int, int, int]] = []
-    for number, customer in enumerate(customers):
-        for place, subscription in enumerate(customer.subscriptions):
-            if subscription.paid_first < NEVER:
-                begun.append((subscription.paid_first + 2, customer.person, number, place))
-        for _, invoice in customer.invoices():
-            for attempt, tried in enumerate(invoice.payment.attempts if invoice.payment else ()):
-                if tried.outcome != "succeeded":
-                    cents = invoice.payment.cents if invoice.payment else 0
-                    failed.append((tried.at + 1, customer.person, attempt, cents))
+    begun = [
+        (subscription.paid_first + 2, customer.person, number, place)
+        for number, customer in enumerate(customers)
+        for place, subscription in enumerate(customer.subscriptions)
+        if subscription.paid_first < NEVER
+    ]
+    failed = [
+        (payment.attempts[attempt].at + 1, customer.person, number, 0)
+        for number, (customer, payment, attempt) in enumerate(failed_attempts(customers))
+    ]
     for name, rows, is_server in (("Subscription Conversion", begun, False), ("Payment Failed", failed, True)):
         times, who, subjects, values = np.array(rows, np.int64).reshape(-1, 4).T
         draft.add(name, times, who, np.full(len(who), NOBODY) if is_server else who, 2, subjects, values)
@@ -328,8 +327,3 @@ def _finish(random: np.random.Generator, draft: _Draft, people: People, plot: Pl
         is_copy=is_copy,
         **{name: column[places] for name, column in columns.items()},
     )
-
-
-def names_of_plans(tiers: NDArray[Any]) -> list[str]:
-    """The plans at these positions in TIERS."""
-    return [TIERS[tier] for tier in tiers.tolist()]

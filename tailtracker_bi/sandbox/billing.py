@@ -20,7 +20,7 @@ from tailtracker_bi.sandbox.money import (
     Subscription,
     months_later,
 )
-from tailtracker_bi.sandbox.people import CHANNELS, COUNTRIES, People, is_treated
+from tailtracker_bi.sandbox.people import CHANNELS, COUNTRIES, Country, People, is_treated
 from tailtracker_bi.sandbox.plot import DAY, HOUR, MINUTE, NEVER, PAYWALL, Plot
 
 SOURCES = ("onboarding", "feature_limit", "lost_pet_alert")
@@ -50,11 +50,14 @@ def invent(people: People, plot: Plot, seed: int) -> list[Customer]:
     lives = _Lives(plot, Random(seed))
     return [
         lives.customer(
-            person, int(begins[person]), COUNTRIES[people.country[person]].code, COUNTRIES[people.country[person]].currency,
-            int(people.deleted[person]), SOURCES[0] if is_at_once[person] else "",
+            person,
+            int(begins[person]),
+            COUNTRIES[people.country[person]],
+            int(people.deleted[person]),
+            SOURCES[0] if is_at_once[person] else "",
         )
         for person in who.tolist()
-    ]  # fmt: skip
+    ]
 
 
 class _Lives:
@@ -64,9 +67,10 @@ class _Lives:
         self._plot = plot
         self._random = random
 
-    def customer(self, person: int, at: int, country: str, currency: str, deleted: int, source: str) -> Customer:
-        """A customer with all subscriptions, one after the other."""
-        customer = Customer(self._id("cus"), person, at - 2 * MINUTE, country, currency, self._random.choice(_CARDS))
+    def customer(self, person: int, at: int, country: Country, deleted: int, source: str) -> Customer:
+        """A customer with all subscriptions, one after the other; `source` led to the first, where it is known."""
+        currency, card = country.currency, self._random.choice(_CARDS)
+        customer = Customer(self._id("cus"), person, at - 2 * MINUTE, country.code, currency, card)
         price = self._price(currency)
         while at < min(self._plot.end, deleted - DAY):
             has_trial = not customer.subscriptions and self._is(0.45)
@@ -230,10 +234,10 @@ class _Lives:
         elif chance_of < 0.065 and at < self._plot.switches_from:
             self._end(subscription, at, "cancellation_requested")
             return self._other_price(price)
-        elif at >= self._plot.switches_from and self._is(0.07):
+        elif at >= self._plot.switches_from and self._is(0.1):
             subscription.terms.append((at, self._other_price(price)))
             self._bill_upgrade(subscription, price, at, ends)
-        elif at >= self._plot.switches_from and price.months == 1 and self._is(0.06):
+        elif at >= self._plot.switches_from and price.months == 1 and self._is(0.08):
             subscription.pauses.append((at, at + self._random.randrange(5 * DAY, 20 * DAY)))
         return None
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 # No digits: sixteen of them would pass for a card number.
@@ -44,7 +45,7 @@ def between(numbers: NDArray[Any], salt: str, low: int, high: int) -> Ints:
     return (mixed(numbers, salt) % np.uint64(high - low + 1)).astype(np.int64) + low
 
 
-def is_chosen(numbers: NDArray[Any], salt: str, share: float) -> NDArray[np.bool_]:
+def is_chosen(numbers: NDArray[Any], salt: str, share: float) -> Flags:
     """Whether a number is among this share of all."""
     return mixed(numbers, salt) < np.uint64(int(share * 2**64))
 

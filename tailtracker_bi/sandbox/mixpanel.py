@@ -16,12 +16,13 @@ import polars as pl
 
 from tailtracker_bi.sandbox import chance
 from tailtracker_bi.sandbox.behaviour import FEATURES, FREE_FEATURES, FUNNEL_STEPS, KINDS, NOBODY, TESTER, Events
+from tailtracker_bi.sandbox.billing import TRIAL_DAYS
 from tailtracker_bi.sandbox.chance import between, is_chosen, picked
 from tailtracker_bi.sandbox.files import replaced
-from tailtracker_bi.sandbox.money import TIERS
+from tailtracker_bi.sandbox.money import TIERS, failed_attempts
 from tailtracker_bi.sandbox.people import CHANNELS, COUNTRIES, PLATFORMS
 from tailtracker_bi.sandbox.pets import BREEDS, CHANNELS_OF_SHARES, SPECIES
-from tailtracker_bi.sandbox.plot import CHECKLIST, DAY, PAYWALL, VARIANTS
+from tailtracker_bi.sandbox.plot import CHECKLIST, DAY, PAYWALL, VARIANTS, dates_of
 
 if TYPE_CHECKING:
     from tailtracker_bi.sandbox.story import Progress, Story
@@ -99,6 +100,7 @@ class _Words:
                 "city": _by_country(people.country[devices.person], devices.person),
             }
         )
+        self._failed = failed_attempts(story.customers)
         self._versions = pl.Series([name for name, _ in story.plot.releases])
 
     def lines(self, rows: Events) -> list[str]:
@@ -137,7 +139,7 @@ class _Words:
             return {"distinct_id": picked(rows.number, "tester", _TESTERS), **columns, "mp_lib": "load-test"}
         users = self._users.gather(rows.person) if sender.has_user else None
         if not sender.has_device:
-            who = {"distinct_id": users, "$user_id": users} if users is not None else {"distinct_id": "server"}
+            who: Columns = {"distinct_id": "server"} if users is None else {"distinct_id": users, "$user_id": users}
             return {**who, **columns, "mp_lib": "node"}
         device = self._devices[rows.device]
         who = {"distinct_id": "$device:" + device["device_id"]}
@@ -156,7 +158,7 @@ class _Words:
         }
 
     def first_open(self, rows: Events) -> Columns:
-        return {"$ae_first_app_open_date": pl.from_epoch(rows.time).dt.strftime("%Y-%m-%d")}
+        return {"$ae_first_app_open_date": dates_of(rows.time).cast(pl.String)}
 
     def session(self, rows: Events) -> Columns:
         return {"$ae_session_length": rows.value}
@@ -255,7 +257,7 @@ class _Words:
             "price": pl.Series([price.cents / 100 for price in prices]),
             "currency": pl.Series([price.currency.upper() for price in prices]),
             "payment_method": "card",
-            "trial_days": pl.Series([14 if subscription.trial_ends else 0 for subscription in begun]),
+            "trial_days": pl.Series([TRIAL_DAYS if subscription.trial_ends else 0 for subscription in begun]),
             "discount_code": pl.Series(
                 [subscription.coupon.coupon_id if subscription.coupon else None for subscription in begun],
                 dtype=pl.String,
@@ -265,13 +267,14 @@ class _Words:
         }
 
     def payment_failed(self, rows: Events) -> Columns:
+        failed = [self._failed[number] for number in rows.subject]
         return {
-            "payment_id": chance.letters(rows.number, "payment"),
-            "failure_reason": picked(rows.number, "reason", ("insufficient_funds", "expired_card", "generic_decline")),
+            "payment_id": pl.Series([payment.payment_id for _, payment, _ in failed]),
+            "failure_reason": pl.Series([payment.attempts[number].code for _, payment, number in failed]),
             "payment_method": "card",
-            "amount": rows.value / 100,
-            "currency": "EUR",
-            "retry_count": rows.subject,
+            "amount": pl.Series([payment.cents / 100 for _, payment, _ in failed]),
+            "currency": pl.Series([customer.currency.upper() for customer, _, _ in failed]),
+            "retry_count": pl.Series([number for _, _, number in failed]),
         }
 
     def feature(self, rows: Events) -> Columns:
@@ -306,7 +309,7 @@ class _Words:
         }
 
     def report(self, rows: Events) -> Columns:
-        return {"report_date": pl.from_epoch(rows.time - DAY).dt.strftime("%Y-%m-%d")}
+        return {"report_date": dates_of(rows.time - DAY).cast(pl.String)}
 
 
 _TESTERS = tuple(f"load-test-{number}" for number in range(5))

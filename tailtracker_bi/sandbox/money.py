@@ -7,6 +7,7 @@ the app show them at some moment is the business of other modules.
 from __future__ import annotations
 
 from calendar import monthrange
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from tailtracker_bi.sandbox.chance import Ints
-from tailtracker_bi.sandbox.plot import NEVER
+from tailtracker_bi.sandbox.plot import DAY, HOUR, NEVER
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,16 @@ class Coupon:
 
 
 TIERS = ("free", "premium", "pro")
+_PRICE_LIST = {
+    "eur": {("premium", "monthly"): 599, ("premium", "annual"): 5000, ("pro", "monthly"): 899, ("pro", "annual"): 8000}
+}
+"""Cents, by currency. One more makes totals unknown where there is no rate, for now."""
 PRICES = {
     (currency, tier, cycle): Price(
-        f"price_1TailTracker{tier.title()}{cycle.title()}{currency.title()}", tier, cycle, *of
+        f"price_1TailTracker{tier.title()}{cycle.title()}{currency.title()}", tier, cycle, cents, currency
     )
-    for currency, tier, cycle, *of in (
-        ("eur", "premium", "monthly", 599, "eur"),
-        ("eur", "premium", "annual", 5000, "eur"),
-        ("eur", "pro", "monthly", 899, "eur"),
-        ("eur", "pro", "annual", 8000, "eur"),
-    )
+    for currency, prices in _PRICE_LIST.items()
+    for (tier, cycle), cents in prices.items()
 }
 COUPONS = (
     Coupon("FOUNDERS20", "forever", percent=20),
@@ -196,6 +197,7 @@ class BalanceChange:
     at: int
     category: str
     source: str | None
+    currency: str
     cents: int
     fee: int = 0
 
@@ -236,54 +238,67 @@ def _plan_changes(customer: Customer) -> Iterator[tuple[int, int, int]]:
                 yield customer.person, subscription.ended, 0
 
 
+def failed_attempts(customers: Sequence[Customer]) -> list[tuple[Customer, Payment, int]]:
+    """All that did not succeed: whose, at which payment, and which attempt at it, from 0."""
+    return [
+        (customer, invoice.payment, number)
+        for customer in customers
+        for _, invoice in customer.invoices()
+        if invoice.payment
+        for number, attempt in enumerate(invoice.payment.attempts)
+        if attempt.outcome != "succeeded"
+    ]
+
+
 def balance_changes(customers: Sequence[Customer], until: int) -> list[BalanceChange]:
     """All that moves the balance until then, by time: what is charged, given back and taken back, fees and payouts."""
-    found: list[BalanceChange] = []
-    for customer in customers:
-        for _, invoice in customer.invoices():
-            if invoice.payment:
-                found += _changes_of(invoice.payment)
-    found = sorted(
-        (change for change in found if change.at < until), key=lambda change: (change.at, change.source or "")
-    )
+    found = [
+        change
+        for customer in customers
+        for _, invoice in customer.invoices()
+        if invoice.payment
+        for change in _changes_of(invoice.payment, customer.currency)
+        if change.at < until
+    ]
+    found.sort(key=lambda change: (change.at, change.source or ""))
     return sorted([*found, *_monthly_fees(found, until), *_payouts(found, until)], key=lambda change: change.at)
 
 
-def _changes_of(payment: Payment) -> Iterator[BalanceChange]:
+def _changes_of(payment: Payment, currency: str) -> Iterator[BalanceChange]:
     for attempt in payment.attempts:
         if attempt.outcome == "succeeded":
-            yield BalanceChange(attempt.at, "charge", attempt.charge_id, payment.cents, payment.cents * 15 // 1000 + 25)
+            fee = payment.cents * 15 // 1000 + 25
+            yield BalanceChange(attempt.at, "charge", attempt.charge_id, currency, payment.cents, fee)
     if refund := payment.refund:
-        yield BalanceChange(refund.at, "refund", refund.refund_id, -refund.cents)
+        yield BalanceChange(refund.at, "refund", refund.refund_id, currency, -refund.cents)
     if dispute := payment.dispute:
-        yield BalanceChange(dispute.at, "dispute", dispute.dispute_id, -payment.cents, DISPUTE_FEE)
+        yield BalanceChange(dispute.at, "dispute", dispute.dispute_id, currency, -payment.cents, DISPUTE_FEE)
         if dispute.is_won:
-            yield BalanceChange(dispute.closed, "dispute_reversal", dispute.dispute_id, payment.cents)
+            yield BalanceChange(dispute.closed, "dispute_reversal", dispute.dispute_id, currency, payment.cents)
 
 
 def _monthly_fees(changes: Sequence[BalanceChange], until: int) -> Iterator[BalanceChange]:
     """Two cents for each charge, taken on the first of the month after."""
-    charges: dict[tuple[int, int], int] = {}
+    charges: Counter[tuple[str, int, int]] = Counter()
     for change in changes:
         if change.category == "charge":
             moment = datetime.fromtimestamp(change.at, UTC)
-            charges[moment.year, moment.month] = charges.get((moment.year, moment.month), 0) + 1
-    for (year, month), count in charges.items():
+            charges[change.currency, moment.year, moment.month] += 1
+    for (currency, year, month), count in charges.items():
         taken = int(datetime(year + month // 12, month % 12 + 1, 1, 0, 10, tzinfo=UTC).timestamp())
         if taken < until:
-            yield BalanceChange(taken, "fee", None, -2 * count)
+            yield BalanceChange(taken, "fee", None, currency, -2 * count)
 
 
 def _payouts(changes: Sequence[BalanceChange], until: int) -> Iterator[BalanceChange]:
     """Each Monday at 6 what came in until then goes to the bank."""
-    week, first_monday = 7 * 86_400, 4 * 86_400 + 6 * 3600
-    weeks: dict[int, int] = {}
+    week, first_monday = 7 * DAY, 4 * DAY + 6 * HOUR
+    weeks: Counter[tuple[str, int]] = Counter()
     for change in changes:
-        monday = change.at - (change.at - first_monday) % week + week
-        weeks[monday] = weeks.get(monday, 0) + change.cents - change.fee
-    for monday, cents in weeks.items():
+        weeks[change.currency, change.at - (change.at - first_monday) % week + week] += change.cents - change.fee
+    for (currency, monday), cents in weeks.items():
         if cents > 0 and monday < until:
-            yield BalanceChange(monday, "payout", None, -cents)
+            yield BalanceChange(monday, "payout", None, currency, -cents)
 
 
 def months_later(at: int, months: int) -> int:

@@ -1,4 +1,4 @@
-"""Who there is: people with an account, people who only look, their devices, where they come from, how keen they are."""
+"""Who there is: people with an account, people who only look, their devices, where they are from, how keen they are."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from tailtracker_bi.sandbox import chance
-from tailtracker_bi.sandbox.chance import Floats, Ints
+from tailtracker_bi.sandbox.chance import Flags, Floats, Ints
 from tailtracker_bi.sandbox.plot import CHECKLIST, DAY, HOUR, MINUTE, NEVER, PAYWALL, Experiment, Plot, times_of_day
 
 
@@ -202,7 +201,7 @@ def _variants(random: np.random.Generator, plot: Plot, experiment: Experiment, s
     return np.where((signed_up >= begins) & (signed_up < ends), variant, -1)
 
 
-def is_treated(people: People, experiment: Experiment) -> NDArray[np.bool_]:
+def is_treated(people: People, experiment: Experiment) -> Flags:
     """Whether each person sees the treatment of an experiment."""
     return np.asarray(people.variants[experiment.name] == 1)
 

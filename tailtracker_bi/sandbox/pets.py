@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from tailtracker_bi.sandbox import chance
-from tailtracker_bi.sandbox.chance import Floats, Ints
+from tailtracker_bi.sandbox.chance import Flags, Floats, Ints
 from tailtracker_bi.sandbox.money import Plans
 from tailtracker_bi.sandbox.people import People, is_treated
 from tailtracker_bi.sandbox.plot import CHECKLIST, DAY, HOUR, MINUTE, NEVER, Plot
@@ -42,7 +42,7 @@ class Pets:
     created: Ints
     species: Ints
     """Position in SPECIES."""
-    has_location: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    has_location: Flags
 
     def __len__(self) -> int:
         return len(self.person)
@@ -147,12 +147,15 @@ def _alert(random: np.random.Generator, alert_id: str, pet: int, person: int, cr
     fate = random.random()
     hours = float(random.lognormal(2.3, 1.3))
     ends = created + 10 * MINUTE + int(hours * HOUR)
-    first_share = created + int(random.integers(MINUTE, 2 * HOUR))
-    shares = sorted(
-        (first_share + int(random.integers(0, DAY)), int(random.integers(0, len(CHANNELS_OF_SHARES))))
-        for _ in range(int(random.integers(0, 4)))
-    )
-    searches = sorted(first_share + int(random.integers(0, 2 * DAY)) for _ in range(int(random.integers(0, 3))))
+    # Most owners share the alert at once, and then look at where the pet was seen.
+    at = created
+    shares, searches = [], []
+    for _ in range(int(random.choice(4, p=[0.2, 0.4, 0.25, 0.15]))):
+        at += int(random.integers(MINUTE, HOUR))
+        shares.append((at, int(random.integers(0, len(CHANNELS_OF_SHARES)))))
+    for _ in range(int(random.choice(3, p=[0.35, 0.4, 0.25]))):
+        at += int(random.integers(5 * MINUTE, 4 * HOUR))
+        searches.append(at)
     return Alert(
         alert_id=alert_id,
         pet=pet,

@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 
 import numpy as np
+import polars as pl
 
-from tailtracker_bi.sandbox.chance import Floats, Ints
+from tailtracker_bi.sandbox.chance import Flags, Floats, Ints
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 NEVER = 2**40
@@ -95,7 +96,7 @@ class Plot:
         begins, ends = (self.start + int(self.days * share) * DAY for share in (experiment.starts, experiment.ends))
         return begins, ends
 
-    def is_incident(self, times: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def is_incident(self, times: Ints) -> Flags:
         return (times >= self.incident[0]) & (times < self.incident[1])
 
     def sign_up_weights(self) -> Floats:
@@ -113,7 +114,7 @@ class Plot:
         """How likely pets get lost on each day, around 1: more in summer, many in the fireworks of New Year."""
         days = [self.first + timedelta(days=age) for age in range(self.days + self.ahead)]
         fireworks = np.array([6.0 if (day.month, day.day) in {(12, 31), (1, 1)} else 1.0 for day in days])
-        return self._year(0.35, 0.55) * fireworks
+        return np.asarray(self._year(0.35, 0.55) * fireworks)
 
     @cached_property
     def _weekdays(self) -> Ints:
@@ -122,12 +123,17 @@ class Plot:
     def _year(self, height: float, peak: float) -> Floats:
         """A yearly wave around 1 that is highest at this share of the year."""
         share = (self.first.timetuple().tm_yday + np.arange(self.days + self.ahead)) / 365.25
-        return 1 + height * np.cos(2 * np.pi * (share - peak))
+        return np.asarray(1 + height * np.cos(2 * np.pi * (share - peak)))
 
 
 def seconds_of(day: date) -> int:
     """The first second of a day."""
     return int(datetime.combine(day, time.min, UTC).timestamp())
+
+
+def dates_of(times: Ints) -> pl.Series:
+    """The days on which these times are."""
+    return pl.from_epoch(pl.Series(times, dtype=pl.Int64)).dt.date()
 
 
 def times_of_day(random: np.random.Generator, size: int, last_hour: int = 23) -> Ints:

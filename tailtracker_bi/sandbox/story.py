@@ -39,6 +39,10 @@ class Scenario:
     ahead: int = 0
     """Further days for which the story can go on."""
 
+    def __post_init__(self) -> None:
+        if self.people < 1 or self.days < 1 or self.ahead < 0:
+            raise ValueError("a story needs at least one person and one day, and goes on for no less than 0 days")
+
 
 class Story:
     """A company from its first day to its last: all that happens, and when. Made by `tell`."""

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tailtracker_bi.sandbox import stripe_shapes as shapes
+from tailtracker_bi.sandbox import payment_shapes, stripe_shapes
 from tailtracker_bi.sandbox.files import write_lines
 from tailtracker_bi.sandbox.money import PRICES, TIERS, Customer, Invoice, Payment, balance_changes
 from tailtracker_bi.sandbox.plot import DAY, NEVER
@@ -88,13 +88,12 @@ def _as_sent(item: Object) -> Object:
 
 def _previous(before: Object, after: Object) -> Object:
     """Of what differs, how it was; of an object inside only what differs in it."""
-    return {
-        name: _previous(before[name], value)
-        if isinstance(value, dict) and isinstance(before[name], dict)
-        else before[name]
-        for name, value in after.items()
-        if before[name] != value
-    }
+    found = {}
+    for name, value in after.items():
+        was = before[name]
+        if was != value:
+            found[name] = _previous(was, value) if isinstance(value, dict) and isinstance(was, dict) else was
+    return found
 
 
 def _event_type(item: Object, previous: Object | None) -> str:
@@ -118,17 +117,19 @@ def _event_type(item: Object, previous: Object | None) -> str:
 
 def _products(story: Story) -> Iterator[_Thing]:
     for tier in TIERS[1:]:
-        yield _Thing([story.plot.start], partial(shapes.product, tier, story.plot.start))
+        yield _Thing([story.plot.start], partial(stripe_shapes.product, tier, story.plot.start))
 
 
 def _prices(story: Story) -> Iterator[_Thing]:
     for price in PRICES.values():
-        yield _Thing([story.plot.start], partial(shapes.price, price, story.plot.start))
+        yield _Thing([story.plot.start], partial(stripe_shapes.price, price, story.plot.start))
 
 
 def _customers(story: Story) -> Iterator[_Thing]:
     for customer in story.customers:
-        yield _Thing([customer.created], partial(shapes.customer, customer, story.people.user_id[customer.person]))
+        turns = {at for each in customer.subscriptions for spell in each.late for at in spell}
+        user = story.people.user_id[customer.person]
+        yield _Thing(sorted({customer.created, *turns}), partial(stripe_shapes.customer, customer, user))
 
 
 def _subscriptions(story: Story) -> Iterator[_Thing]:
@@ -141,7 +142,7 @@ def _subscriptions(story: Story) -> Iterator[_Thing]:
             single = [subscription.trial_ends, subscription.paid_first, subscription.asked_to_end, subscription.ended]
             last = min(subscription.ended, NEVER - 1)
             moments = {at for at in [*starts, *turns, *terms, *single] if subscription.created <= at <= last}
-            yield _Thing(sorted(moments), partial(shapes.subscription, subscription, user, story.plot.start))
+            yield _Thing(sorted(moments), partial(stripe_shapes.subscription, subscription, user, story.plot.start))
 
 
 def _invoices(story: Story) -> Iterator[_Thing]:
@@ -151,7 +152,7 @@ def _invoices(story: Story) -> Iterator[_Thing]:
             moments = {invoice.created, invoice.given_up}
             if invoice.payment:
                 moments |= {invoice.payment.created, *(attempt.at for attempt in invoice.payment.attempts)}
-            yield _Thing(sorted(moments - {NEVER}), partial(shapes.invoice, subscription, invoice, user))
+            yield _Thing(sorted(moments - {NEVER}), partial(stripe_shapes.invoice, subscription, invoice, user))
 
 
 def _payments(story: Story) -> Iterator[tuple[Customer, Invoice, Payment]]:
@@ -164,13 +165,13 @@ def _payments(story: Story) -> Iterator[tuple[Customer, Invoice, Payment]]:
 def _invoice_payments(story: Story) -> Iterator[_Thing]:
     for _, invoice, payment in _payments(story):
         moments = {payment.created, payment.paid_at, invoice.given_up} - {NEVER}
-        yield _Thing(sorted(moments), partial(shapes.invoice_payment, invoice, payment))
+        yield _Thing(sorted(moments), partial(payment_shapes.invoice_payment, invoice, payment))
 
 
 def _payment_intents(story: Story) -> Iterator[_Thing]:
     for customer, invoice, payment in _payments(story):
         moments = {payment.created, invoice.given_up, *(attempt.at for attempt in payment.attempts)} - {NEVER}
-        yield _Thing(sorted(moments), partial(shapes.payment_intent, customer, invoice, payment))
+        yield _Thing(sorted(moments), partial(payment_shapes.payment_intent, customer, invoice, payment))
 
 
 def _charges(story: Story) -> Iterator[_Thing]:
@@ -179,24 +180,24 @@ def _charges(story: Story) -> Iterator[_Thing]:
             moments = {attempt.at}
             if attempt.outcome == "succeeded":
                 moments |= {each.at for each in (payment.refund, payment.dispute) if each}
-            yield _Thing(sorted(moments), partial(shapes.charge, customer, payment, attempt))
+            yield _Thing(sorted(moments), partial(payment_shapes.charge, customer, payment, attempt))
 
 
 def _refunds(story: Story) -> Iterator[_Thing]:
-    for _, _, payment in _payments(story):
+    for customer, _, payment in _payments(story):
         if refund := payment.refund:
-            yield _Thing([refund.at], partial(shapes.refund, payment, refund))
+            yield _Thing([refund.at], partial(payment_shapes.refund, customer, payment, refund))
 
 
 def _disputes(story: Story) -> Iterator[_Thing]:
     for customer, _, payment in _payments(story):
         if dispute := payment.dispute:
-            yield _Thing([dispute.at, dispute.closed], partial(shapes.dispute, customer, payment, dispute))
+            yield _Thing([dispute.at, dispute.closed], partial(payment_shapes.dispute, customer, payment, dispute))
 
 
 def _balance_transactions(story: Story) -> Iterator[_Thing]:
     for change in balance_changes(story.customers, story.plot.end):
-        yield _Thing([change.at], partial(shapes.balance_transaction, change))
+        yield _Thing([change.at], partial(payment_shapes.balance_transaction, change))
 
 
 _TABLES: dict[str, Callable[[Story], Iterator[_Thing]]] = {
