@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +22,7 @@ from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import locked
 from tailtracker_bi.sandbox.home import Running, SandboxHome
 from tailtracker_bi.settings import Settings, load_own_settings, load_settings
+from tailtracker_bi.sources.app_db import AppDb
 
 if TYPE_CHECKING:
     from tailtracker_bi.sandbox.service import Plan
@@ -105,9 +106,9 @@ def replay(mixpanel: Recordings = None, stripe: Recordings = None, app_db: Recor
 @app.command()
 def check() -> None:
     """Compare the current bundle with what is true of the story; ends with 1 where a number differs."""
+    from tailtracker_bi.sandbox.check import differences
     from tailtracker_bi.sandbox.service import MORNING, Plan
     from tailtracker_bi.sandbox.story import tell
-    from tailtracker_bi.sandbox.truth import differences
 
     settings = load_settings()
     plan = Plan.read(SandboxHome(settings.home))
@@ -117,7 +118,7 @@ def check() -> None:
     as_of: date = bundle.query(current, "select as_of from bundle_info").to_pylist()[0]["as_of"]
     with Bars() as bars:
         story = tell(plan.story, _steps(bars))
-        found = differences(story, datetime.combine(as_of, MORNING), current)
+        found = differences(story, datetime.combine(as_of, MORNING), current, _readings(settings.home))
     table = Table("metric", "values compared", "differing", "first difference")
     for metric, compared in found.compared.items():
         wrong = [item for item in found.differences if item.metric_id == metric]
@@ -203,6 +204,12 @@ def _write_anew(scenario: Scenario, files: Path, bars: Bars) -> None:
     draft.mkdir(parents=True)
     _write(scenario, draft, bars)
     draft.rename(files)
+
+
+def _readings(home: Path) -> list[datetime]:
+    """When the app's database was read: what came and went between two of them was never seen."""
+    rows = Lake(home).landings().to_pylist()
+    return sorted({row["as_of"].replace(tzinfo=UTC) for row in rows if row["source"] == AppDb.name and row["as_of"]})
 
 
 def _steps(bars: Bars) -> Progress:
