@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailtracker_bi.sandbox import chance
-from tailtracker_bi.sandbox.chance import Ints
+from tailtracker_bi.sandbox.chance import Flags, Ints
 from tailtracker_bi.sandbox.money import Customer, Plans, failed_attempts
 from tailtracker_bi.sandbox.people import SIGN_UP_SECONDS, WEB, People
 from tailtracker_bi.sandbox.pets import Alert, Pets
@@ -58,7 +58,7 @@ class Events:
     """When Mixpanel had it."""
     number: NDArray[np.int64]
     """What tells events apart; copies share it."""
-    is_copy: NDArray[np.bool_]
+    is_copy: Flags
 
     def __len__(self) -> int:
         return len(self.time)
@@ -190,7 +190,7 @@ def _fill_visits(
     devices = people.devices
     size = len(start)
 
-    def some(name: str, chosen: NDArray[np.bool_], offset: Ints | int, value: Ints | int = 0) -> None:
+    def some(name: str, chosen: Flags, offset: Ints | int, value: Ints | int = 0) -> None:
         times = (start + offset)[chosen]
         values = value[chosen] if isinstance(value, np.ndarray) else value
         draft.add(name, times, person[chosen], device[chosen], delay[chosen], value=values)
@@ -215,13 +215,13 @@ def _fill_visits(
     is_first = start == devices.first_used[device]
     is_tying = is_first & (device >= len(people))
     some("$ae_first_open", is_mobile & is_first, 0)
-    some("User Login", is_tying, (devices.tied_at[device] - start))
+    some("User Login", is_tying, devices.tied_at[device] - start)
     some("User Login", is_known & (random.random(size) < 0.08), 3)
     some("$ae_session", is_mobile, length, length)
     version = _version(plot, devices.update_lag[device], start)
     is_updated = is_mobile & ~is_first & (np.diff(version, prepend=-1) > 0) & (np.diff(device, prepend=-1) == 0)
     some("$ae_updated", is_updated, 1)
-    # The first release after a month was a bad one; the incident was worse.
+    # The very first release was bad until it was repaired; the incident was worse.
     is_bad = plot.is_incident(start) | (version == 0)
     crashes = random.random(size) < np.where(plot.is_incident(start), 0.07, np.where(version == 0, 0.012, 0.003))
     some("$ae_crashed", is_mobile & crashes, length - 1)

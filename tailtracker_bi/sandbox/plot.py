@@ -5,7 +5,7 @@ Times are whole seconds since 1970 in UTC, days count from the first day of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 
@@ -52,15 +52,23 @@ class Plot:
     until: date
     days: int
     ahead: int
-    releases: tuple[tuple[str, float], ...] = field(init=False)
-    """App versions and the days on which they came, counted from the first."""
 
-    def __post_init__(self) -> None:
-        whole = self.days + self.ahead
-        regular = [(f"3.{number}.0", 21.0 * number) for number in range(1 + whole // 21)]
-        # A bad release is followed by its repair.
-        hotfix = [("3.0.1", 2.0)] if whole > 2 else []
-        object.__setattr__(self, "releases", tuple(sorted(regular + hotfix, key=lambda release: release[1])))
+    @cached_property
+    def releases(self) -> list[tuple[str, int]]:
+        """App versions, and the days on which they came, counted from the first: one every three weeks.
+
+        The very first is a bad one and is repaired soon; 4.0.0 brings the switching and pausing of plans.
+        """
+        turn = max(self.days - SWITCHES_BEFORE_UNTIL, 3)
+        regular = range(21, self.days + self.ahead, 21)
+        before, after = ([day for day in regular if day < turn], [day for day in regular if day > turn])
+        return [
+            ("3.0.0", 0),
+            ("3.0.1", 2),
+            *((f"3.{number}.0", day) for number, day in enumerate(before, 1)),
+            ("4.0.0", turn),
+            *((f"4.{number}.0", day) for number, day in enumerate(after, 1)),
+        ]
 
     @property
     def first(self) -> date:
@@ -89,7 +97,7 @@ class Plot:
 
     @cached_property
     def release_times(self) -> Ints:
-        return self.start + (np.array([day for _, day in self.releases]) * DAY).astype(np.int64)
+        return self.start + np.array([day for _, day in self.releases]) * DAY
 
     def span(self, experiment: Experiment) -> tuple[int, int]:
         """From and until when an experiment runs."""
