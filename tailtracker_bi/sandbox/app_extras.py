@@ -48,7 +48,7 @@ def lost_pet_notifications(view: View) -> pl.DataFrame:
     sent = created + between(key, "sent", 5, 90)
     opened = np.where(is_chosen(key, "opens", 0.45), sent + between(key, "opened", 20, 8 * HOUR), NEVER)
     who = view.somebody(key)
-    is_known = view.story.people.signed_up[who] <= created
+    is_known = view.people.signed_up[who] <= created
     happens = (turn < np.array([alert.notified for alert in alerts])) & is_known & (sent <= view.now)
     return pl.DataFrame(
         {
@@ -68,7 +68,7 @@ def family_sharing(view: View) -> pl.DataFrame:
     which = view.pets_there[is_chosen(view.pets_there, "family", 0.15)]
     shared = pets.created[which] + between(which, "shared", HOUR, 30 * DAY)
     other = view.somebody(which)
-    is_known = view.story.people.signed_up[other] <= shared
+    is_known = view.people.signed_up[other] <= shared
     happens = (shared <= view.now) & is_known & (other != pets.person[which])
     return pl.DataFrame(
         {
