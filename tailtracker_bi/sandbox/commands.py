@@ -99,8 +99,8 @@ def replay(mixpanel: Recordings = None, stripe: Recordings = None, app_db: Recor
     place = SandboxHome(settings.home)
     with Bars() as bars, locked(settings.home, bars):
         _check_one_world(place, None)
-        running = _serve(place, plan)
-    _print_running(running, plan)
+        running, was_up = _serve(place, plan)
+    _print_running(running, plan, was_up)
 
 
 @app.command()
@@ -168,8 +168,8 @@ def start(
             day_seconds=day_seconds,
             is_faulty=is_faulty,
         )
-        running = _serve(place, plan)
-    _print_running(running, plan)
+        running, was_up = _serve(place, plan)
+    _print_running(running, plan, was_up)
 
 
 def _scenario(
@@ -247,13 +247,13 @@ def _recorded_days(directory: Path) -> list[date]:
     return sorted(days)
 
 
-def _serve(place: SandboxHome, plan: Plan) -> Running:
-    """Have a process of its own serve this plan, unless one does already."""
+def _serve(place: SandboxHome, plan: Plan) -> tuple[Running, bool]:
+    """Have a process of its own serve this plan, unless one does already, and whether one did."""
     from tailtracker_bi.sandbox.service import Plan
 
     before, running = Plan.read(place), place.running
     if before and replace(before, now=plan.now) == plan and running and running.urls and place.is_up:
-        return running
+        return running, True
     place.stop()
     place.folder.mkdir(exist_ok=True)
     plan.write(place)
@@ -270,15 +270,16 @@ def _serve(place: SandboxHome, plan: Plan) -> Running:
     while process.poll() is None and time.monotonic() < deadline:
         running = place.running
         if running and running.pid == process.pid and running.urls:
-            return running
+            return running, False
         time.sleep(0.05)
     process.kill()
     last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing was said"]
     raise TailTrackerError(f"the sandbox did not come up: {last[0].removeprefix('error: ')} ({log})")
 
 
-def _print_running(running: Running, plan: Plan) -> None:
-    print(f"the sandbox is up, with {_subject(plan)}; it is {load_settings().now:%Y-%m-%d %H:%M}Z there")
+def _print_running(running: Running, plan: Plan, was_up: bool) -> None:
+    state = "up already" if was_up else "up"
+    print(f"the sandbox is {state}, with {_subject(plan)}; it is {load_settings().now:%Y-%m-%d %H:%M}Z there")
     for name, url in running.urls.items():
         print(f"  {name:<9} {url}")
     if plan.day_seconds:
