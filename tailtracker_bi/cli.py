@@ -17,25 +17,24 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as ProgressBars
 from rich.table import Column, Table
 from rich.text import Text
 
 from tailtracker_bi import bundle, pipeline
 from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.console import Bars, err, plain, print_table
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
+from tailtracker_bi.sandbox import commands as sandbox
+from tailtracker_bi.sandbox.home import SandboxHome
 from tailtracker_bi.settings import Settings, load_settings, reader_environment
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.warehouse import history_start
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+app.add_typer(sandbox.app, name="sandbox")
 
 DASHBOARD = Path(__file__).parent.parent / "dashboards" / "streamlit_app.py"
-WIDEST = 10_000
 COUNTED = ("received", "loaded", "deduplicated", "filtered", "quarantined")
 STATUS_STYLES = {
     "ok": "green",
@@ -63,16 +62,12 @@ def main() -> None:
     try:
         app()
     except TailTrackerError as error:
-        err.print(f"[red]error:[/red] {_plain(error)}")
+        err.print(f"[red]error:[/red] {plain(error)}")
         sys.exit(error.exit_code)
     except OSError as error:
         # A full disk, a file that may not be read: where it happened tells more than a traceback.
-        err.print(f"[red]error:[/red] {_plain(error.filename or 'a file')}: {_plain(error.strerror or error)}")
+        err.print(f"[red]error:[/red] {plain(error.filename or 'a file')}: {plain(error.strerror or error)}")
         sys.exit(1)
-
-
-def _plain(error: object) -> str:
-    return str(error).replace("[", r"\[")
 
 
 @app.command()
@@ -82,6 +77,9 @@ def doctor() -> None:
     load_analytics(settings.analytics_path)
     pipeline.check_home(settings.home)
     rows = [("settings", True, f"HOME is {settings.home}"), ("analytics.yml", True, "is sound")]
+    place = SandboxHome(settings.home)
+    if place.exists:
+        rows.append(("sandbox", place.is_up, f"sources: the sandbox in {place.folder}"))
     on = [source for source in SOURCES if source.is_on(settings)]
     for source in SOURCES:
         if source in on:
@@ -130,6 +128,10 @@ def refresh(
         load_analytics(settings.analytics_path)
         _print_plan(settings, first, last, source or [])
         return
+    place = SandboxHome(settings.home)
+    if place.exists:
+        place.check_is_up()
+        err.print(f"sources: the sandbox in {plain(place.folder)}")
     for off in (item.name for item in SOURCES if not item.is_on(settings)):
         err.print(f"{off} is off: no credentials are set")
     if not (first or last or settings.history_start):
@@ -171,7 +173,7 @@ def query(
         table = Table(*(Column(Text(name), overflow="fold") for name in result.column_names))
         for row in rows:
             table.add_row(*(Text("" if value is None else str(_cell(value))) for value in row.values()))
-        _print_table(table)
+        print_table(table)
 
 
 @app.command()
@@ -217,9 +219,9 @@ def status() -> None:
                 str(known.first_day or ""),
                 str(known.last_day or ""),
                 f"{known.attempted_at:%Y-%m-%d %H:%M}Z" if known.attempted_at else "",
-                f"[{STATUS_STYLES[outcome]}]{outcome}[/]" + (f": {_plain(known.reason)}" if known.reason else ""),
+                f"[{STATUS_STYLES[outcome]}]{outcome}[/]" + (f": {plain(known.reason)}" if known.reason else ""),
             )
-    _print_table(table)
+    print_table(table)
     found = bundle.current(settings.home)
     info = bundle.query(found, "select built_at, as_of from bundle_info").to_pylist()[0]
     age = datetime.now(UTC).replace(tzinfo=None) - info["built_at"]
@@ -248,10 +250,27 @@ def rollback(
     print(found.build)
 
 
+Port = Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)]
+
+
 @app.command()
-def dashboard(
-    port: Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)] = 8501,
+def demo(
+    people: sandbox.People = None,
+    days: sandbox.Days = None,
+    seed: sandbox.Seed = None,
+    port: Port = 8501,
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Publish, and serve nothing.")] = False,
 ) -> None:
+    """All of it on a made-up TailTracker: bring up a sandbox, refresh from it, serve the dashboard."""
+    sandbox.start(people, days, seed)
+    refresh()
+    if not no_dashboard:
+        print(f"the dashboard: http://127.0.0.1:{port}")
+        dashboard(port)
+
+
+@app.command()
+def dashboard(port: Port = 8501) -> None:
     """Serve the dashboard on this machine, in the foreground."""
     settings = load_settings()
     command = [sys.executable, "-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
@@ -262,38 +281,6 @@ def dashboard(
         [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],
         reader_environment(settings),
     )
-
-
-class Bars(pipeline.Progress):
-    """Progress bars on stderr, one a stage."""
-
-    def __init__(self) -> None:
-        self._bars = ProgressBars(
-            TextColumn("{task.fields[stage]:<8}"),
-            BarColumn(20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            # A long name gives way, not the columns before it.
-            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
-            console=err,
-            expand=True,
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Bars:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def say(self, message: str) -> None:
-        err.print(_plain(message))
-
-    def step(self, stage: str, what: str, done: int, total: int) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task("", stage=stage)
-        self._bars.update(self._tasks[stage], description=what, completed=done, total=total)
 
 
 def _print_plan(settings: Settings, first: date | None, last: date | None, sources: list[str]) -> None:
@@ -313,15 +300,7 @@ def _print_report(report: pipeline.RunReport) -> None:
     if report.build:
         print(f"bundle {report.build}")
     for error in dict.fromkeys(report.errors):
-        err.print(f"[red]error:[/red] {_plain(error)}")
-
-
-def _print_table(table: Table) -> None:
-    """As wide as it needs to be, where no terminal sets the width."""
-    console = Console(soft_wrap=True)
-    if not console.is_terminal:
-        console.width = WIDEST
-    console.print(table)
+        err.print(f"[red]error:[/red] {plain(error)}")
 
 
 def to_json(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -42,9 +42,10 @@ _NAME_OWNERS = (
 )
 _PUSH_KINDS = r"push|device|fcm|apns|gcm|registration|android|ios"
 # Wide on purpose: any key with one of these in it is looked at closely. The short words count where `_WORD` would
-# cut them out.
+# cut them out. The long ones stand in values all the time (iPhone14,5), so what follows must be the end of a key.
 _KEY_HINT = (
     r"(?i:mail|phone|mobile|address|latitude|longitude|coord|agent|token|name|ssn|iban|devices)"
+    r"(?:[^\"\\]|\\(?s:.))*\"[^\"]*:"
     r"|[^A-Za-z](?:ip|lat|lng|lon)s?[^a-z]|(?:Ip|Lat|Lng|Lon)s?[^a-z]"
     r"|[^A-Z](?:IP|LAT|LNG|LON)S?(?:[^A-Za-z]|[A-Z][a-z])"
 )

@@ -28,6 +28,7 @@ from tailtracker_bi import bundle
 from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.lake import Lake
+from tailtracker_bi.sandbox.home import SandboxHome
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import (
@@ -380,6 +381,7 @@ def refresh(
 
     Raises SettingsError before anything runs. Where nothing has ever landed there is nothing to build.
     """
+    SandboxHome(settings.home).check_is_up()
     analytics = load_analytics(settings.analytics_path)
     lake = Lake(settings.home)
     report = new_report()

@@ -1,7 +1,8 @@
 """Settings: the only reader of the environment.
 
 Every setting is an environment variable, or a line of the same name in `.env` in the current directory (the
-environment wins). `load_settings` checks them all before anything runs and names each wrong one.
+environment wins). A HOME with a sandbox takes its sources and its clock from the sandbox, whatever else is set.
+`load_settings` checks them all before anything runs and names each wrong one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -29,6 +31,22 @@ MIXPANEL_HOSTS = {
     "in": "https://data-in.mixpanel.com",
 }
 DEFAULT_HISTORY = timedelta(days=90)
+SANDBOX_FILE = Path("sandbox", "settings.env")
+"""Where in HOME a sandbox says how it is reached."""
+OF_THE_SANDBOX = (
+    "MIXPANEL_PROJECT_ID",
+    "MIXPANEL_USERNAME",
+    "MIXPANEL_SECRET",
+    "MIXPANEL_EXPORT_URL",
+    "MIXPANEL_TIMEZONE",
+    "STRIPE_API_KEY",
+    "STRIPE_API_BASE",
+    "APP_DATABASE_URL",
+    "TAILTRACKER_ALLOW_LOOPBACK",
+    "TAILTRACKER_HISTORY_START",
+    "TAILTRACKER_NOW",
+)
+"""The settings that a sandbox decides: what it does not name is not set."""
 _STRIPE_KEY = re.compile(r"(?:rk|sk)_(?:live|test)_[A-Za-z0-9_]+")
 _PLAIN_URL = re.compile(r"[a-z]+://[a-z0-9\[][a-z0-9.:\[\]-]*(?:/[a-z0-9._/-]*)?", re.IGNORECASE | re.ASCII)
 
@@ -61,8 +79,8 @@ Region = Annotated[Literal["us", "eu", "in"], BeforeValidator(_lower)]
 Currency = Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[A-Z]{3}$")]
 
 
-class ReaderSettings(BaseSettings):
-    """All that a reader of the bundle needs: no credentials."""
+class HomeSettings(BaseSettings):
+    """Where everything is kept."""
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
@@ -71,6 +89,11 @@ class ReaderSettings(BaseSettings):
     home: Annotated[Path, AfterValidator(_absolute)] = Field(
         Path(".tailtracker"), alias="TAILTRACKER_HOME", validate_default=True
     )
+
+
+class ReaderSettings(HomeSettings):
+    """All that a reader of the bundle needs: no credentials."""
+
     timezone: Timezone = Field("UTC", alias="TAILTRACKER_TIMEZONE")
     fixed_now: Annotated[datetime, AfterValidator(_utc)] | None = Field(None, alias="TAILTRACKER_NOW")
 
@@ -113,6 +136,8 @@ class Settings(ReaderSettings):
 
     app_database_url: SecretStr | None = Field(None, alias="APP_DATABASE_URL")
 
+    sandbox_database_url: SecretStr | None = Field(None, alias="TAILTRACKER_SANDBOX_DATABASE_URL")
+
     @model_validator(mode="after")
     def _check_together(self) -> Settings:
         credentials = {
@@ -130,6 +155,8 @@ class Settings(ReaderSettings):
             _check_stripe_key(self.stripe_api_key.get_secret_value(), self.environment)
         if self.app_database_url is not None:
             _check_database_url("APP_DATABASE_URL", self.app_database_url.get_secret_value())
+        if self.sandbox_database_url is not None:
+            _check_database_url("TAILTRACKER_SANDBOX_DATABASE_URL", self.sandbox_database_url.get_secret_value())
         if self.history_start and self.history_start >= self.today:
             raise ValueError(f"TAILTRACKER_HISTORY_START must be before today ({self.today})")
         return self
@@ -223,6 +250,11 @@ def load_settings(**overrides: Any) -> Settings:
     return _load(Settings, overrides)
 
 
+def load_own_settings() -> Settings:
+    """The settings without what a sandbox in HOME decides: what one starts a sandbox by. Raises SettingsError."""
+    return _load(Settings, {}, with_sandbox=False)
+
+
 def load_reader_settings() -> ReaderSettings:
     """Read and check what a reader of the bundle needs. Raises SettingsError."""
     return _load(ReaderSettings, {})
@@ -243,14 +275,24 @@ def reader_environment(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in secrets} | read
 
 
-def _load(kind: type[AnySettings], overrides: dict[str, Any]) -> AnySettings:
+def _load(kind: type[AnySettings], overrides: dict[str, Any], with_sandbox: bool = True) -> AnySettings:
     try:
-        return kind(**overrides)
+        decided = _decided_by_sandbox(kind, HomeSettings(**overrides).home) if with_sandbox else {}
+        return kind(**decided | overrides)
     except ValidationError as error:
         messages = [_explain(problem) for problem in error.errors(include_url=False, include_input=False)]
         raise SettingsError("settings: " + "; ".join(messages)) from None
     except UnicodeDecodeError:
         raise SettingsError(f"settings: {ENV_FILE} is not UTF-8 text") from None
+
+
+def _decided_by_sandbox(kind: type[AnySettings], home: Path) -> dict[str, Any]:
+    file = home / SANDBOX_FILE
+    if not file.is_file():
+        return {}
+    values = dotenv_values(file, interpolate=False)
+    fields = {str(field.alias): field for field in kind.model_fields.values()}
+    return {name: values.get(name) or fields[name].default for name in OF_THE_SANDBOX if name in fields}
 
 
 def _explain(problem: Any) -> str:

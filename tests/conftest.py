@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tailtracker_bi.sandbox.export_api import SECRET, USER
 from tailtracker_bi.settings import Settings, load_settings
-from tests.export_api import SECRET, USER
 
 if TYPE_CHECKING:
-    from tests.app_db import AppDatabase, AppServer
+    from tailtracker_bi.sandbox.app_database import AppDatabase, AppServer
 
 OF_THE_PROJECT = ("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE")
 """How the names of its settings begin."""
@@ -49,9 +49,9 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 @pytest.fixture(scope="session")
 def app_server() -> Iterator[AppServer]:
     """A Postgres, once a test process and only where a test asks for it."""
-    from tests import app_db
+    from tailtracker_bi.sandbox import app_database
 
-    with app_db.serve() as server:
+    with app_database.serve() as server:
         yield server
 
 

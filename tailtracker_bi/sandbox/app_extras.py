@@ -47,12 +47,14 @@ def lost_pet_notifications(view: View) -> pl.DataFrame:
     created = np.array([alert.created for alert in alerts], np.int64)
     sent = created + between(key, "sent", 5, 90)
     opened = np.where(is_chosen(key, "opens", 0.45), sent + between(key, "opened", 20, 8 * HOUR), NEVER)
-    happens = (turn < np.array([alert.notified for alert in alerts])) & (sent <= view.now)
+    who = view.somebody(key)
+    is_known = view.people.signed_up[who] <= created
+    happens = (turn < np.array([alert.notified for alert in alerts])) & is_known & (sent <= view.now)
     return pl.DataFrame(
         {
             "id": ids_of("notification", key),
             "lost_pet_report_id": pl.Series([alert.alert_id for alert in alerts], dtype=pl.String),
-            "user_id": view.users.gather(view.somebody(key)),
+            "user_id": view.users.gather(who),
             "distance_meters": between(key, "distance", 20, 5000),
             "sent_at": moments_of(sent),
             "opened_at": moments_of(np.where(opened <= view.now, opened, NEVER)),
@@ -66,7 +68,8 @@ def family_sharing(view: View) -> pl.DataFrame:
     which = view.pets_there[is_chosen(view.pets_there, "family", 0.15)]
     shared = pets.created[which] + between(which, "shared", HOUR, 30 * DAY)
     other = view.somebody(which)
-    happens = (shared <= view.now) & (other != pets.person[which])
+    is_known = view.people.signed_up[other] <= shared
+    happens = (shared <= view.now) & is_known & (other != pets.person[which])
     return pl.DataFrame(
         {
             "id": ids_of("sharing", which),

@@ -15,9 +15,10 @@ import pytest
 from tailtracker_bi import bundle
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import Progress, new_report, plan, pull, refresh
+from tailtracker_bi.sandbox.export_api import SECRET, USER, serve
 from tailtracker_bi.settings import load_settings
 from tailtracker_bi.sources.base import each_day
-from tests.export_api import SECRET, USER, event_line, serve
+from tests.export_lines import event_line
 
 pytestmark = pytest.mark.xdist_group("bundle")  # shares what is built once
 

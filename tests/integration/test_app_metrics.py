@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from tailtracker_bi.pipeline import Progress, RunReport, refresh
+from tailtracker_bi.sandbox.app_database import AppDatabase
+from tailtracker_bi.sandbox.export_api import serve
 from tailtracker_bi.settings import Settings
-from tests.app_db import AppDatabase
-from tests.export_api import event_line, serve
+from tests.export_lines import event_line
 from tests.integration.test_refresh import assert_adds_up, at, published, rows
 
 MakeSettings = Callable[..., Settings]

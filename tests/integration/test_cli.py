@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from tailtracker_bi import bundle
+from tailtracker_bi.sandbox.export_api import SECRET, USER, ExportApi, serve
 from tests import sample_bundle
-from tests.export_api import SECRET, USER, ExportApi, serve
 from tests.integration.test_refresh import FRIDAY, TINY, TUESDAY
 
 pytestmark = pytest.mark.xdist_group("cli")  # shares what is built once

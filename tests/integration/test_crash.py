@@ -15,8 +15,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from tailtracker_bi import bundle
+from tailtracker_bi.sandbox.export_api import SECRET, USER, serve
 from tailtracker_bi.sources.base import each_day
-from tests.export_api import SECRET, USER, event_line, serve
+from tests.export_lines import event_line
 from tests.integration.test_refresh import published, rows
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 12)

@@ -12,13 +12,13 @@ import orjson
 import pyarrow.parquet as pq
 
 from tailtracker_bi.pipeline import Progress, refresh
+from tailtracker_bi.sandbox.app_database import AppDatabase
+from tailtracker_bi.sandbox.export_api import serve as serve_mixpanel
+from tailtracker_bi.sandbox.stripe_api import KEY
+from tailtracker_bi.sandbox.stripe_api import serve as serve_stripe
 from tailtracker_bi.settings import Settings
-from tests.app_db import AppDatabase
-from tests.export_api import event_line
-from tests.export_api import serve as serve_mixpanel
+from tests.export_lines import event_line
 from tests.integration.test_refresh import assert_adds_up, at
-from tests.stripe_api import KEY
-from tests.stripe_api import serve as serve_stripe
 
 DAY = date(2024, 3, 29)
 USER = "00000000-0000-4000-8000-000000000001"

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.sandbox.app_database import PASSWORD, AppDatabase
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import app_db
 from tailtracker_bi.sources.app_db import TABLES, TRIES, AppDb
@@ -24,7 +25,6 @@ from tailtracker_bi.sources.base import (
     Counts,
     SourceUnavailableError,
 )
-from tests.app_db import PASSWORD, AppDatabase
 
 MakeSource = Callable[..., AppDb]
 BY_NAME = {table.name: table for table in TABLES}
@@ -451,7 +451,9 @@ def test_a_refused_connection_says_so_on_one_line_without_secrets(
     for text in (str(refusal.value), check.detail, *said):
         assert "\n" not in text
         assert "postgresql://analytics" not in text
-        assert not any(secret in text for secret in (PASSWORD, "of%20", "the:rol", "%zz", str(app_database.directory)))
+        assert not any(
+            secret in text for secret in (PASSWORD, "of%20", "the:rol", "%zz", app_database.connection.info.host)
+        )
 
 
 def test_no_password_goes_over_a_connection_that_a_server_will_not_encrypt(

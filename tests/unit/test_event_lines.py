@@ -13,7 +13,7 @@ import pytest
 
 from tailtracker_bi.sources.base import Counts
 from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
-from tests.export_api import event_line
+from tests.export_lines import event_line
 
 DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)
 START = 1_704_067_200

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.sandbox.export_api import SECRET, USER, Days, serve
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import mixpanel
 from tailtracker_bi.sources.base import BadResponseError, Counts, SourceUnavailableError, each_day
 from tailtracker_bi.sources.http import TRIES
 from tailtracker_bi.sources.mixpanel import Mixpanel
-from tests.export_api import SECRET, USER, Days, event_line, serve
+from tests.export_lines import event_line
 
 DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)
 START = 1_704_067_200

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.sandbox.stripe_api import KEY, Object, Request, StripeApi, serve
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import VERSION_SCHEMA, BadResponseError, Counts, SourceUnavailableError
 from tailtracker_bi.sources.http import TRIES
 from tailtracker_bi.sources.stripe import API_VERSION, Stripe
 from tailtracker_bi.sources.stripe_objects import TYPES, before, kept
-from tests.stripe_api import KEY, Object, Request, StripeApi, serve
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = 86_400

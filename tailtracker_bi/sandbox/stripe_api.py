@@ -1,27 +1,21 @@
 """A stand-in for Stripe's API, over real sockets, whose objects live: what is changed or deleted leaves an event.
 
-    with serve() as api:
-        api.add("customers", {"id": "cus_1", "object": "customer", "created": 1704067200, "livemode": True})
-        api.update("customers", "cus_1", {"balance": 500}, at=1704153600)
-        ...  # STRIPE_API_BASE=api.url, STRIPE_API_KEY=KEY
-
-`python -m tests.stripe_api DIR` serves a directory's files `<table>.jsonl.gz` until it is interrupted.
+with serve() as api:
+    api.add("customers", {"id": "cus_1", "object": "customer", "created": 1704067200, "livemode": True})
+    api.update("customers", "cus_1", {"balance": 500}, at=1704153600)
+    ...  # STRIPE_API_BASE=api.url, STRIPE_API_KEY=KEY
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import gzip
-import json
-import re
 import threading
 import time
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,26 +23,22 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
+from tailtracker_bi.sandbox.server import HTML, Handler, serving
+from tailtracker_bi.sandbox.stripe_lists import (
+    SELECTORS,
+    ApiError,
+    Object,
+    ObjectTable,
+    collapsed,
+    expanded,
+    limit,
+    ranges,
+    selector,
+)
+
 KEY = "rk_live_key_of_the_tests"
 VERSION = "2026-10-28.endive"
 
-Object = dict[str, Any]
-
-# The parameters that select from a list, and the field that each is compared with.
-SELECTORS = {
-    "customers": ("email",),
-    "products": ("active",),
-    "prices": ("active", "product", "type", "currency"),
-    "subscriptions": ("customer", "status"),
-    "invoices": ("customer", "status", "subscription"),
-    "invoice_payments": ("invoice", "status"),
-    "payment_intents": ("customer",),
-    "charges": ("customer", "payment_intent"),
-    "refunds": ("charge", "payment_intent"),
-    "disputes": ("charge", "payment_intent"),
-    "balance_transactions": ("currency", "source", "type"),
-    "events": ("type",),
-}
 EVENT_PREFIXES = {"subscription": "customer.subscription", "dispute": "charge.dispute"}
 # Where objects are kept whole, and shown by their id alone unless a request expands them.
 EXPANDABLE = {
@@ -59,7 +49,6 @@ EXPANDABLE = {
 INNER_LISTS = {"subscriptions": "items", "invoices": "lines"}
 STUBS = {"customers"}
 """Tables whose deleted objects are still answered for."""
-HTML = b"<!DOCTYPE html>\n<html><body><h1>Bad gateway</h1></body></html>\n"
 
 
 @dataclass(frozen=True)
@@ -76,39 +65,6 @@ class Request:
 
 Faults = Sequence[str | None] | Callable[[Request], str | None]
 """What goes wrong with the requests, in order; or a function of a request."""
-
-
-class ApiError(Exception):
-    """An error answer."""
-
-    def __init__(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": {"message": message, "type": "invalid_request_error"} | ({"code": code} if code else {})}
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-
-class _Table:
-    """Objects by id, and in the order of (created, id)."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, Object] = {}
-        self.order: list[tuple[int, str]] = []
-
-    def add_all(self, items: Sequence[Object]) -> None:
-        self.objects.update((item["id"], item) for item in items)
-        self.order = sorted((item["created"], id_) for id_, item in self.objects.items())
-
-    def add(self, item: Object) -> None:
-        self.remove(item["id"])
-        self.objects[item["id"]] = item
-        insort(self.order, (item["created"], item["id"]))
-
-    def remove(self, id_: str) -> Object | None:
-        item = self.objects.pop(id_, None)
-        if item is not None:
-            del self.order[bisect_left(self.order, (item["created"], id_))]
-        return item
 
 
 @dataclass
@@ -130,7 +86,7 @@ class StripeApi:
     """The API version that events are said to be written for."""
     url: str = ""
     requests: list[Request] = field(default_factory=list)
-    tables: dict[str, _Table] = field(default_factory=lambda: {name: _Table() for name in SELECTORS})
+    tables: dict[str, ObjectTable] = field(default_factory=lambda: {name: ObjectTable() for name in SELECTORS})
     _stubs: dict[str, Object] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -144,8 +100,22 @@ class StripeApi:
                 self.add_event(item, "created", at)
 
     def add_all(self, table: str, items: Sequence[Object]) -> None:
+        """Put many objects there, of which no event tells."""
         with self._lock:
             self.tables[table].add_all(items)
+
+    def load(self, directory: Path) -> None:
+        """Hold the objects of the files `<table>.jsonl.gz` and no others, from one request to the next."""
+        tables = {name: ObjectTable() for name in SELECTORS}
+        for name, table in tables.items():
+            for file in (directory / f"{name}.jsonl.gz", directory / f"{name.removesuffix('s')}.jsonl.gz"):
+                if file.exists():
+                    with gzip.open(file) as lines:
+                        table.add_all([orjson.loads(line) for line in lines])
+        with self._lock:
+            gone = self.tables["customers"].objects.keys() - tables["customers"].objects.keys()
+            self._stubs |= {id_: {"id": id_, "object": "customer", "deleted": True} for id_ in gone}
+            self.tables = tables
 
     def update(self, table: str, id_: str, changes: Object, at: int, happened: str = "updated") -> Object:
         """Merge changes into an object; gives the event that tells of them."""
@@ -234,28 +204,27 @@ class StripeApi:
             item = self.tables[table].objects.get(id_) or self._stubs.get(id_)
         if item is None:
             raise ApiError(404, f"No such {table.removesuffix('s')}: '{id_}'", "resource_missing")
-        return self._shown(table, item, _expanded(query, ""))
+        return self._shown(table, item, expanded(query, ""))
 
     def _list(self, table: str, query: Mapping[str, str]) -> Object:
-        expanded = _expanded(query, "data.")
-        limit = _limit(query)
+        whole, size = expanded(query, "data."), limit(query)
         with self._lock:
-            items = list(islice(self._matching(table, query), limit + 1))
-        page = items[:limit]
+            items = list(islice(self._matching(table, query), size + 1))
+        page = items[:size]
         if "ending_before" in query:
             page.reverse()
         return {
             "object": "list",
             "url": f"/v1/{table}",
-            "has_more": len(items) > limit,
-            "data": [self._shown(table, item, expanded) for item in page],
+            "has_more": len(items) > size,
+            "data": [self._shown(table, item, whole) for item in page],
         }
 
     def _matching(self, table: str, query: Mapping[str, str]) -> Iterator[Object]:
         """The objects that a query selects: newest first, or oldest first where it asks for what comes before one."""
         objects, order = self.tables[table].objects, self.tables[table].order
         first, last = 0, len(order)
-        for operator, bound in _ranges(query):
+        for operator, bound in ranges(query):
             match operator:
                 case "gte":
                     first = max(first, bisect_left(order, (bound, "")))
@@ -270,7 +239,7 @@ class StripeApi:
         if "ending_before" in query:
             first = max(first, bisect_right(order, self._place(table, query["ending_before"])))
         places = range(first, last) if "ending_before" in query else range(last - 1, first - 1, -1)
-        selects = _selector(table, query)
+        selects = selector(table, query)
         return (item for place in places if selects(item := objects[order[place][1]]))
 
     def _place(self, table: str, id_: str) -> tuple[int, str]:
@@ -286,13 +255,13 @@ class StripeApi:
         items = item[INNER_LISTS[table]]["data"]
         after = request.query.get("starting_after")
         start = 0 if after is None else [each["id"] for each in items].index(after) + 1
-        end = start + _limit(request.query)
+        end = start + limit(request.query)
         return {"object": "list", "url": request.path, "has_more": end < len(items), "data": items[start:end]}
 
-    def _shown(self, table: str, item: Object, expanded: set[str]) -> Object:
+    def _shown(self, table: str, item: Object, whole: set[str]) -> Object:
         for path in EXPANDABLE.get(table, ()):
-            if not (self.is_expanding and any(f"{each}.".startswith(f"{path}.") for each in expanded)):
-                item = _collapsed(item, path.split("."))
+            if not (self.is_expanding and any(f"{each}.".startswith(f"{path}.") for each in whole)):
+                item = collapsed(item, path.split("."))
         inner = item.get(INNER_LISTS.get(table, ""))
         if isinstance(inner, dict) and len(inner["data"]) > self.inner_page:
             shown = inner | {"data": inner["data"][: self.inner_page], "has_more": True}
@@ -317,71 +286,12 @@ def _previous(old: Object, changes: Object) -> Object:
     }
 
 
-def _collapsed(value: Any, path: Sequence[str]) -> Any:
-    """The value with the id in place of what stands at the path; lists are gone through."""
-    if isinstance(value, list):
-        return [_collapsed(item, path) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if not path:
-        return value["id"]
-    return value | {path[0]: _collapsed(value[path[0]], path[1:])} if path[0] in value else value
-
-
-def _expanded(query: Mapping[str, str], prefix: str) -> set[str]:
-    paths = [value for name, value in query.items() if name.startswith("expand[")]
-    for path in paths:
-        if path.count(".") > 3:
-            raise ApiError(400, f"You cannot expand more than 4 levels of a property. Property: {path}")
-        if not path.startswith(prefix):
-            raise ApiError(400, f"This property cannot be expanded ({path}).")
-    return {path.removeprefix(prefix) for path in paths}
-
-
-def _limit(query: Mapping[str, str]) -> int:
-    limit = int(query.get("limit", 10))
-    if not 1 <= limit <= 100:
-        raise ApiError(400, f"Invalid integer: {limit}", "parameter_invalid_integer")
-    return limit
-
-
-def _ranges(query: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    for name, value in query.items():
-        if name == "created":
-            yield from (("gte", int(value)), ("lte", int(value)))
-        elif found := re.fullmatch(r"created\[(gte?|lte?)\]", name):
-            yield found[1], int(value)
-
-
-def _selector(table: str, query: Mapping[str, str]) -> Callable[[Object], bool]:
-    wanted = {name: {query[name]} for name in SELECTORS[table] if name in query}
-    if types := {value for name, value in query.items() if name.startswith("types[")}:
-        wanted["type"] = types
-    if table == "subscriptions" and wanted.get("status") == {"all"}:
-        del wanted["status"]
-    elif table == "subscriptions" and "status" not in wanted:
-        return lambda item: item["status"] != "canceled" and _is_wanted(item, wanted)
-    return lambda item: _is_wanted(item, wanted)
-
-
-def _is_wanted(item: Object, wanted: Mapping[str, set[str]]) -> bool:
-    return all(_text(item.get(name)) in values for name, values in wanted.items())
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 1 << 16
+class _Handler(Handler):
     api: ClassVar[StripeApi]
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
         url = urlsplit(self.path)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(url.path, dict(parse_qsl(url.query)), headers, time.time())
+        request = Request(url.path, dict(parse_qsl(url.query)), self.lower_headers, time.time())
         fault = self.api.note(request)
         try:
             self._answer(fault, request)
@@ -430,56 +340,13 @@ class _Handler(BaseHTTPRequestHandler):
                 raise ValueError(f"unknown fault {fault!r}")
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        self.send_response(status)
         own = {"content-type": "application/json", "content-length": str(len(body)), "request-id": "req_1"}
-        for name, value in (own | dict(headers or {})).items():
-            self.send_header(name, value)
-        self.end_headers()
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: what came in stands in `requests`."""
+        self.send(status, body, own | dict(headers or {}))
 
 
 @contextmanager
-def serve(port: int = 0, **options: Any) -> Iterator[StripeApi]:
+def serve(**options: Any) -> Iterator[StripeApi]:
     """Serve on 127.0.0.1 until the block ends; `options` are the fields of StripeApi."""
     api = StripeApi(**options)
-    with ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"api": api})) as server:
-        server.daemon_threads = True
-        api.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield api
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def load(api: StripeApi, directory: Path) -> None:
-    """Add the objects of a directory's files; a table without one is empty."""
-    for table in SELECTORS:
-        for name in (table, table.removesuffix("s")):
-            file = directory / f"{name}.jsonl.gz"
-            if file.exists():
-                with gzip.open(file) as lines:
-                    api.add_all(table, [orjson.loads(line) for line in lines])
-
-
-def main() -> None:
-    """Serve a directory, for a try by hand or for a process of its own."""
-    parser = argparse.ArgumentParser(description="Serve <table>.jsonl.gz files as Stripe's API.")
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--key", default=KEY)
-    arguments = parser.parse_args()
-    with suppress(KeyboardInterrupt), serve(arguments.port, key=arguments.key) as api:
-        load(api, arguments.directory)
-        print(api.url, flush=True)
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()
+    with serving(_Handler, api) as api.url:
+        yield api

@@ -1,47 +1,40 @@
 """A stand-in for Mixpanel's raw Export API, over real sockets, which fails in all the ways the real one does.
 
-    with serve({date(2024, 1, 1): [event_line("Open", ...)]}, faults=["cut_gzip"]) as api:
-        ...  # MIXPANEL_EXPORT_URL=api.url
-
-`python -m tests.export_api DIR` serves a directory's files `YYYY-MM-DD.jsonl.gz` until it is interrupted.
+with serve({date(2024, 1, 1): [b'{"event": ...}']}, faults=["cut_gzip"]) as api:
+    ...  # MIXPANEL_EXPORT_URL=api.url
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import gzip
 import json
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from tailtracker_bi.sandbox.server import HTML, Handler, serving
+
 USER, SECRET = "fetcher.1234.mp-service-account", "s3cret-of-the-service-account"
+LIMITS = {60: 3600.0, 3: 1.0}
+"""How many requests Mixpanel takes in how many seconds."""
 
 Days = Mapping[date, Sequence[bytes]] | Path
-Faults = Sequence[str | None] | Callable[[int], str | None]
-"""What goes wrong with the requests, in order; or a function of a request's number, counted from 1."""
 
+TOO_LATE = "to_date cannot be later than today"
 LAST_LINES = {
     "terminated_early": b"terminated early\n",
     "export_terminated_early": b"export terminated early",
     "cut_line": b'{"event":"Open","properties":{"time":17',
 }
-HTML = b"<!DOCTYPE html>\n<html><body><h1>Bad gateway</h1></body></html>\n"
-
-
-def event_line(event: str, at: float | str | None, distinct_id: str | None = "u1", **properties: Any) -> bytes:
-    """One line of an export; a distinct_id of None is left out; a keyword `_x` becomes the property `$x`."""
-    own = {f"${name[1:]}" if name.startswith("_") else name: value for name, value in properties.items()}
-    who = {} if distinct_id is None else {"distinct_id": distinct_id}
-    return json.dumps({"event": event, "properties": {"time": at, **who, **own}}, ensure_ascii=False).encode()
 
 
 @dataclass(frozen=True)
@@ -56,6 +49,10 @@ class Request:
     received_at: float
 
 
+Faults = Sequence[str | None] | Callable[[Request], str | None]
+"""What goes wrong with the requests, in order; or a function of a request."""
+
+
 @dataclass
 class ExportApi:
     """What is served, what goes wrong, and what was asked."""
@@ -67,8 +64,13 @@ class ExportApi:
     retry_after: str | None = None
     """The Retry-After header of `http_429`."""
     chunked: bool = True
+    is_limited: bool = False
+    """Whether more requests than Mixpanel takes are answered with 429."""
+    today: Callable[[], date] = lambda: date.max
+    """The project's day: what is asked for beyond it is refused."""
     url: str = ""
     requests: list[Request] = field(default_factory=list)
+    _taken: deque[float] = field(default_factory=lambda: deque(maxlen=max(LIMITS)))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, request: Request) -> str | None:
@@ -77,8 +79,19 @@ class ExportApi:
             self.requests.append(request)
             number = len(self.requests)
         if callable(self.faults):
-            return self.faults(number)
+            return self.faults(request)
         return self.faults[number - 1] if number <= len(self.faults) else None
+
+    def seconds_to_wait(self) -> float:
+        """Until another request is taken; 0 takes this one."""
+        now = time.monotonic()
+        with self._lock:
+            taken = list(self._taken)
+            waits = [taken[-number] + seconds - now for number, seconds in LIMITS.items() if len(taken) >= number]
+            wait = max([0.0, *waits]) if self.is_limited else 0.0
+            if not wait:
+                self._taken.append(now)
+        return wait
 
     def compressed(self, first: date, last: date) -> bytes:
         """The export of these days. Of a directory: its files one after the other, each a gzip member."""
@@ -92,27 +105,29 @@ class ExportApi:
 Framing = Literal["chunked", "length", "too long", "close"]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     api: ClassVar[ExportApi]
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
         url = urlsplit(self.path)
         query = dict(parse_qsl(url.query))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(url.path, query.get("from_date"), query.get("to_date"), headers, time.time())
-        fault = self.api.note(request)
+        headers = self.lower_headers
+        fault = self.api.note(Request(url.path, query.get("from_date"), query.get("to_date"), headers, time.time()))
         key = base64.b64encode(f"{self.api.user}:{self.api.secret}".encode()).decode()
         if url.path != "/api/2.0/export":
             return self._fail(404, "Not found")
         if headers.get("authorization") != f"Basic {key}":
             return self._fail(401, "Invalid service account credentials")
+        if wait := self.api.seconds_to_wait():
+            return self._fail(429, "Query rate limit exceeded", {"retry-after": str(math.ceil(wait))})
         try:
             first, last = date.fromisoformat(query["from_date"]), date.fromisoformat(query["to_date"])
         except (KeyError, ValueError):
             return self._fail(400, "from_date and to_date must be given as YYYY-MM-DD")
         if not query.get("project_id"):
             return self._fail(400, "project_id is a required parameter")
+        if last > self.api.today():
+            return self._fail(400, TOO_LATE)
         return self._answer(fault, self.api.compressed(first, last))
 
     def _answer(self, fault: str | None, body: bytes) -> None:
@@ -155,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
                     {"location": self.api.url.replace("127.0.0.1", "localhost") + "/stolen"},
                 )
             case "too_late_to_date":
-                self._fail(400, "to_date cannot be later than today")
+                self._fail(400, TOO_LATE)
             case "echoed_secret":
                 self._fail(403, f"{self.api.user}:{self.api.secret} of jane@example.com may not read this project")
             case _ if fault in LAST_LINES:
@@ -173,23 +188,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, answer, "length", {"content-type": "application/json", **(headers or {})})
 
     def _send(self, status: int, body: bytes, framing: Framing, headers: Mapping[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        if framing == "chunked":
-            self.send_header("transfer-encoding", "chunked")
-        elif framing == "length":
-            self.send_header("content-length", str(len(body)))
-        elif framing == "too long":
-            self.send_header("content-length", str(2 * len(body)))
-        if framing in {"close", "too long"}:
-            self.send_header("connection", "close")
-        self.end_headers()
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.wfile.write(_chunks(body) if framing == "chunked" else body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: what came in stands in `requests`."""
+        framed = {
+            "chunked": {"transfer-encoding": "chunked"},
+            "length": {"content-length": str(len(body))},
+            "too long": {"content-length": str(2 * len(body)), "connection": "close"},
+            "close": {"connection": "close"},
+        }[framing]
+        self.send(status, _chunks(body) if framing == "chunked" else body, {**(headers or {}), **framed})
 
 
 def _chunks(body: bytes, size: int = 4096) -> bytes:
@@ -198,36 +203,8 @@ def _chunks(body: bytes, size: int = 4096) -> bytes:
 
 
 @contextmanager
-def serve(days: Days, port: int = 0, **options: Any) -> Iterator[ExportApi]:
-    """Serve these days on 127.0.0.1 until the block ends; `options` are the fields of ExportApi."""
+def serve(days: Days, **options: Any) -> Iterator[ExportApi]:
+    """Serve these days, or the files `YYYY-MM-DD.jsonl.gz` of a directory; `options` are the fields of ExportApi."""
     api = ExportApi(days, **options)
-    with ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"api": api})) as server:
-        server.daemon_threads = True
-        api.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield api
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def main() -> None:
-    """Serve a directory, for a try by hand or for a process of its own."""
-    parser = argparse.ArgumentParser(description="Serve YYYY-MM-DD.jsonl.gz files as Mixpanel's raw Export API.")
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--user", default=USER)
-    parser.add_argument("--secret", default=SECRET)
-    arguments = parser.parse_args()
-    with (
-        suppress(KeyboardInterrupt),
-        serve(arguments.directory, arguments.port, user=arguments.user, secret=arguments.secret) as api,
-    ):
-        print(api.url, flush=True)
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()
+    with serving(_Handler, api) as api.url:
+        yield api

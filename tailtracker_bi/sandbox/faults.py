@@ -1,0 +1,52 @@
+"""What goes wrong in a sandbox that is up with `--faults`, always the same:
+
+- Mixpanel: the tenth day is cut amid its gzip whenever it is asked for, so no request that it is part of ever lands.
+  The first try of every other request for several days ends with `terminated early`, is refused with 429, or is cut
+  too, in turn.
+- Stripe: the key may not read disputes. Charges are refused with 429 once, invoices with `lock_timeout` once.
+- The app's database: the role may not read lost_pet_reports.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import cycle
+
+from tailtracker_bi.sandbox import export_api, stripe_api
+
+RETRY_AFTER = "1"
+FORBIDDEN_TABLE = "disputes"
+REVOKED_TABLE = "lost_pet_reports"
+
+
+def spoilt_day(first: date) -> date:
+    """The day of the export that never comes whole."""
+    return first + timedelta(days=9)
+
+
+class ExportFaults:
+    """What a request to the export meets."""
+
+    def __init__(self, first: date) -> None:
+        self._spoilt = str(spoilt_day(first))
+        self._seen: set[tuple[str | None, str | None]] = set()
+        self._in_turn = cycle(("terminated_early", "http_429", "cut_gzip"))
+
+    def __call__(self, request: export_api.Request) -> str | None:
+        days = request.from_date, request.to_date
+        if (days[0] or "") <= self._spoilt <= (days[1] or ""):
+            return "cut_gzip"
+        if days in self._seen or days[0] == days[1]:
+            return None
+        self._seen.add(days)
+        return next(self._in_turn)
+
+
+class StripeFaults:
+    """What a request to Stripe meets."""
+
+    def __init__(self) -> None:
+        self._once = {"/v1/charges": "http_429", "/v1/invoices": "lock_timeout"}
+
+    def __call__(self, request: stripe_api.Request) -> str | None:
+        return self._once.pop(request.path, None)
