@@ -43,7 +43,7 @@ LANDINGS_SCHEMA = pa.schema(
         ("status", pa.string()),  # landed or failed
         ("reason", pa.string()),
         ("landed_at", pa.timestamp("us")),  # UTC, the real clock
-        ("as_of", pa.timestamp("us")),  # UTC, business time of which objects were read; null for days
+        ("as_of", pa.timestamp("us")),  # UTC, business time at which it was read
     ]
 )
 
@@ -74,8 +74,11 @@ class Lake:
         self._read: tuple[int, pa.Table] | None = None
         """The ledger as last read, and its version."""
 
-    def land(self, source: str, table: str, days: Days) -> None:
-        """Replace these days, all in one commit, and then write their ledger rows."""
+    def land(self, source: str, table: str, days: Days, as_of: datetime | None = None) -> None:
+        """Replace these days, all in one commit, and then write their ledger rows.
+
+        `as_of` is the business time at which they were read.
+        """
         for day, counts in days.counts.items():
             counts.check(f"{source}.{table} {day}")
         path = self._table_path(source, table)
@@ -100,6 +103,7 @@ class Lake:
                 **asdict(counts),
                 "status": "landed",
                 "reason": None,
+                "as_of": as_of.replace(tzinfo=None) if as_of else None,
             }
             for day, counts in sorted(days.counts.items())
         )
@@ -176,6 +180,12 @@ class Lake:
     def landed_days(self, source: str, table: str) -> set[date]:
         """The days that are there."""
         return set(self._landed(source, table)["day"].to_pylist())
+
+    def landed_as_of(self, source: str, table: str) -> dict[date, datetime | None]:
+        """The days that are there, each with when it was last read, in UTC; None where that was not told."""
+        rows = self._landed(source, table)
+        moments = (moment and moment.replace(tzinfo=UTC) for moment in rows["as_of"].to_pylist())
+        return dict(zip(rows["day"].to_pylist(), moments, strict=True))
 
     def failed_days(self, source: str, table: str) -> set[date]:
         """The days whose latest attempt failed, whether or not they are there from before."""

@@ -18,6 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import orjson
@@ -177,9 +178,10 @@ def plan(
 ) -> list[Plan]:
     """What brings the sources up to date, oldest days first.
 
-    Of days without dates: every day from history start to yesterday that has not landed, the look-back, and days on
-    which the latest attempt failed; with dates exactly those days. Objects are brought to their state now, whatever the
-    dates. Raises SettingsError for a range that is not over yet, or sources that do not exist or are off.
+    Of days without dates: every day from history start to yesterday that has not landed, or was last read while it
+    might still change, and days on which the latest attempt failed; with dates exactly those days. Objects are brought
+    to their state now, whatever the dates. Raises SettingsError for a range that is not over yet, or sources that do
+    not exist or are off.
     """
     known = {source.name: source for source in SOURCES}
     for name in sources:
@@ -218,10 +220,17 @@ def _wanted(
             )
         return list(each_day(first, last))
     table = source.tables[0].name
-    landed = lake.landed_days(source.name, table)
-    start = history_start(settings, landed)
-    missing = {day for day in each_day(start, yesterday) if day not in landed or day > yesterday - source.look_back}
-    return sorted(missing | lake.failed_days(source.name, table))
+    landed = lake.landed_as_of(source.name, table)
+    zone = ZoneInfo(source.timezone(settings))
+
+    def may_have_changed(day: date) -> bool:
+        read_at = landed[day]
+        was_read_early = read_at is not None and read_at.astimezone(zone).date() - day < source.look_back
+        return was_read_early or day > yesterday - source.look_back
+
+    wanted = {day for day in each_day(history_start(settings, landed), yesterday) if day not in landed}
+    changing = {day for day in landed if day <= yesterday and may_have_changed(day)}
+    return sorted(wanted | changing | lake.failed_days(source.name, table))
 
 
 def pull(settings: Settings, lake: Lake, plans: Sequence[Plan], report: RunReport, progress: Progress) -> None:
@@ -258,7 +267,7 @@ class _Pull:
             self._step(f"{source.name} {first}" if first == last else f"{source.name} {first} to {last}")
             try:
                 with source.fetch(first, last, self.spool) as days:
-                    self.lake.land(source.name, table, days)
+                    self.lake.land(source.name, table, days, as_of=self.settings.now)
                     counts = days.counts
             except (BadResponseError, SourceUnavailableError) as error:
                 self._fail(source, table, each_day(first, last), error)

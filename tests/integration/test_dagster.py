@@ -17,11 +17,12 @@ from tailtracker_bi import bundle
 from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import Progress, locked, new_report, plan, pull
+from tailtracker_bi.sandbox.export_api import SECRET, USER, ExportApi, serve
 from tailtracker_bi.settings import Settings, load_settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import each_day
 from tailtracker_bi.warehouse import BuildError, Warehouse
-from tests.export_api import SECRET, USER, ExportApi, event_line, serve
+from tests.export_lines import event_line
 from tests.integration.test_refresh import at
 
 pytestmark = pytest.mark.xdist_group("dagster")  # one HOME and one loading of the definitions for all

@@ -1,0 +1,32 @@
+"""Which days a refresh asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.pipeline import DayPlan, plan
+from tailtracker_bi.settings import Settings
+from tailtracker_bi.sources.base import each_day
+from tests.unit.test_lake import SOURCE, day, whole_days
+
+
+def asked_for(settings: Settings, lake: Lake) -> list[int]:
+    """The days of January that a refresh without dates would pull."""
+    (found,) = plan(settings, lake, sources=["mixpanel"])
+    assert isinstance(found, DayPlan)
+    return [one.day for first, last in found.requests for one in each_day(first, last)]
+
+
+def test_days_that_were_read_while_they_might_change_are_read_again_after_a_pause(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path)
+    later = make_settings(TAILTRACKER_HISTORY_START=day(1), TAILTRACKER_NOW="2024-01-20T06:00:00Z")
+    # Read on 11 January: the 4th was over for 7 days by then, the 5th was not.
+    lake.land(*SOURCE, whole_days({number: [] for number in range(1, 11)}), datetime.fromisoformat("2024-01-11T06:00Z"))
+    assert asked_for(later, lake) == list(range(5, 20))
+    lake.land(*SOURCE, whole_days({number: [] for number in range(5, 20)}), later.now)
+    assert asked_for(later, lake) == list(range(13, 20))
