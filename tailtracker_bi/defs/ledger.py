@@ -65,7 +65,8 @@ def untold(
         asset_key=key,
         check_name=LANDED,
         passed=not failed,
-        metadata={"landing": attempts[-1]["landing"], **reason},
+        # As text: Dagster would plot a number.
+        metadata={"landing": str(attempts[-1]["landing"]), **reason},
     )
 
 
