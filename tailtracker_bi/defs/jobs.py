@@ -6,8 +6,9 @@ import dagster as dg
 
 from tailtracker_bi.bundle import builds
 from tailtracker_bi.defs.ledger import untold
-from tailtracker_bi.defs.publishing import bundle_metadata
+from tailtracker_bi.defs.publishing import bundle_metadata, published_bundle
 from tailtracker_bi.defs.refresh import BUNDLE, REPORT_TAG
+from tailtracker_bi.defs.transformation import models
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import LockedError, Progress, locked
 from tailtracker_bi.settings import load_reader_settings
@@ -15,7 +16,7 @@ from tailtracker_bi.sources import SOURCES
 
 daily = dg.define_asset_job(
     "daily",
-    selection=dg.AssetSelection.groups("ingestion").downstream().upstream(),
+    selection=dg.AssetSelection.groups("ingestion") | dg.AssetSelection.assets(models, published_bundle),
     description="Pull what is missing or may have changed, build, check, publish. One run, without a partition: the "
     "ledger says which days are needed.",
 )

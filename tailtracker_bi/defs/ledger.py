@@ -58,14 +58,15 @@ def untold(
     landed = {partition: row for partition, row in zip(partitions, attempts, strict=True) if row["status"] == "landed"}
     for partition, row in landed.items():
         if row["landing"] > told:
-            yield dg.AssetMaterialization(key, partition=partition, metadata=_metadata(row))
+            yield dg.AssetMaterialization(key, partition=partition, metadata=_metadata(row, is_day=partition is not None))
     failed = [row for row in latest.values() if row["status"] == "failed"]
     reason = {"failed": ", ".join(str(row["day"]) for row in failed), "reason": failed[-1]["reason"]} if failed else {}
     yield dg.AssetCheckEvaluation(
         asset_key=key,
         check_name=LANDED,
         passed=not failed,
-        metadata={"landing": attempts[-1]["landing"], **reason},
+        # As text: Dagster would plot a number.
+        metadata={"landing": str(attempts[-1]["landing"]), **reason},
     )
 
 
@@ -82,7 +83,7 @@ def _told(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
     return -1
 
 
-def _metadata(row: dict[str, Any]) -> dict[str, Any]:
-    rows = "dagster/partition_row_count" if row["as_of"] is None else "new versions"
+def _metadata(row: dict[str, Any], *, is_day: bool) -> dict[str, Any]:
+    rows = "dagster/partition_row_count" if is_day else "new versions"
     moments = {name: dg.MetadataValue.timestamp(row[name].timestamp()) for name in ("landed_at", "as_of") if row[name]}
     return {rows: row["loaded"], **{name: row[name] for name in COUNTS}, **moments, "landing": row["landing"]}

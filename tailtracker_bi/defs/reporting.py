@@ -1,31 +1,33 @@
 """Bundle to reports: an asset a report. The work is `tailtracker_bi.reports`'."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from tailtracker_bi import bundle
-from tailtracker_bi.defs.refresh import BUNDLE, Refresh
-from tailtracker_bi.reports import REPORTS, write_report
+from tailtracker_bi.defs.refresh import BUNDLE, REPORT_KEYS, Refresh
+from tailtracker_bi.reports import write_report
 
 
-def asset_of(name: str) -> dg.AssetsDefinition:
-    """The newest file of a report, made of the build that was just published."""
-
-    @dg.asset(
-        key=["reports", name],
-        description=f"The {name} report: one HTML file, which can be mailed.",
-        deps=[BUNDLE],
-        group_name="reporting",
-        owners=["team:data"],
-        kinds={"html"},
-        required_resource_keys={"refresh"},
-    )
-    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        refresh: Refresh = context.resources.refresh
-        settings = refresh.settings
-        file = write_report(name, bundle.current(settings.home), settings.home / "reports", settings.today)
-        return dg.MaterializeResult(metadata={"file": dg.MetadataValue.path(file)})
-
-    return report
-
-
-reports = [asset_of(name) for name in REPORTS]
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            key,
+            description=f"The {key.path[-1]} report on the build that was published: one HTML file, which can be mailed.",
+            deps=[BUNDLE],
+            group_name="reporting",
+            owners=["team:data"],
+            kinds={"html"},
+        )
+        for key in sorted(REPORT_KEYS)
+    ],
+    required_resource_keys={"refresh"},
+)
+def reports(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    """All reports of a build, in one step."""
+    refresh: Refresh = context.resources.refresh
+    home, today = refresh.settings.home, refresh.settings.today
+    for key in sorted(REPORT_KEYS):
+        file = write_report(key.path[-1], bundle.current(home), home / "reports", as_of=today)
+        yield dg.MaterializeResult(key, metadata={"file": dg.MetadataValue.path(file)})
+    refresh.fail_if_wrong(context)

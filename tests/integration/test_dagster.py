@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -167,31 +168,34 @@ def test_a_backfill_of_dagster_and_one_of_the_command_line_at_once_give_the_same
     tell()
     assert told_days(instance) == set(each_day(FIRST, LAST))
 
+    # Every model is told, with its rows where it is a table, and every data test.
+    models = {event.asset_key.to_user_string(): event for event in result.get_asset_materialization_events()}
+    person_days, segments = 15 * 2 + 15, 5
+    counts = models["marts/fct_person_days"].materialization.metadata
+    assert counts["dagster/row_count"].value == person_days * segments
+    assert "dagster/row_count" not in models["staging/stg_mixpanel__events"].materialization.metadata
+    checks = result.get_asset_check_evaluations()
+    assert all(check.passed for check in checks)
+    assert {"landed", "dau_within_wau_within_mau", "lake_holds_what_landed"} <= {check.check_name for check in checks}
 
-def test_the_daily_run_tells_what_it_did(
+
+def test_a_run_without_a_partition_asks_the_ledger_and_tells_what_it_did(
     run: Callable[..., dg.ExecuteInProcessResult], tell: Callable[[], Any], settings: Settings
 ) -> None:
-    """It has no partition: the ledger says which days are needed."""
+    """The daily run, less the models, which are as the last test left them."""
     tell()
-    result = run()
+    tables = [dg.AssetKey([f"raw_{source.name}", table.name]) for source in SOURCES for table in source.tables]
+    result = run(selection=[*tables, BUNDLE])
     assert result.success
-    pulled = [event for event in result.get_asset_materialization_events() if event.asset_key == EVENTS]
-    # The look-back and the day that is missing, and nothing that says no day.
+    # The look-back and the days that are missing, and nothing that says no day; nor of what is off.
+    *pulled, published = result.get_asset_materialization_events()
+    assert {event.asset_key for event in pulled} == {EVENTS}
     assert {event.partition for event in pulled} == {str(date(2024, 4, 1) - timedelta(days)) for days in range(7)}
     landed = Lake(settings.home).attempts("mixpanel", "events")[-1]
     counts = {name: value.value for name, value in pulled[-1].materialization.metadata.items()}
     assert [counts[name] for name in ("received", "loaded", "landing")] == [0, 0, landed["landing"]]
-
-    tables = {event.asset_key.to_user_string(): event for event in result.get_asset_materialization_events()}
-    # What is off is not told, and keeps nobody from what is on.
-    assert [key for key in tables if key.startswith(("raw_stripe", "raw_app_db"))] == []
-    persons = tables["marts/fct_person_days"].materialization.metadata["dagster/row_count"].value
-    assert isinstance(persons, int)
-    assert persons > 0
-    assert tables["published/bundle"].materialization.metadata["build"].value == bundle.current(settings.home).build
-    checks = result.get_asset_check_evaluations()
-    assert all(check.passed for check in checks)
-    assert {"landed", "dau_within_wau_within_mau", "lake_holds_what_landed"} <= {check.check_name for check in checks}
+    assert published.asset_key == BUNDLE
+    assert published.materialization.metadata["build"].value == bundle.current(settings.home).build
 
 
 def test_what_the_command_line_landed_is_told_once(
@@ -223,16 +227,19 @@ def test_what_the_command_line_landed_is_told_once(
     assert isinstance(tell(), dg.SensorResult)
 
 
-def test_a_day_that_fails_fails_the_run(
+def test_a_day_that_fails_fails_the_run_once_it_has_published(
     run: Callable[..., dg.ExecuteInProcessResult], settings: Settings, api: ExportApi
 ) -> None:
+    before = bundle.current(settings.home).build
     api.faults = lambda _: "cut_gzip"
-    result = run(LAST, LAST, selection=[EVENTS])
+    alone, published = run(LAST, LAST, selection=[EVENTS]), run(LAST, LAST, selection=[EVENTS, BUNDLE])
     api.faults = ()
-    assert not result.success
-    assert [event for event in result.get_asset_materialization_events() if event.asset_key == EVENTS] == []
-    assert str(LAST) in result.failure_data_for_node("mixpanel").error.message  # type: ignore[union-attr]
-    assert run(LAST, LAST, selection=[EVENTS]).success
+    assert (alone.success, published.success) == (False, False)
+    assert alone.get_asset_materialization_events() == []
+    assert [event.asset_key for event in published.get_asset_materialization_events()] == [BUNDLE]
+    assert bundle.current(settings.home).build != before
+    for result, step in ((alone, "mixpanel"), (published, "published__bundle")):
+        assert str(LAST) in result.failure_data_for_node(step).error.message  # type: ignore[union-attr]
 
 
 def test_a_failed_test_is_a_failed_check_and_nothing_is_published(
@@ -263,6 +270,16 @@ def test_a_failed_test_is_a_failed_check_and_nothing_is_published(
     assert not alone.success
     assert "did not finish" in alone.failure_data_for_node("published__bundle").error.message  # type: ignore[union-attr]
     assert bundle.current(settings.home).build == before
+
+
+def test_the_definitions_are_valid_without_any_setting(tmp_path: Path) -> None:
+    workspace = Path(__file__).parents[2] / "workspace.yaml"
+    program = Path(sys.executable).with_name("dagster")
+    command = [program, "definitions", "validate", "-w", workspace]
+    result = subprocess.run(command, env={}, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "WARNING" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_source_table_and_model_has_an_asset_with_a_group_an_owner_and_a_description(
