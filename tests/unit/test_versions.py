@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import NAMESPACE_OID, uuid5
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -79,6 +80,14 @@ def test_what_is_no_longer_in_a_snapshot_is_gone_once_and_may_come_back(lake: La
     assert land(lake, told(pet("1", "Rex")), days=2) == (1, 0, 1)
     assert land(lake, told(pet("1", "Rex"), pet("2", "Mia")), days=3) == (2, 1, 1)
     assert kept(lake)[2:] == [("2", "Mia", True, 1), ("2", "Mia", False, 3)]
+
+
+def test_many_changes_with_a_few_deletions_among_many_rows(lake: Lake) -> None:
+    # So many that DuckDB would filter its scan of what is known with a Bloom filter.
+    ids = [str(uuid5(NAMESPACE_OID, str(number))) for number in range(3000)]
+    land(lake, told(*(pet(id_, "Rex") for id_ in ids)))
+    later = told(*(pet(id_, "Max" if number > 2900 else "Rex") for number, id_ in enumerate(ids) if number >= 10))
+    assert land(lake, later, days=1) == (3000, 109, 2891)
 
 
 def test_a_list_of_what_changed_deletes_nothing_unless_it_says_so(lake: Lake) -> None:
