@@ -58,7 +58,7 @@ def untold(
     landed = {partition: row for partition, row in zip(partitions, attempts, strict=True) if row["status"] == "landed"}
     for partition, row in landed.items():
         if row["landing"] > told:
-            yield dg.AssetMaterialization(key, partition=partition, metadata=_metadata(row, is_day=partition is not None))
+            yield dg.AssetMaterialization(key, partition=partition, metadata=_metadata(row, partition is not None))
     failed = [row for row in latest.values() if row["status"] == "failed"]
     reason = {"failed": ", ".join(str(row["day"]) for row in failed), "reason": failed[-1]["reason"]} if failed else {}
     yield dg.AssetCheckEvaluation(
@@ -83,7 +83,7 @@ def _told(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
     return -1
 
 
-def _metadata(row: dict[str, Any], *, is_day: bool) -> dict[str, Any]:
+def _metadata(row: dict[str, Any], is_day: bool) -> dict[str, Any]:
     rows = "dagster/partition_row_count" if is_day else "new versions"
     moments = {name: dg.MetadataValue.timestamp(row[name].timestamp()) for name in ("landed_at", "as_of") if row[name]}
     return {rows: row["loaded"], **{name: row[name] for name in COUNTS}, **moments, "landing": row["landing"]}

@@ -51,7 +51,7 @@ class Refresh:
         As in a refresh by the command line: what could not be pulled keeps nobody from what could. So a run publishes
         and reports first, and then says that it failed.
         """
-        asked = context.job_def.asset_layer.executable_asset_keys
+        asked = set(context.job_def.asset_layer.executable_asset_keys)
         last = REPORT_KEYS & asked or {BUNDLE} & asked
         if self.report.errors and (context.selected_asset_keys & last or not last):
             raise dg.Failure("; ".join(dict.fromkeys(self.report.errors)), allow_retries=False)

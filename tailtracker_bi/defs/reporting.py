@@ -13,7 +13,7 @@ from tailtracker_bi.reports import write_report
     specs=[
         dg.AssetSpec(
             key,
-            description=f"The {key.path[-1]} report on the build that was published: one HTML file, which can be mailed.",
+            description=f"The {key.path[-1]} report on the published build: one HTML file, which can be mailed.",
             deps=[BUNDLE],
             group_name="reporting",
             owners=["team:data"],
