@@ -7,6 +7,7 @@ import dagster as dg
 from tailtracker_bi import bundle
 from tailtracker_bi.defs.refresh import BUNDLE, REPORT_KEYS, Refresh
 from tailtracker_bi.reports import write_report
+from tailtracker_bi.reports.figures import NoWeekError
 
 
 @dg.multi_asset(
@@ -18,6 +19,7 @@ from tailtracker_bi.reports import write_report
             group_name="reporting",
             owners=["team:data"],
             kinds={"html"},
+            skippable=True,  # before a first week is over there is nothing to report on
         )
         for key in sorted(REPORT_KEYS)
     ],
@@ -28,6 +30,10 @@ def reports(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[
     refresh: Refresh = context.resources.refresh
     home, today = refresh.settings.home, refresh.settings.today
     for key in sorted(REPORT_KEYS):
-        file = write_report(key.path[-1], bundle.current(home), home / "reports", as_of=today)
-        yield dg.MaterializeResult(key, metadata={"file": dg.MetadataValue.path(file)})
+        try:
+            file = write_report(key.path[-1], bundle.current(home), home / "reports", as_of=today)
+        except NoWeekError as error:
+            refresh.progress.say(str(error))
+        else:
+            yield dg.MaterializeResult(key, metadata={"file": dg.MetadataValue.path(file)})
     refresh.fail_if_wrong(context)
