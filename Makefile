@@ -18,10 +18,8 @@ setup: .venv/.installed ## Install everything, pinned and hash-checked, into .ve
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup ## Pull, build, check and publish from your own sources (.env), then serve the dashboard
-	$(BIN)/tailtracker-bi doctor
-	$(BIN)/tailtracker-bi refresh
-	$(BIN)/tailtracker-bi dashboard
+demo: setup ## Invent a TailTracker, pull from it, build, check and publish, then serve the dashboard
+	$(BIN)/tailtracker-bi demo
 
 test: setup ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

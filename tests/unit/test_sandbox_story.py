@@ -18,13 +18,13 @@ import yaml
 
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.sandbox import truth as truths
+from tailtracker_bi.sandbox.app_database import SCHEMA
 from tailtracker_bi.sandbox.behaviour import KIND, NOBODY, SERVER, TESTER, Events
 from tailtracker_bi.sandbox.check import Difference, differences
 from tailtracker_bi.sandbox.money import COUPONS, PRICES, Attempt, Customer, Invoice, Payment, Refund, Subscription
 from tailtracker_bi.sandbox.plot import DAY, HOUR, NEVER
 from tailtracker_bi.sandbox.story import Scenario, Story, tell
 from tailtracker_bi.sandbox.truth import Truth, truth
-from tests.app_db import SCHEMA
 
 CATALOGUE = Path(__file__).parents[2] / "dbt_project/models/metrics/_metrics__models.yml"
 UNTIL = date(2026, 10, 31)
@@ -156,7 +156,7 @@ def test_one_person_has_the_same_ids_in_all_sources(story: Story, shown: Path) -
 
 def test_tables_have_the_app_s_columns(shown: Path) -> None:
     for path in (shown / "app_db").iterdir():
-        definition = SCHEMA.partition(f"create table {path.stem} (")[2].partition(");")[0]
+        definition = SCHEMA.read_text().partition(f"create table {path.stem} (")[2].partition(");")[0]
         with path.open(newline="") as file:
             header = next(csv.reader(file))
         assert header
