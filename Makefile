@@ -18,10 +18,8 @@ setup: .venv/.installed ## Install everything, pinned and hash-checked, into .ve
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup ## Pull, build, check and publish from your own sources (.env), then serve the dashboard
-	$(BIN)/tailtracker-bi doctor
-	$(BIN)/tailtracker-bi refresh
-	$(BIN)/tailtracker-bi dashboard
+demo: setup ## Invent a TailTracker, pull from it, build, check and publish, then serve the dashboard
+	$(BIN)/tailtracker-bi demo
 
 dagster: setup ## Serve Dagster on http://127.0.0.1:3000, with its schedule and sensors
 	export DAGSTER_HOME="$$($(BIN)/python -c 'from tailtracker_bi.settings import load_reader_settings as s; print(s().home)')/dagster" \

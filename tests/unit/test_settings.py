@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.settings import load_settings
+from tailtracker_bi.sandbox.home import SandboxHome
+from tailtracker_bi.settings import load_own_settings, load_reader_settings, load_settings
 
 SECRET = "hush-hush-hush-hush"
 CREDENTIALS = {"MIXPANEL_PROJECT_ID": "1", "MIXPANEL_USERNAME": "robot", "MIXPANEL_SECRET": SECRET}
@@ -111,6 +112,28 @@ def test_secrets_are_in_no_message_and_no_repr() -> None:
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
     assert SECRET not in mistake(**CREDENTIALS, TAILTRACKER_HASH_KEY=SECRET, MIXPANEL_REGION="mars")
     assert SECRET not in mistake(**CREDENTIALS, MIXPANEL_EXPORT_URL=f"https://robot:{SECRET}@data.mixpanel.com")
+
+
+# A HOME with a sandbox.
+
+
+def test_a_sandbox_in_home_decides_sources_and_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
+    monkeypatch.setenv("TAILTRACKER_NOW", "2020-01-01")
+    monkeypatch.setenv("TAILTRACKER_TIMEZONE", "Europe/Berlin")
+    monkeypatch.setenv("STRIPE_API_KEY", "rk_live_of_the_real_account")
+    odd = "it's a \\ # secret"
+    place = SandboxHome(tmp_path)
+    place.folder.mkdir()
+    place.say_settings(CREDENTIALS | {"MIXPANEL_SECRET": odd, "TAILTRACKER_NOW": "2024-01-01T06:00:00Z"})
+    settings = load_settings()
+    assert settings.now == load_reader_settings().now == datetime(2024, 1, 1, 6, tzinfo=UTC)
+    assert settings.secrets == [odd]
+    assert settings.stripe_api_base == "https://api.stripe.com"
+    assert settings.timezone == "Europe/Berlin"
+    own = load_own_settings()
+    assert (own.fixed_now, own.is_mixpanel_on) == (datetime(2020, 1, 1, tzinfo=UTC), False)
+    assert own.is_stripe_live
 
 
 # Base URLs.

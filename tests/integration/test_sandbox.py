@@ -1,0 +1,169 @@
+"""The sandbox as people meet it: its numbers are true, its faults are told, and it comes up and goes down whole."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import time
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tailtracker_bi import bundle
+from tailtracker_bi.errors import SettingsError
+from tailtracker_bi.pipeline import Progress, refresh
+from tailtracker_bi.sandbox import commands
+from tailtracker_bi.sandbox.check import differences
+from tailtracker_bi.sandbox.home import SandboxHome
+from tailtracker_bi.sandbox.service import DAY, Plan, morning_after, serving
+from tailtracker_bi.sandbox.story import Scenario, Story, tell
+from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.sources import SOURCES
+from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.mixpanel import Mixpanel
+from tests.export_lines import event_line
+from tests.integration.test_refresh import rows
+
+pytestmark = pytest.mark.xdist_group("sandbox")  # processes and ports
+
+UNTIL = date(2026, 10, 31)
+
+
+def planned(story: Story, place: SandboxHome) -> Plan:
+    """The plan of a story whose files stand in HOME, as `sandbox up` makes it."""
+    scenario, files = story.scenario, place.folder / "story"
+    story.write(files, morning_after(scenario.until))
+    return Plan(
+        {name: files / name for name in ("mixpanel", "stripe", "app_db")},
+        now=morning_after(scenario.until),
+        first_day=scenario.until - timedelta(days=scenario.days - 1),
+        story=scenario,
+    )
+
+
+def settings_of(home: Path) -> Settings:
+    return load_settings(TAILTRACKER_HOME=home, TAILTRACKER_RETRY_SCALE=0)
+
+
+def test_what_is_published_is_true(tmp_path: Path) -> None:
+    story = tell(Scenario(people=150, days=100, until=UNTIL, seed=1))
+    place = SandboxHome(tmp_path)
+    with serving(place, planned(story, place)):
+        assert refresh(settings_of(tmp_path), Progress()).errors == []
+    found = differences(story, morning_after(UNTIL), bundle.current(tmp_path))
+    assert found.differences == []
+    assert sum(found.compared.values()) > 1000
+    catalogue = {metric for (metric,) in rows(tmp_path, "select metric_id from metric_catalog")}
+    assert {metric for (metric,) in rows(tmp_path, "select distinct metric_id from metric_values")} == catalogue
+
+
+class Heard(Progress):
+    """Remembers what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def test_faults_are_told_and_all_else_is_true_on_a_further_day(tmp_path: Path) -> None:
+    story = tell(Scenario(people=150, days=100, until=UNTIL, seed=2, ahead=1))
+    place, told = SandboxHome(tmp_path), Heard()
+    begins = morning_after(UNTIL)
+    with serving(place, replace(planned(story, place), is_faulty=True)) as sandbox:
+        story.write(place.folder / "story", begins + DAY, since=begins)
+        sandbox.move_to(begins + DAY)
+        settings = settings_of(tmp_path)
+        assert settings.now == begins + DAY
+        report = refresh(settings, told)
+    assert report.build
+    failed = dict(rows(tmp_path, "select table_name, reason from data_status where status = 'failed'"))
+    assert failed.keys() == {"events", "disputes", "lost_pet_reports"}
+    assert "the gzip stream was cut off before its end" in failed["events"]
+    assert failed["disputes"].startswith("stripe: disputes: answered 403: the key may not read disputes")
+    assert failed["lost_pet_reports"].endswith("permission denied: grant select on lost_pet_reports to analytics")
+    for passing in ("terminated early", "Query rate limit exceeded", "charges: answered 429", "invoices: answered 429"):
+        assert any(passing in line for line in told.lines), told.lines
+    found = differences(story, begins + DAY, bundle.current(tmp_path))
+    # Who was new or came back can't be told without the first month of events.
+    money_and_accounts = {
+        metric for metric, sources in rows(tmp_path, "select metric_id, sources from metric_catalog")
+        if "mixpanel.events" not in sources
+    }  # fmt: skip
+    assert [item for item in found.differences if item.metric_id in money_and_accounts] == []
+    assert {"mrr", "payments", "total_users"} <= found.compared.keys() & money_and_accounts
+
+
+def test_it_comes_up_and_goes_down_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("STRIPE_API_KEY", "rk_live_of_the_real_account")
+    monkeypatch.setenv("TAILTRACKER_NOW", "2026-11-01T12:00:00Z")
+    place = SandboxHome(tmp_path / "home")
+    commands.start(people=20, days=40)
+    try:
+        settings = load_settings()
+        assert (settings.now, settings.history_start) == (morning_after(UNTIL), date(2026, 9, 22))
+        assert [source(settings).check().is_ok for source in SOURCES] == [True] * 3
+        assert (place.folder / "settings.env").stat().st_mode & 0o777 == 0o600
+        up = place.running
+        commands.start()
+        assert place.running == up
+        assert "up already, with a story of 20 people and 40 days up to 2026-10-31" in capsys.readouterr().out
+
+        assert up
+        assert up.postgres
+        os.kill(up.pid, signal.SIGKILL)
+        while place.is_up:
+            time.sleep(0.01)
+        with pytest.raises(SettingsError, match="is not up: run `tailtracker-bi sandbox up`"):
+            refresh(load_settings(), Progress())
+        commands.start(day_seconds=3600)
+        again = place.running
+        assert again
+        assert again.postgres
+        assert not Path(up.postgres).exists()
+    finally:
+        assert place.stop()
+    assert not Path(again.postgres).exists()
+    assert not place.stop()
+
+
+def test_recorded_files_are_served_as_of_the_day_after_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, mixpanel, app_db = tmp_path / "home", tmp_path / "mixpanel", tmp_path / "app_db"
+    monkeypatch.setenv("TAILTRACKER_HOME", str(home))
+    mixpanel.mkdir()
+    app_db.mkdir()
+    for day in (30, 31):
+        line = event_line("Open", int(datetime(2024, 3, day, 12, tzinfo=UTC).timestamp()))
+        (mixpanel / f"2024-03-{day}.jsonl.gz").write_bytes(gzip.compress(line + b"\n"))
+    (app_db / "user_profiles.csv").write_text("id,user_id,shoe_size\np1,1,42\n")
+    commands.replay(mixpanel=mixpanel, app_db=app_db)
+    try:
+        settings = load_settings()
+        assert (settings.now, settings.history_start) == (datetime(2024, 4, 1, 6, tzinfo=UTC), date(2024, 3, 30))
+        assert settings.stripe_api_key is None
+        source = AppDb(settings)
+        with source.session({}, tmp_path) as read, read(source.tables[0]) as versions:
+            assert versions.rows.read_all()["user_id"].to_pylist() == ["1"]
+        with Mixpanel(settings).fetch(date(2024, 3, 30), date(2024, 3, 31), home / "spool") as days:
+            assert [count.loaded for count in days.counts.values()] == [1, 1]
+    finally:
+        SandboxHome(home).stop()
+    with pytest.raises(SettingsError, match="name at least one"):
+        commands.replay()
+
+
+def test_a_home_with_data_of_one_s_own_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
+    monkeypatch.setattr("tailtracker_bi.lake.Lake.is_empty", False)
+    with pytest.raises(SettingsError, match="holds data that no sandbox has made: set TAILTRACKER_HOME"):
+        commands.start(people=20, days=40)
+    assert not SandboxHome(tmp_path).exists
