@@ -53,7 +53,21 @@ _PLACE_LIST = r"\[\s*-?[0-9][0-9.eE+-]*\s*,\s*-?[0-9][0-9.eE+-]*\s*\]"
 # What hides behind an escape would slip past the other patterns.
 _ESCAPE = r"\\[^\"\\]"
 
-SIEVE = "|".join((r"@", _IP, _CARD, _COORDINATES, _PHONE, _PLACE_LIST, _KEY_HINT, _ESCAPE))
+# RE2 can't look around: it takes in what stands beside a match. Else half of all UUIDs would pass for phone numbers.
+_BEFORE, _AFTER = r"(?:^|[^\w+-])", r"(?:$|[^\w-])"
+
+SIEVE = "|".join(
+    (
+        r"@",
+        rf"{_BEFORE}(?:{_IP}){_AFTER}",
+        rf"{_BEFORE}(?:[0-9][ -]?)*{_CARD}",
+        _COORDINATES,
+        rf"{_BEFORE}(?:{_PHONE}){_AFTER}",
+        _PLACE_LIST,
+        _KEY_HINT,
+        _ESCAPE,
+    )
+)
 
 
 def _alone(pattern: str) -> re.Pattern[str]:

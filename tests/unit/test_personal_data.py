@@ -296,8 +296,9 @@ def test_the_sieve_lets_ordinary_events_through() -> None:
         "mp_processing_time_ms": 1704067200123, "$os": "iOS", "$app_version_string": "5.12.3", "price": 5.99,
         "screen": "Trip \"planner\"", "is_premium_feature": True, "platform": "ios", "plan_type": "pro",
     }  # fmt: skip
-    text = json.dumps(ordinary)
-    assert passes_sieve([text]) == [text]
+    ids = ["0f000953-4855-4080-8862-890712345678", "a1b2c3d4-0123-4567-89ab-642352725272"]
+    texts = [json.dumps(ordinary), *(json.dumps({"pet_id": one}) for one in ids)]
+    assert passes_sieve(texts) == texts
 
 
 _FRAGMENTS = (
