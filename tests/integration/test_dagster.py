@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,37 +62,66 @@ def environment(api: ExportApi, tmp_path_factory: pytest.TempPathFactory) -> dic
     }
 
 
-@pytest.fixture
-def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """What runs of Dagster read, from the environment as ever."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return load_settings()
-
-
 @pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
 
 
-@pytest.fixture
-def run(settings: Settings, instance: dg.DagsterInstance) -> Callable[..., dg.ExecuteInProcessResult]:
+Execute = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture(scope="module")
+def execute(environment: dict[str, str], instance: dg.DagsterInstance) -> Execute:
     """Executes the daily job, or a selection of it, for a range of days or for what the ledger wants."""
-    from tailtracker_bi.definitions import defs
 
-    job = defs().resolve_job_def("daily")
-
-    def execute(*days: date, selection: list[dg.AssetKey] | None = None) -> dg.ExecuteInProcessResult:
+    def run(*days: date, selection: list[dg.AssetKey] | None = None) -> dg.ExecuteInProcessResult:
         ends = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-        return job.execute_in_process(
-            instance=instance,
-            asset_selection=selection,
-            tags=dict(zip(ends, map(str, days), strict=False)),
-            raise_on_error=False,
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            from tailtracker_bi.definitions import defs
 
-    return execute
+            return (
+                defs()
+                .resolve_job_def("daily")
+                .execute_in_process(
+                    instance=instance,
+                    asset_selection=selection,
+                    tags=dict(zip(ends, map(str, days), strict=False)),
+                    raise_on_error=False,
+                )
+            )
+
+    return run
+
+
+@dataclass
+class Both:
+    """What became of a backfill by Dagster and one by the command line of the same days, at the same time."""
+
+    of_dagster: dg.ExecuteInProcessResult
+    exit_code: int
+    said: str
+
+
+@pytest.fixture(scope="module")
+def both(environment: dict[str, str], execute: Execute) -> Both:
+    """The two backfills; after them HOME has a build that every test may go on from."""
+    command = [sys.executable, "-c", "from tailtracker_bi.cli import main; main()", "refresh"]
+    ends = ["--from", str(FIRST), "--to", str(LAST)]
+    with subprocess.Popen([*command, *ends], env=environment, stderr=subprocess.PIPE, text=True) as other:
+        result = execute(FIRST, LAST)
+        _, said = other.communicate(timeout=300)
+    return Both(result, other.returncode, said)
+
+
+@pytest.fixture
+def settings(environment: dict[str, str], both: Both, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """What runs of Dagster read, from the environment as ever."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
 
 
 @pytest.fixture
@@ -132,19 +162,9 @@ def land(settings: Settings, first: date, last: date) -> None:
 
 
 def test_a_backfill_of_dagster_and_one_of_the_command_line_at_once_give_the_same_bundle(
-    run: Callable[..., dg.ExecuteInProcessResult],
-    settings: Settings,
-    environment: dict[str, str],
-    tell: Callable[[], Any],
-    instance: dg.DagsterInstance,
-    api: ExportApi,
+    both: Both, settings: Settings, tell: Callable[[], Any], instance: dg.DagsterInstance, api: ExportApi
 ) -> None:
-    command = [sys.executable, "-c", "from tailtracker_bi.cli import main; main()", "refresh"]
-    ends = ["--from", str(FIRST), "--to", str(LAST)]
-    with subprocess.Popen([*command, *ends], env=environment, stderr=subprocess.PIPE, text=True) as other:
-        result = run(FIRST, LAST)
-        _, said = other.communicate(timeout=300)
-    assert (result.success, other.returncode) == (True, 0), said
+    assert (both.of_dagster.success, both.exit_code) == (True, 0), both.said
 
     # Each asked once for all 30 days, and each landed them all, one after the other.
     assert [(request.from_date, request.to_date) for request in api.requests] == [(str(FIRST), str(LAST))] * 2
@@ -168,24 +188,25 @@ def test_a_backfill_of_dagster_and_one_of_the_command_line_at_once_give_the_same
     tell()
     assert told_days(instance) == set(each_day(FIRST, LAST))
 
-    # Every model is told, with its rows where it is a table, and every data test.
-    models = {event.asset_key.to_user_string(): event for event in result.get_asset_materialization_events()}
+
+def test_a_run_tells_every_model_and_every_data_test(both: Both) -> None:
+    models = {event.asset_key.to_user_string(): event for event in both.of_dagster.get_asset_materialization_events()}
     person_days, segments = 15 * 2 + 15, 5
     counts = models["marts/fct_person_days"].materialization.metadata
     assert counts["dagster/row_count"].value == person_days * segments
     assert "dagster/row_count" not in models["staging/stg_mixpanel__events"].materialization.metadata
-    checks = result.get_asset_check_evaluations()
+    checks = both.of_dagster.get_asset_check_evaluations()
     assert all(check.passed for check in checks)
     assert {"landed", "dau_within_wau_within_mau", "lake_holds_what_landed"} <= {check.check_name for check in checks}
 
 
 def test_a_run_without_a_partition_asks_the_ledger_and_tells_what_it_did(
-    run: Callable[..., dg.ExecuteInProcessResult], tell: Callable[[], Any], settings: Settings
+    execute: Execute, tell: Callable[[], Any], settings: Settings
 ) -> None:
     """The daily run, less the models, which are as the last test left them."""
     tell()
     tables = [dg.AssetKey([f"raw_{source.name}", table.name]) for source in SOURCES for table in source.tables]
-    result = run(selection=[*tables, BUNDLE])
+    result = execute(selection=[*tables, BUNDLE])
     assert result.success
     # The look-back and the days that are missing, and nothing that says no day; nor of what is off.
     *pulled, published = result.get_asset_materialization_events()
@@ -228,11 +249,11 @@ def test_what_the_command_line_landed_is_told_once(
 
 
 def test_a_day_that_fails_fails_the_run_once_it_has_published(
-    run: Callable[..., dg.ExecuteInProcessResult], settings: Settings, api: ExportApi
+    execute: Execute, settings: Settings, api: ExportApi
 ) -> None:
     before = bundle.current(settings.home).build
     api.faults = lambda _: "cut_gzip"
-    alone, published = run(LAST, LAST, selection=[EVENTS]), run(LAST, LAST, selection=[EVENTS, BUNDLE])
+    alone, published = execute(LAST, LAST, selection=[EVENTS]), execute(LAST, LAST, selection=[EVENTS, BUNDLE])
     api.faults = ()
     assert (alone.success, published.success) == (False, False)
     assert alone.get_asset_materialization_events() == []
@@ -243,7 +264,7 @@ def test_a_day_that_fails_fails_the_run_once_it_has_published(
 
 
 def test_a_failed_test_is_a_failed_check_and_nothing_is_published(
-    run: Callable[..., dg.ExecuteInProcessResult], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    execute: Execute, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tailtracker_bi.defs import transformation
 
@@ -261,12 +282,12 @@ def test_a_failed_test_is_a_failed_check_and_nothing_is_published(
 
     monkeypatch.setattr(transformation, "build", fails)
     models = list(transformation.models.keys)
-    result = run(selection=[*models, BUNDLE])
+    result = execute(selection=[*models, BUNDLE])
     assert not result.success
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("dau_within_wau_within_mau", False)
     # Nor can what that build left behind be published by a run of its own.
-    alone = run(selection=[BUNDLE])
+    alone = execute(selection=[BUNDLE])
     assert not alone.success
     assert "did not finish" in alone.failure_data_for_node("published__bundle").error.message  # type: ignore[union-attr]
     assert bundle.current(settings.home).build == before
@@ -282,9 +303,7 @@ def test_the_definitions_are_valid_without_any_setting(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_source_table_and_model_has_an_asset_with_a_group_an_owner_and_a_description(
-    run: Callable[..., dg.ExecuteInProcessResult],
-) -> None:
+def test_every_source_table_and_model_has_an_asset_with_a_group_an_owner_and_a_description(settings: Settings) -> None:
     from tailtracker_bi.definitions import defs
 
     nodes = [node for node in defs().resolve_asset_graph().asset_nodes if node.is_materializable]
