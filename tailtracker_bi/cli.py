@@ -79,7 +79,8 @@ def doctor() -> None:
     rows = [("settings", True, f"HOME is {settings.home}"), ("analytics.yml", True, "is sound")]
     place = SandboxHome(settings.home)
     if place.exists:
-        rows.append(("sandbox", place.is_up, f"sources: the sandbox in {place.folder}"))
+        state = "" if place.is_up else ", which is not up: run `tailtracker-bi sandbox up`"
+        rows.append(("sandbox", not state, f"sources: the sandbox in {place.folder}{state}"))
     on = [source for source in SOURCES if source.is_on(settings)]
     for source in SOURCES:
         if source in on:
