@@ -1,4 +1,4 @@
-"""When things run, and who is told: the daily run, the sensor that tells Dagster of the ledger, and of failures."""
+"""When things run, and who is told: the daily run, the weekly reports, the sensors for the ledger and for failures."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tailtracker_bi.defs.refresh import BUNDLE, REPORT_TAG
 from tailtracker_bi.defs.transformation import models
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import LockedError, Progress, locked
-from tailtracker_bi.settings import load_reader_settings
+from tailtracker_bi.settings import load_reader_settings, load_settings
 from tailtracker_bi.sources import SOURCES
 
 daily = dg.define_asset_job(
@@ -28,6 +28,21 @@ every_morning = dg.ScheduleDefinition(
     execution_timezone=load_reader_settings().timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every day at six in the reporting time zone, when yesterday is over.",
+)
+
+weekly = dg.define_asset_job(
+    "weekly",
+    selection=dg.AssetSelection.groups("reporting"),
+    description="Write the reports on the week that is over, from the published build.",
+)
+
+every_week = dg.ScheduleDefinition(
+    name="every_week",
+    job=weekly,
+    cron_schedule=f"0 7 * * {load_settings().week_start[:3]}",
+    execution_timezone=load_reader_settings().timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="On the first day of the week at seven in the reporting time zone, an hour after the daily run began.",
 )
 
 

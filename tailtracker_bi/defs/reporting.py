@@ -5,35 +5,35 @@ from collections.abc import Iterator
 import dagster as dg
 
 from tailtracker_bi import bundle
-from tailtracker_bi.defs.refresh import BUNDLE, REPORT_KEYS, Refresh
-from tailtracker_bi.reports import write_report
+from tailtracker_bi.defs.refresh import BUNDLE
+from tailtracker_bi.reports import REPORTS, write_report
 from tailtracker_bi.reports.figures import NoWeekError
+from tailtracker_bi.settings import load_settings
 
 
-@dg.multi_asset(
-    specs=[
-        dg.AssetSpec(
-            key,
-            description=f"The {key.path[-1]} report on the published build: one HTML file, which can be mailed.",
-            deps=[BUNDLE],
-            group_name="reporting",
-            owners=["team:data"],
-            kinds={"html"},
-            skippable=True,  # before a first week is over there is nothing to report on
-        )
-        for key in sorted(REPORT_KEYS)
-    ],
-    required_resource_keys={"refresh"},
-)
-def reports(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-    """All reports of a build, in one step."""
-    refresh: Refresh = context.resources.refresh
-    home, today = refresh.settings.home, refresh.settings.today
-    for key in sorted(REPORT_KEYS):
+def asset_of(name: str) -> dg.AssetsDefinition:
+    """A report on the build that readers see. It reads a file that never changes, so it needs no lock."""
+
+    @dg.asset(
+        key=["reports", name],
+        description=f"The {name} report on the published build: one HTML file, which can be mailed.",
+        deps=[BUNDLE],
+        group_name="reporting",
+        owners=["team:data"],
+        kinds={"html"},
+        output_required=False,
+    )
+    def report(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+        settings = load_settings()
+        build = bundle.current(settings.home)
         try:
-            file = write_report(key.path[-1], bundle.current(home), home / "reports", as_of=today)
+            file = write_report(name, build, settings.home / "reports", as_of=settings.today)
         except NoWeekError as error:
-            refresh.progress.say(str(error))
+            context.log.info(str(error))
         else:
-            yield dg.MaterializeResult(key, metadata={"file": dg.MetadataValue.path(file)})
-    refresh.fail_if_wrong(context)
+            yield dg.MaterializeResult(metadata={"build": build.build, "file": dg.MetadataValue.path(file)})
+
+    return report
+
+
+reports = [asset_of(name) for name in REPORTS]

@@ -20,8 +20,6 @@ from tailtracker_bi.settings import load_settings
 from tailtracker_bi.sources.base import each_day
 from tests.export_lines import event_line
 
-pytestmark = pytest.mark.xdist_group("bundle")  # shares what is built once
-
 FIRST, LAST = date(2024, 1, 1), date(2024, 4, 20)
 GAP = date(2024, 4, 17)
 """Never pulled: the last complete day is the one before."""

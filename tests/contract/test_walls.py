@@ -16,8 +16,6 @@ import pytest
 
 from tailtracker_bi.warehouse import DBT_PROJECT, run_dbt
 
-pytestmark = pytest.mark.xdist_group("walls")  # shares what is built once
-
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tailtracker_bi"
 DASHBOARDS = ROOT / "dashboards"

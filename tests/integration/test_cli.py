@@ -23,8 +23,6 @@ from tailtracker_bi.sandbox.export_api import SECRET, USER, ExportApi, serve
 from tests import sample_bundle
 from tests.integration.test_refresh import FRIDAY, TINY, TUESDAY
 
-pytestmark = pytest.mark.xdist_group("cli")  # shares what is built once
-
 TODAY = TUESDAY + timedelta(days=1)
 BUILD = r"\d{8}T\d{6}-[0-9a-f]{6}"
 

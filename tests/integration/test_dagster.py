@@ -27,8 +27,6 @@ from tailtracker_bi.warehouse import BuildError, Warehouse
 from tests.export_lines import event_line
 from tests.integration.test_refresh import at
 
-pytestmark = pytest.mark.xdist_group("dagster")  # one HOME and one loading of the definitions for all
-
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 30)
 EVENTS = dg.AssetKey(["raw_mixpanel", "events"])
 BUNDLE = dg.AssetKey(["published", "bundle"])
@@ -291,6 +289,19 @@ def test_a_failed_test_is_a_failed_check_and_nothing_is_published(
     assert not alone.success
     assert "did not finish" in alone.failure_data_for_node("published__bundle").error.message  # type: ignore[union-attr]
     assert bundle.current(settings.home).build == before
+
+
+def test_the_weekly_job_writes_the_reports_on_the_published_build(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    from tailtracker_bi.definitions import defs
+
+    result = defs().resolve_job_def("weekly").execute_in_process(instance=instance)
+    (event,) = result.get_asset_materialization_events()
+    assert event.asset_key == dg.AssetKey(["reports", "weekly"])
+    file = Path(str(event.materialization.metadata["file"].value))
+    assert file.parent == settings.home / "reports"
+    assert bundle.current(settings.home).build in file.name
 
 
 def test_the_definitions_are_valid_without_any_setting(tmp_path: Path) -> None:

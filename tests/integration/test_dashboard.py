@@ -29,8 +29,6 @@ from tailtracker_bi import bundle, wording
 from tailtracker_bi.data_status import WHAT_TO_DO
 from tests import sample_bundle, sample_money
 
-pytestmark = pytest.mark.xdist_group("dashboard")  # shares what is built once
-
 APP = Path(__file__).parents[2] / "dashboards" / "streamlit_app.py"
 PAGES = {
     "Overview": "overview",

@@ -7,8 +7,6 @@ import pytest
 from tests.reference import funnel_rows, metric_values, retention_cells
 from tests.worlds import by_key, compile_models, differences, random_world, sql_tables
 
-pytestmark = pytest.mark.xdist_group("worlds")  # shares what is built once
-
 WORLDS = [*range(40), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(40, 100))]
 
 

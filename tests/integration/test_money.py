@@ -16,8 +16,6 @@ from tests.money_reference import mrr_movements
 from tests.stripe_worlds import Models, Object, Rows, Version, needed_for, sql_tables
 from tests.worlds import compile_models, differences
 
-pytestmark = pytest.mark.xdist_group("money")  # shares what is built once
-
 WORLDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 50))]
 NOW = datetime(2024, 4, 10, 12, tzinfo=UTC)
 

@@ -27,8 +27,6 @@ from tailtracker_bi.sources.mixpanel import Mixpanel
 from tests.export_lines import event_line
 from tests.integration.test_refresh import rows
 
-pytestmark = pytest.mark.xdist_group("sandbox")  # processes and ports
-
 UNTIL = date(2026, 10, 31)
 
 

@@ -19,8 +19,6 @@ from tailtracker_bi.wording import number
 from tests import sample_bundle
 from tests.sample_bundle import changed, with_mixpanel
 
-pytestmark = pytest.mark.xdist_group("weekly_report")  # shares what is built once
-
 WEEK, BEFORE, EARLIER = date(2025, 3, 3), date(2025, 2, 24), date(2025, 3, 5)
 
 
