@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,6 +47,9 @@ from tailtracker_bi.sources.base import (
 from tailtracker_bi.warehouse import Warehouse, history_start, note_first_run
 
 LOCK_SECONDS = 3600.0
+HALVINGS_PER_PULL = 5
+"""How often a request that failed is made anew for each half of its days: enough to find one bad day among 32, and few
+enough for a source that is broken as a whole to leave some of the hour's requests."""
 SECONDS_PER_REQUEST = 5.0
 """What a request takes, roughly; for the estimate of a dry run only."""
 
@@ -263,21 +267,31 @@ class _Pull:
     def days(self, item: DayPlan) -> None:
         source = item.source(self.settings, self.progress.say)
         table = source.tables[0].name
-        for number, (first, last) in enumerate(item.requests):
+        waiting, halvings = deque(item.requests), HALVINGS_PER_PULL
+        while waiting:
+            first, last = waiting.popleft()
             self._step(f"{source.name} {first}" if first == last else f"{source.name} {first} to {last}")
             try:
                 with source.fetch(first, last, self.spool) as days:
                     self.lake.land(source.name, table, days, as_of=self.settings.now)
                     counts = days.counts
-            except (BadResponseError, SourceUnavailableError) as error:
+            except SourceUnavailableError as error:
+                # Said for every day that was asked for; asking the source for them would be useless.
                 self._fail(source, table, each_day(first, last), error)
-                if isinstance(error, SourceUnavailableError):
-                    # Said for every day that was asked for; asking the source for them would be useless.
-                    for rest in item.requests[number + 1 :]:
-                        for day in each_day(*rest):
-                            self._note(source, table, day, status="not tried", reason=str(error))
-                    self.done += len(item.requests) - number
-                    break
+                for rest in waiting:
+                    for day in each_day(*rest):
+                        self._note(source, table, day, status="not tried", reason=str(error))
+                self.done += len(waiting)
+                waiting.clear()
+            except BadResponseError as error:
+                if first < last and halvings:
+                    halvings -= 1
+                    self.total += 2
+                    self.progress.say(f"{error}; asking for each half of these days")
+                    middle = first + (last - first) // 2
+                    waiting.extendleft([(middle + timedelta(days=1), last), (first, middle)])
+                else:
+                    self._fail(source, table, each_day(first, last), error)
             else:
                 for day, count in sorted(counts.items()):
                     self._note(source, table, day, status="landed", reason=None, **vars(count))

@@ -1,8 +1,8 @@
 """What goes wrong in a sandbox that is up with `--faults`, always the same:
 
-- Mixpanel: the tenth day is cut amid its gzip whenever it is asked for, so no request that it is part of ever lands.
-  The first try of every other request for several days ends with `terminated early`, is refused with 429, or is cut
-  too, in turn.
+- Mixpanel: the tenth day is cut amid its gzip whenever it is asked for, so that it never lands; the days around it do,
+  asked for apart. The first try of every other request for several days ends with `terminated early`, is refused with
+  429, or is cut too, in turn.
 - Stripe: the key may not read disputes. Charges are refused with 429 once, invoices with `lock_timeout` once.
 - The app's database: the role may not read lost_pet_reports.
 """

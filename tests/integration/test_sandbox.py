@@ -17,6 +17,7 @@ from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.pipeline import Progress, refresh
 from tailtracker_bi.sandbox import commands
 from tailtracker_bi.sandbox.check import differences
+from tailtracker_bi.sandbox.faults import spoilt_day
 from tailtracker_bi.sandbox.home import SandboxHome
 from tailtracker_bi.sandbox.service import DAY, Plan, morning_after, serving
 from tailtracker_bi.sandbox.story import Scenario, Story, tell
@@ -87,13 +88,11 @@ def test_faults_are_told_and_all_else_is_true_on_a_further_day(tmp_path: Path) -
     for passing in ("terminated early", "Query rate limit exceeded", "charges: answered 429", "invoices: answered 429"):
         assert any(passing in line for line in told.lines), told.lines
     found = differences(story, begins + DAY, bundle.current(tmp_path))
-    # Who was new or came back can't be told without the first month of events.
-    money_and_accounts = {
-        metric for metric, sources in rows(tmp_path, "select metric_id, sources from metric_catalog")
-        if "mixpanel.events" not in sources
-    }  # fmt: skip
-    assert [item for item in found.differences if item.metric_id in money_and_accounts] == []
-    assert {"mrr", "payments", "total_users"} <= found.compared.keys() & money_and_accounts
+    assert found.differences == []
+    assert {"mrr", "payments", "total_users", "dau"} <= found.compared.keys()
+    landed = {line["day"] for line in report.days if line["source"] == "mixpanel" and line["status"] == "landed"}
+    failed_days = {line["day"] for line in report.days if line["table"] == "events" and line["status"] == "failed"}
+    assert (len(landed), failed_days) == (100, {spoilt_day(planned(story, place).first_day)})
 
 
 def test_it_comes_up_and_goes_down_whole(
