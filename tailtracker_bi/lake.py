@@ -166,11 +166,10 @@ class Lake:
             self._read = ledger.version(), rows.sort_by([("landing", "ascending"), ("day", "ascending")])
         return self._read[1]
 
-    def attempts(self, source: str, table: str, after: int = -1) -> list[dict[str, Any]]:
-        """The ledger's rows of a table, oldest first; of landings later than `after` only."""
-        rows = self._attempts(source, table)
-        later: list[dict[str, Any]] = rows.filter(pc.greater(rows["landing"], after)).to_pylist()
-        return later
+    def attempts(self, source: str, table: str) -> list[dict[str, Any]]:
+        """The ledger's rows of a table, oldest first."""
+        rows: list[dict[str, Any]] = self._attempts(source, table).to_pylist()
+        return rows
 
     @property
     def is_empty(self) -> bool:

@@ -31,7 +31,7 @@ from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.sandbox.home import SandboxHome
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.settings import Settings, load_settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import (
     AbsentTableError,
@@ -47,6 +47,8 @@ from tailtracker_bi.sources.base import (
 from tailtracker_bi.warehouse import Warehouse, history_start, note_first_run
 
 LOCK_SECONDS = 3600.0
+WHERE_SOURCES_ARE = ("mixpanel_export_url", "stripe_api_base", "app_database_url")
+"""The settings that tell one sandbox, or none, from another."""
 HALVINGS_PER_PULL = 5
 """How often a request that failed is made anew for each half of its days: enough to find one bad day among 32, and few
 enough for a source that is broken as a whole to leave some of the hour's requests."""
@@ -149,6 +151,19 @@ def check_home(home: Path) -> None:
             pass
     except OSError as error:
         raise SettingsError(f"TAILTRACKER_HOME: can't write to {home}: {error.strerror}") from None
+
+
+def check_sources(settings: Settings) -> None:
+    """Raise SettingsError where HOME lives by a sandbox that is not up, or not the one that these settings name.
+
+    Under the lock it says for certain that invented data and real ones are not about to mix.
+    """
+    place = SandboxHome(settings.home)
+    place.check_is_up()
+    if place.exists:
+        now = load_settings(TAILTRACKER_HOME=settings.home)
+        if any(getattr(now, name) != getattr(settings, name) for name in WHERE_SOURCES_ARE):
+            raise SettingsError(f"the sandbox in {place.folder} came up, or changed, meanwhile: run this again")
 
 
 @contextmanager
@@ -404,11 +419,12 @@ def refresh(
 
     Raises SettingsError before anything runs. Where nothing has ever landed there is nothing to build.
     """
-    SandboxHome(settings.home).check_is_up()
+    check_sources(settings)
     analytics = load_analytics(settings.analytics_path)
     lake = Lake(settings.home)
     report = new_report()
     with locked(settings.home, progress):
+        check_sources(settings)
         note_first_run(settings)
         try:
             plans = plan(settings, lake, first, last, sources)

@@ -288,9 +288,10 @@ def _load(kind: type[AnySettings], overrides: dict[str, Any], with_sandbox: bool
 
 def _decided_by_sandbox(kind: type[AnySettings], home: Path) -> dict[str, Any]:
     file = home / SANDBOX_FILE
-    if not file.is_file():
+    if not file.parent.is_dir():
         return {}
-    values = dotenv_values(file, interpolate=False)
+    # A sandbox that has not come up yet sets nothing: what is invented must not mix with what real credentials give.
+    values = dotenv_values(file, interpolate=False) if file.is_file() else {}
     fields = {str(field.alias): field for field in kind.model_fields.values()}
     return {name: values.get(name) or fields[name].default for name in OF_THE_SANDBOX if name in fields}
 

@@ -44,7 +44,7 @@ def assets_of(source: type[Source]) -> dg.AssetsDefinition:
                 group_name="ingestion",
                 owners=["team:data"],
                 kinds={"deltalake"},
-                metadata={"lake": f"lake/{source.name}/{table.name}"},
+                metadata={"lake": dg.MetadataValue.path(load_settings().home / "lake" / source.name / table.name)},
             )
             for table in source.tables
         ],
@@ -56,13 +56,14 @@ def assets_of(source: type[Source]) -> dg.AssetsDefinition:
     )
     def pulled(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
         refresh: Refresh = context.resources.refresh
-        if source.is_on(refresh.settings):
-            wanted = plan(refresh.settings, refresh.lake, *_range_of(context), sources=[source.name])
-            for item in wanted:
-                refresh.progress.say(str(item))
-            pull(refresh.settings, refresh.lake, wanted, refresh.report, refresh.progress)
-        else:
-            refresh.progress.say(f"{source.name} is off: its credentials are not set")
+        with refresh.noting():
+            if source.is_on(refresh.settings):
+                wanted = plan(refresh.settings, refresh.lake, *_range_of(context), sources=[source.name])
+                for item in wanted:
+                    refresh.progress.say(str(item))
+                pull(refresh.settings, refresh.lake, wanted, refresh.report, refresh.progress)
+            else:
+                refresh.progress.say(f"{source.name} is off: its credentials are not set")
         for table in source.tables:
             for event in untold(context.instance, refresh.lake, source, table):
                 context.log_event(event)

@@ -5,13 +5,14 @@ All steps of a run are executed in one process, one after the other, so that a r
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dagster as dg
 
 from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import Progress, RunReport, locked, new_report
+from tailtracker_bi.pipeline import Progress, RunReport, check_sources, locked, new_report
 from tailtracker_bi.settings import Settings, load_settings
 from tailtracker_bi.warehouse import note_first_run
 
@@ -43,6 +44,17 @@ class Refresh:
     report: RunReport
     progress: Progress
 
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note in the run report what breaks a step off, which the run itself would not tell it."""
+        try:
+            yield
+        except dg.Failure:
+            raise
+        except Exception as error:
+            self.report.errors.append(str(error) or type(error).__name__)
+            raise
+
     def fail_if_wrong(self, context: dg.AssetExecutionContext) -> None:
         """Fail the step for all that went wrong so far, unless this run has yet to publish.
 
@@ -59,10 +71,11 @@ def refresh(context: dg.InitResourceContext) -> Iterator[Refresh]:
     log = context.log
     if log is None or context.instance is None or context.run is None:
         raise RuntimeError("a refresh needs a run")
-    settings = load_settings()
-    analytics = load_analytics(settings.analytics_path)
     progress = Log(log)
-    with locked(settings.home, progress):
+    with locked(load_settings().home, progress):
+        settings = load_settings()
+        check_sources(settings)
+        analytics = load_analytics(settings.analytics_path)
         note_first_run(settings)
         report = new_report()
         context.instance.add_run_tags(context.run.run_id, {REPORT_TAG: f"{report.run_id}.json"})

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, build_dbt_asset_specs
 
+from tailtracker_bi.analytics import DBT_PROJECT
 from tailtracker_bi.defs.refresh import Refresh
 from tailtracker_bi.pipeline import build
 from tailtracker_bi.warehouse import BuildError, written_manifest
@@ -26,7 +27,7 @@ class Translator(DagsterDbtTranslator):
 
     def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
         own = super().get_metadata(dbt_resource_props)
-        return {**own, "sql": f"dbt_project/{dbt_resource_props['original_file_path']}"}
+        return {**own, "sql": dg.MetadataValue.path(DBT_PROJECT / dbt_resource_props["original_file_path"])}
 
 
 given = [
@@ -68,12 +69,13 @@ def models(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None] | dg.A
     """All models and data tests, in one build by dbt."""
     refresh: Refresh = context.resources.refresh
     if refresh.lake.is_empty:
-        raise dg.Failure("nothing to build: no source is on and nothing has landed", allow_retries=False)
+        refresh.report.errors.append("nothing to build: no source is on and nothing has landed")
+        raise dg.Failure(refresh.report.errors[-1], allow_retries=False)
     try:
-        warehouse = build(refresh.settings, refresh.analytics, refresh.lake, refresh.report, refresh.progress)
+        with refresh.noting():
+            warehouse = build(refresh.settings, refresh.analytics, refresh.lake, refresh.report, refresh.progress)
     except BuildError as error:
         yield from told(error.results, {})
-        refresh.report.errors.append(str(error))
         raise dg.Failure(str(error), allow_retries=False) from None
     yield from told(warehouse.results, warehouse.row_counts())
     refresh.fail_if_wrong(context)

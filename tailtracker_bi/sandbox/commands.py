@@ -20,7 +20,7 @@ from tailtracker_bi.console import Bars, plain, print_table
 from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import locked
-from tailtracker_bi.sandbox.home import Running, SandboxHome
+from tailtracker_bi.sandbox.home import SECONDS_TO_STOP, Running, SandboxHome
 from tailtracker_bi.settings import Settings, load_own_settings, load_settings
 from tailtracker_bi.sources.app_db import AppDb
 
@@ -76,7 +76,10 @@ def up(
 @app.command()
 def down() -> None:
     """Stop what serves the sandbox. Its files, and what was made of them, stay."""
-    print("the sandbox is down" if SandboxHome(load_own_settings().home).stop() else "no sandbox was up")
+    home = load_own_settings().home
+    with Bars() as bars, locked(home, bars):  # not beside a run that reads from it, nor while one comes up
+        was_up = SandboxHome(home).stop()
+    print("the sandbox is down" if was_up else "no sandbox was up")
 
 
 @app.command()
@@ -159,6 +162,8 @@ def start(
             now = load_settings().fixed_now or now  # days may have passed there
         else:
             place.stop()
+            if told != scenario:
+                Plan.forget(place)
             _write_anew(scenario, files, bars)
         plan = Plan(
             {name: files / name for name in ("mixpanel", "stripe", "app_db")},
@@ -252,7 +257,9 @@ def _serve(place: SandboxHome, plan: Plan) -> tuple[Running, bool]:
     from tailtracker_bi.sandbox.service import Plan
 
     before, running = Plan.read(place), place.running
-    if before and replace(before, now=plan.now) == plan and running and running.urls and place.is_up:
+    is_same = before is not None and replace(before, now=plan.now) == plan
+    # Recorded files may have become more.
+    if is_same and plan.story and running and running.urls and place.is_up:
         return running, True
     place.stop()
     place.folder.mkdir(exist_ok=True)
@@ -267,14 +274,28 @@ def _serve(place: SandboxHome, plan: Plan) -> tuple[Running, bool]:
             start_new_session=True,
         )
     deadline = time.monotonic() + SECONDS_TO_START
-    while process.poll() is None and time.monotonic() < deadline:
-        running = place.running
-        if running and running.pid == process.pid and running.urls:
-            return running, False
-        time.sleep(0.05)
-    process.kill()
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
+            running = place.running
+            if running and running.pid == process.pid and running.urls:
+                return running, False
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        _give_up(process, place)
+        raise
+    _give_up(process, place)
     last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing was said"]
     raise TailTrackerError(f"the sandbox did not come up: {last[0].removeprefix('error: ')} ({log})")
+
+
+def _give_up(process: subprocess.Popen[bytes], place: SandboxHome) -> None:
+    """End a process that did not come up, and the Postgres that it may have started."""
+    process.terminate()
+    try:
+        process.wait(SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    place.stop()
 
 
 def _print_running(running: Running, plan: Plan, was_up: bool) -> None:

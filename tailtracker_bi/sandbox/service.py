@@ -62,6 +62,11 @@ class Plan:
         file = place.folder / "plan.json"
         return TypeAdapter(cls).validate_json(file.read_bytes()) if file.exists() else None
 
+    @staticmethod
+    def forget(place: SandboxHome) -> None:
+        """Take the plan away before its files go: they must never be served as another story's."""
+        (place.folder / "plan.json").unlink(missing_ok=True)
+
     def write(self, place: SandboxHome) -> None:
         replace(place.folder / "plan.json", TypeAdapter(type(self)).dump_json(self))
 

@@ -298,6 +298,8 @@ class _Handler(Handler):
         except ApiError as error:
             retry = {} if self.api.should_retry is None else {"stripe-should-retry": self.api.should_retry}
             self._send(error.status, orjson.dumps(error.body), retry | error.headers)
+        except ValueError as error:
+            self._send(400, orjson.dumps(ApiError(400, f"Invalid value: {error}").body))
 
     def _answer(self, fault: str | None, request: Request) -> None:
         match fault:
@@ -337,7 +339,7 @@ class _Handler(Handler):
             case _ if fault.startswith("http_"):
                 raise ApiError(int(fault.removeprefix("http_")), "Something is wrong")
             case _:
-                raise ValueError(f"unknown fault {fault!r}")
+                raise LookupError(f"unknown fault {fault!r}")
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         own = {"content-type": "application/json", "content-length": str(len(body)), "request-id": "req_1"}

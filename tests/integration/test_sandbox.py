@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -129,6 +131,25 @@ def test_it_comes_up_and_goes_down_whole(
         assert place.stop()
     assert not Path(again.postgres).exists()
     assert not place.stop()
+
+
+def test_the_demo_and_its_check_from_nothing(tmp_path: Path) -> None:
+    environment = {"TAILTRACKER_HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+
+    def run(*arguments: str) -> str:
+        program = Path(sys.executable).with_name("tailtracker-bi")
+        done = subprocess.run(
+            [program, *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    try:
+        assert "bundle 2" in run("demo", "--no-dashboard", "--people", "30", "--days", "40")
+        assert "total_users" in run("sandbox", "check")
+    finally:
+        assert run("sandbox", "down") == "the sandbox is down\n"
+    assert run("sandbox", "down") == "no sandbox was up\n"
 
 
 def test_recorded_files_are_served_as_of_the_day_after_the_last(
