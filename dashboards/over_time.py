@@ -179,14 +179,13 @@ def differences(build: Bundle, domains: Sequence[str] | None = None, *, and_the_
     A comparison belongs to the domain of the metric that `what` begins with. One that begins with no metric is shown
     with those that are left over: where `and_the_rest` names the domains that other pages show.
     """
-    st.header("Do the sources agree?", help="The same thing counted from two sources. No figure above depends on it.")
     found = data.reconciliation(build)
     if domains is not None:
         known = found["domain"].isin(domains)
         found = found[known | ~found["domain"].isin(and_the_rest)] if and_the_rest else found[known]
     if found.empty:
-        nothing_here("Nothing has been compared: that needs both sources.")
         return
+    st.header("Do the sources agree?", help="The same thing counted from two sources. No figure above depends on it.")
     apart = found[found["difference"].isna() | (found["difference"] != 0)]
     for what, compared in found.groupby("title", sort=False):
         own = apart[apart["title"] == what]

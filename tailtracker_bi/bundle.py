@@ -86,11 +86,13 @@ def _pointed_to(home: Path) -> str:
 
 @contextmanager
 def connect(bundle: Bundle) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A read-only connection that can reach nothing but this build; held for one query at a time."""
-    connection = duckdb.connect(str(bundle.path), read_only=True)
+    """A read-only connection that can reach nothing but this build; held for one query at a time.
+
+    Connections of one process to one file share its settings, so that all are opened with the same, and none is locked.
+    """
+    connection = duckdb.connect(str(bundle.path), read_only=True, config={"enable_external_access": "false"})
     try:
-        for setting in ("TimeZone = 'UTC'", "enable_external_access = false", "lock_configuration = true"):
-            connection.execute(f"set {setting}")
+        connection.execute("set TimeZone = 'UTC'")
         yield connection
     finally:
         connection.close()
@@ -123,6 +125,7 @@ def query(bundle: Bundle, sql: str) -> pa.Table:
         with connect(bundle) as connection:
             if len(connection.extract_statements(sql)) != 1:
                 raise BundleError("query: give exactly one SQL statement")
+            connection.execute("set lock_configuration = true")
             result = connection.execute(sql).to_arrow_table()
             return result.rename_columns(_told_apart(result.column_names))
     except duckdb.Error as error:

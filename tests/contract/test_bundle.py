@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
@@ -354,3 +355,11 @@ def test_nobody_can_be_found_in_a_bundle(built: bundle.Bundle, ask: duckdb.DuckD
     written = "\n".join(str(value) for table in tables for row in ask.table(table).fetchall() for value in row)
     assert [canary for canary in canaries if canary in written] == []
     assert "[email]" in written, "the canary never was where a segment value comes from"
+
+
+def test_many_may_read_at_once(built: bundle.Bundle) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        sizes = list(threads.map(lambda _: len(bundle.read(built, "metric_catalog", ["metric_id"])), range(80)))
+    assert set(sizes) == {sizes[0]}
+    with bundle.connect(built) as connection, pytest.raises(duckdb.Error):
+        connection.execute("set enable_external_access = true")

@@ -227,6 +227,21 @@ def test_a_cut_export_is_retried_then_refused_and_no_number_changes(
         assert rows(tmp_path, "select status from data_status where source = 'mixpanel'") == [("ok",)]
 
 
+def test_a_history_whose_beginning_failed_has_no_complete_value(make_settings: MakeSettings, tmp_path: Path) -> None:
+    complete = "select count(*) from metric_values where metric_id = 'users_new' and grain = 'day' and is_complete"
+    with serve(TINY, faults=lambda request: "cut_gzip" if str(FRIDAY) == request.from_date else None) as api:
+        settings = make_settings(
+            MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-04-03T12:00:00Z", TAILTRACKER_HISTORY_START=FRIDAY
+        )
+        assert run(settings, None, None).errors
+        # Who was there on Saturday may have been new on Friday.
+        assert daily(tmp_path, "dau")[0] == 2
+        assert rows(tmp_path, complete) == [(0,)]
+        api.faults = ()
+        assert run(settings, None, None).errors == []
+    assert rows(tmp_path, complete) != [(0,)]
+
+
 def test_the_next_run_finds_and_repairs_missing_days(make_settings: MakeSettings, tmp_path: Path) -> None:
     with serve(TINY) as api:
         settings = make_settings(

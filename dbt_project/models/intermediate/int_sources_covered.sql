@@ -10,6 +10,12 @@ context as (
 
 ),
 
+landings as (
+
+    select * from {{ ref('stg_lake__landings') }}
+
+),
+
 bounds as (
 
     select
@@ -21,6 +27,25 @@ bounds as (
     from days
     cross join context
     group by days.source, days.table_name
+
+),
+
+-- Days that are wanted, and failed, before the first that landed: nobody knows what came before it.
+broken_beginnings as (
+
+    select distinct bounds.source, bounds.table_name
+    from bounds
+    cross join context
+    inner join landings
+        on
+            bounds.source = landings.source
+            and bounds.table_name = landings.table_name
+            and bounds.covered_from > landings.source_day
+    where
+        landings.is_daily
+        and landings.is_latest_attempt
+        and landings.status = 'failed'
+        and landings.source_day >= context.history_start
 
 ),
 
@@ -47,8 +72,15 @@ select
     bounds.first_day,
     bounds.last_day,
     bounds.covered_from,
-    {{ add_days('first_gaps.gap_day', -1) }} as complete_through
+    case
+        when broken_beginnings.source is null then {{ add_days('first_gaps.gap_day', -1) }}
+        else {{ add_days('bounds.covered_from', -1) }}
+    end as complete_through
 from bounds
+left join broken_beginnings
+    on
+        bounds.source = broken_beginnings.source
+        and bounds.table_name = broken_beginnings.table_name
 left join first_gaps
     on
         bounds.source = first_gaps.source
