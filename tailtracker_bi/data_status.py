@@ -15,7 +15,7 @@ ALL_IS_WELL = ("ok", "empty", "off")
 """Any other state is trouble: one that this code does not know, too."""
 TROUBLES = {"failed": "could not be read", "held": "is held back", "late": "is late"}
 WHAT_TO_DO = {
-    "failed": "The next `tailtracker-bi refresh` asks again. Where it fails again, mend what `tailtracker-bi doctor` names.",
+    "failed": "The next `tailtracker-bi refresh` asks again; should it fail, mend what `tailtracker-bi doctor` names.",
     "held": "Look at what came; it is taken in once a refresh finds it sound.",
     "late": "Run `tailtracker-bi refresh`: it pulls what is missing.",
     "empty": "Nothing, if the app does not use it. Else see why, and run `tailtracker-bi refresh`.",
