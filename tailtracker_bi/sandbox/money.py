@@ -55,7 +55,7 @@ TIERS = ("free", "premium", "pro")
 _PRICE_LIST = {
     "eur": {("premium", "monthly"): 599, ("premium", "annual"): 5000, ("pro", "monthly"): 899, ("pro", "annual"): 8000}
 }
-"""Cents, by currency. One more makes totals unknown where there is no rate, for now."""
+"""Cents, by currency. A second currency makes totals unknown where there is no rate."""
 PRICES = {
     (currency, tier, cycle): Price(
         f"price_1TailTracker{tier.title()}{cycle.title()}{currency.title()}", tier, cycle, cents, currency
