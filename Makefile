@@ -26,10 +26,10 @@ dagster: setup ## Serve Dagster on http://127.0.0.1:3000, with its schedule and 
 		&& mkdir -p "$$DAGSTER_HOME" && cp tailtracker_bi/defs/dagster.yaml "$$DAGSTER_HOME" && $(BIN)/dagster dev -w workspace.yaml
 
 test: setup ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 soak: setup ## Run more of the same: further random worlds, time zones, screen widths
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 lint: setup ## Style, types and SQL
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -133,6 +133,7 @@ def test_it_comes_up_and_goes_down_whole(
     assert not place.stop()
 
 
+@pytest.mark.slow
 def test_the_demo_and_its_check_from_nothing(tmp_path: Path) -> None:
     environment = {"TAILTRACKER_HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
 
