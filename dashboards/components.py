@@ -30,6 +30,7 @@ BADGES = {
     "late": ("orange", ":material/schedule:"),
     "failed": ("red", ":material/error:"),
     "held": ("red", ":material/lock:"),
+    "suspect": ("red", ":material/report:"),
     "off": ("gray", ":material/power_settings_new:"),
     "empty": ("gray", ":material/hourglass_empty:"),
 }

@@ -24,6 +24,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from tailtracker_bi.crash_points import reached
 from tailtracker_bi.errors import TailTrackerError
 
 POINTER = "current"
@@ -163,16 +164,21 @@ def publish(
     try:
         progress("copying tables", 0, 3)
         counts = _copy(warehouse, draft, _info(build, built_at, as_of, currency, run_id))
+        reached("publish.copied")
         progress("checking the build", 1, 3)
         _check(Bundle(build, draft), counts)
+        reached("publish.checked")
         bundle = Bundle(build, folder / f"{build}.duckdb")
         _sync(draft)
         draft.rename(bundle.path)
+        reached("publish.renamed")
     finally:
         draft.unlink(missing_ok=True)
     progress("making it current", 2, 3)
     _point_to(home, build)
+    reached("publish.pointed")
     _drop_old(home)
+    reached("publish.tidied")
     progress(build, 3, 3)
     return bundle
 
@@ -255,6 +261,7 @@ def _point_to(home: Path, build: str) -> None:
     draft = home / "published" / f".{POINTER}"
     draft.write_text(build, encoding="utf-8")
     _sync(draft)
+    reached("publish.drafted_pointer")
     draft.rename(home / "published" / POINTER)
     _sync(home / "published")
 

@@ -1,6 +1,6 @@
 """The command line: `tailtracker-bi`. Results go to stdout, progress and errors to stderr.
 
-Exit codes: 0 all that was asked for is done; 1 a failure; 2 wrong usage or settings.
+Exit codes: 0 all that was asked for is done; 1 a failure; 2 wrong usage or settings; 3 something is held.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rich.text import Text
 from tailtracker_bi import bundle, pipeline
 from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.console import Bars, err, plain, print_table
+from tailtracker_bi.crash_points import STEPS
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.sandbox import commands as sandbox
@@ -41,6 +42,7 @@ STATUS_STYLES = {
     "landed": "green",
     "late": "yellow",
     "failed": "red",
+    "held": "red",
     "off": "dim",
     "empty": "yellow",
 }
@@ -71,8 +73,14 @@ def main() -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    steps: Annotated[bool, typer.Option("--steps", help="List the steps that TAILTRACKER_CRASH_AT may name.")] = False,
+) -> None:
     """Check settings, analytics.yml and each source: what is well, and what to do about the rest."""
+    if steps:
+        for step, happened in STEPS.items():
+            print(f"{step:<24} {happened}")
+        return
     settings = load_settings()
     load_analytics(settings.analytics_path)
     pipeline.check_home(settings.home)
@@ -121,6 +129,10 @@ def refresh(
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Compute all models in full.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the warehouse anew from the lake.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be pulled, and pull nothing.")] = False,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="SOURCE:DAY or SOURCE:TABLE that is held and may land all the same; may be given again."),
+    ] = None,
 ) -> None:
     """Pull, build, check and publish. Without dates: all that is missing, and the days that may still change."""
     settings = load_settings()
@@ -146,10 +158,11 @@ def refresh(
             sources=source or [],
             full_refresh=full_refresh,
             rebuild=rebuild,
+            accept=accept or [],
         )
     _print_report(report)
-    if not report.is_success:
-        raise typer.Exit(1)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
 
 
 @app.command()
@@ -302,6 +315,8 @@ def _print_report(report: pipeline.RunReport) -> None:
         print(f"bundle {report.build}")
     for error in dict.fromkeys(report.errors):
         err.print(f"[red]error:[/red] {plain(error)}")
+    for held in dict.fromkeys(report.held):
+        err.print(f"[red]held:[/red] {plain(held)}")
 
 
 def to_json(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -13,10 +13,16 @@ STALE_AFTER_DAYS = 2
 """A build is old when it is as of a day longer ago than that."""
 ALL_IS_WELL = ("ok", "empty", "off")
 """Any other state is trouble: one that this code does not know, too."""
-TROUBLES = {"failed": "could not be read", "held": "is held back", "late": "is late"}
+TROUBLES = {
+    "failed": "could not be read",
+    "held": "is held back",
+    "suspect": "holds what should not be there",
+    "late": "is late",
+}
 WHAT_TO_DO = {
     "failed": "The next `tailtracker-bi refresh` asks again; should it fail, mend what `tailtracker-bi doctor` names.",
-    "held": "Look at what came; it is taken in once a refresh finds it sound.",
+    "held": "Look at the source. If what came is right: `tailtracker-bi refresh --accept` with what is held.",
+    "suspect": "Mend it where it comes from, in the app or in Stripe. What could harm did not land.",
     "late": "Run `tailtracker-bi refresh`: it pulls what is missing.",
     "empty": "Nothing, if the app does not use it. Else see why, and run `tailtracker-bi refresh`.",
     "off": "Nothing, if it is meant to be off. Else set its credentials, see .env.example.",

@@ -8,12 +8,15 @@
 
 Data is committed first, its ledger rows after: a day exists only by its row. Every reader takes the version that the
 ledger names, so a commit without rows, left by a crash, is invisible, and the next landing rolls it back.
+
+What comes whole but looks wrong beside what is there (`guards.py`) is held: the ledger says so, nothing else changes.
 """
 
 from __future__ import annotations
 
+import getpass
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,7 +28,9 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from pyarrow.dataset import dataset
 
-from tailtracker_bi.sources.base import Counts, Days, ObjectSource, Table, Versions
+from tailtracker_bi.crash_points import reached
+from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_snapshot
+from tailtracker_bi.sources.base import Counts, Days, HeldError, ObjectSource, Remark, Table, Versions
 from tailtracker_bi.versions import new_versions
 
 LANDINGS_SCHEMA = pa.schema(
@@ -40,10 +45,13 @@ LANDINGS_SCHEMA = pa.schema(
         ("deduplicated", pa.int64()),
         ("filtered", pa.int64()),
         ("quarantined", pa.int64()),
-        ("status", pa.string()),  # landed or failed
-        ("reason", pa.string()),
+        ("status", pa.string()),  # landed, failed or held
+        ("reason", pa.string()),  # of what failed or is held
         ("landed_at", pa.timestamp("us")),  # UTC, the real clock
         ("as_of", pa.timestamp("us")),  # UTC, business time at which it was read
+        ("remark", pa.string()),  # what is to be known of what landed
+        ("is_alarm", pa.bool_()),  # whether somebody has to act on it
+        ("shape", pa.string()),  # JSON: the columns that a table was read with, and their types in the source
     ]
 )
 
@@ -74,48 +82,73 @@ class Lake:
         self._read: tuple[int, pa.Table] | None = None
         """The ledger as last read, and its version."""
 
-    def land(self, source: str, table: str, days: Days, as_of: datetime | None = None) -> None:
-        """Replace these days, all in one commit, and then write their ledger rows.
+    def land(
+        self,
+        source: str,
+        table: str,
+        days: Days,
+        as_of: datetime | None = None,
+        accepted: Container[date] = (),
+    ) -> dict[date, str]:
+        """Replace these days, all in one commit, and then write their ledger rows; those held back, and why.
 
-        `as_of` is the business time at which they were read.
+        `as_of` is the business time at which they were read. Days that are `accepted` are not held, whatever they hold.
         """
         for day, counts in days.counts.items():
             counts.check(f"{source}.{table} {day}")
         path = self._table_path(source, table)
         self._roll_back_unrecorded(source, table)
-        write_deltalake(
-            path,
-            days.rows,
-            mode="overwrite",
-            predicate=f"day >= '{days.first}' and day <= '{days.last}'" if _exists(path) else None,
-            partition_by=["day"],
-        )
-        for day in days.counts:
-            self._quarantine_file(source, table, day).unlink(missing_ok=True)
-        self._set_aside(source, table, days.quarantine)
-        version = DeltaTable(path).version()
-        self._record(
-            {
-                "source": source,
-                "table_name": table,
-                "day": day,
-                "version": version,
-                **asdict(counts),
-                "status": "landed",
-                "reason": None,
-                "as_of": as_of.replace(tzinfo=None) if as_of else None,
-            }
-            for day, counts in sorted(days.counts.items())
-        )
+        doubts = doubtful_days(days.counts, self._rows_by_day(source, table))
+        held = {day: reason for day, reason in doubts.items() if day not in accepted}
+        landing = sorted(days.counts.keys() - held.keys())
+        if landing:
+            write_deltalake(
+                path,
+                _without(days.rows, held),
+                mode="overwrite",
+                predicate=_replaced(days, held) if _exists(path) else None,
+                partition_by=["day"],
+            )
+            reached("lake.day.committed")
+            for day in landing:
+                self._quarantine_file(source, table, day).unlink(missing_ok=True)
+            self._set_aside(source, table, _without(days.quarantine, held))
+            reached("lake.day.set_aside")
+        version = DeltaTable(path).version() if landing else None
+        moment = as_of.replace(tzinfo=None) if as_of else None
+        about = {"source": source, "table_name": table, "as_of": moment}
+        rows: list[dict[str, object]] = [
+            {**about, "day": day, "version": version, "status": "landed", **asdict(days.counts[day])}
+            | _remarked([*days.remarks.get(day, []), *_accepted(doubts.get(day))])
+            for day in landing
+        ]
+        rows += [{**about, "day": day, "status": "held", "reason": reason} for day, reason in sorted(held.items())]
+        self._record(rows)
+        reached("lake.day.recorded")
+        return held
 
     def land_versions(
-        self, source: type[ObjectSource], table: Table, versions: Versions, as_of: datetime, spool: Path
+        self,
+        source: type[ObjectSource],
+        table: Table,
+        versions: Versions,
+        as_of: datetime,
+        spool: Path,
+        is_accepted: bool = False,
     ) -> Counts:
-        """Add what is new of a table's objects, in one commit, and then write the ledger row; what became of it all."""
+        """Add what is new of a table's objects, in one commit, and then write the ledger row; what became of it all.
+
+        Raises HeldError for what looks wrong beside what is there, unless a person has accepted it.
+        """
         path = self._table_path(source.name, table.name)
         self._roll_back_unrecorded(source.name, table.name)
         known = self.files(source.name, table.name)
         is_worn = len(known) >= COMPACT_AT
+        doubts, remarks = [], [*versions.remarks]
+        if versions.shape is not None:
+            doubt, noticed = changed_shape(versions.shape, self._shape(source, table), len(versions.unreadable))
+            doubts.append(doubt)
+            remarks += noticed
         with new_versions(
             table,
             versions,
@@ -125,10 +158,16 @@ class Lake:
             as_of=as_of,
             spool=spool,
             with_known=is_worn,
-        ) as (rows, counts):
+        ) as (rows, counts, had):
             counts.check(f"{source.name}.{table.name}")
+            if versions.is_snapshot:
+                doubts.append(doubtful_snapshot(versions.counts.received, had))
+            doubt = "; ".join(filter(None, doubts))
+            if doubt and not is_accepted:
+                raise HeldError(f"{source.name}: {table.name}: {doubt}")
             if counts.loaded or not _exists(path):
                 write_deltalake(path, rows, mode="overwrite" if is_worn else "append")
+                reached("lake.version.committed")
         if versions.is_snapshot:  # which tells of everything again
             shutil.rmtree(self._quarantine / source.name / table.name, ignore_errors=True)
         self._set_aside(source.name, table.name, versions.quarantine)
@@ -141,18 +180,21 @@ class Lake:
                     "version": DeltaTable(path).version(),
                     **asdict(counts),
                     "status": "landed",
-                    "reason": None,
                     "as_of": as_of.replace(tzinfo=None),
+                    "shape": None if versions.shape is None else orjson.dumps(dict(versions.shape)).decode(),
                 }
+                | _remarked([*remarks, *_accepted(doubt)])
             ]
         )
+        reached("lake.version.recorded")
         return counts
 
-    def note_failure(self, source: str, table: str, days: Iterable[date], reason: str) -> None:
-        """Record that these days were tried and did not land; what landed before stays."""
+    def note_failure(self, source: str, table: str, days: Iterable[date], reason: str, status: str = "failed") -> None:
+        """Record that these days were tried and did not land, or are held; what landed before stays."""
         self._record(
-            {"source": source, "table_name": table, "day": day, "status": "failed", "reason": reason} for day in days
+            {"source": source, "table_name": table, "day": day, "status": status, "reason": reason} for day in days
         )
+        reached("lake.failure.recorded")
 
     def landings(self) -> pa.Table:
         """The whole ledger, in LANDINGS_SCHEMA, oldest first."""
@@ -186,10 +228,10 @@ class Lake:
         moments = (moment and moment.replace(tzinfo=UTC) for moment in rows["as_of"].to_pylist())
         return dict(zip(rows["day"].to_pylist(), moments, strict=True))
 
-    def failed_days(self, source: str, table: str) -> set[date]:
-        """The days whose latest attempt failed, whether or not they are there from before."""
+    def troubled_days(self, source: str, table: str) -> dict[date, str]:
+        """The days whose latest attempt failed or is held, each with which; they may be there from before."""
         latest = {row["day"]: row["status"] for row in self._attempts(source, table).to_pylist()}
-        return {day for day, status in latest.items() if status == "failed"}
+        return {day: status for day, status in latest.items() if status != "landed"}
 
     def synced_at(self, source: str, table: str) -> datetime | None:
         """As of when the objects of a table were last brought up to date, in UTC; None where they never were."""
@@ -245,6 +287,15 @@ class Lake:
         rows = self._attempts(source, table)
         return rows.filter(pc.equal(rows["status"], "landed"))
 
+    def _rows_by_day(self, source: str, table: str) -> dict[date, int]:
+        landed = self._landed(source, table)
+        return dict(zip(landed["day"].to_pylist(), landed["loaded"].to_pylist(), strict=True))
+
+    def _shape(self, source: type[ObjectSource], table: Table) -> dict[str, str]:
+        """The columns and types that a table had when it last landed; none where that was not told."""
+        shapes = self._landed(source.name, table.name)["shape"].drop_null()
+        return dict(orjson.loads(shapes[-1].as_py())) if len(shapes) else {}
+
     def _roll_back_unrecorded(self, source: str, table: str) -> None:
         path = self._table_path(source, table)
         if not _exists(path):
@@ -275,10 +326,42 @@ class Lake:
         full = [
             {**dict.fromkeys(LANDINGS_SCHEMA.names), "landing": landing, "landed_at": landed_at, **row} for row in rows
         ]
-        write_deltalake(self._ledger_path, pa.Table.from_pylist(full, LANDINGS_SCHEMA), mode="append")
+        ledger = pa.Table.from_pylist(full, LANDINGS_SCHEMA)
+        # Merged: the ledger of an older version has fewer columns.
+        write_deltalake(self._ledger_path, ledger, mode="append", schema_mode="merge")
 
     def _table_path(self, source: str, table: str) -> Path:
         return self._root / source / table
+
+
+def _without(rows: pa.RecordBatchReader, days: Mapping[date, object]) -> pa.RecordBatchReader:
+    """The rows of all other days."""
+    if not days:
+        return rows
+    left_out = pa.array(sorted(days), pa.date32())
+
+    def others() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            yield batch.filter(pc.invert(pc.is_in(batch["day"], left_out)))
+
+    return pa.RecordBatchReader.from_batches(rows.schema, others())
+
+
+def _replaced(days: Days, held: Mapping[date, object]) -> str:
+    """Delta's predicate of the days that are replaced."""
+    return " and ".join([f"day >= '{days.first}' and day <= '{days.last}'", *(f"day != '{day}'" for day in held)])
+
+
+def _remarked(remarks: Sequence[Remark]) -> dict[str, object]:
+    return {
+        "remark": "; ".join(map(str, remarks)) or None,
+        "is_alarm": any(remark.is_alarm for remark in remarks),
+    }
+
+
+def _accepted(doubt: str | None) -> list[Remark]:
+    """Who took in, against what doubt: the ledger keeps it."""
+    return [Remark(f"accepted by {getpass.getuser()}, though {doubt}")] if doubt else []
 
 
 def _exists(path: Path) -> bool:

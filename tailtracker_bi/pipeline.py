@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -26,7 +26,7 @@ import orjson
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from tailtracker_bi import bundle
+from tailtracker_bi import bundle, crash_points
 from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.lake import Lake
@@ -36,9 +36,12 @@ from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import (
     AbsentTableError,
     BadResponseError,
+    Counts,
     DaySource,
+    HeldError,
     ObjectSource,
     Read,
+    Remark,
     Source,
     SourceUnavailableError,
     Table,
@@ -118,12 +121,14 @@ class RunReport:
     days: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
     build: str | None = None
     finished_at: datetime | None = None
 
     @property
-    def is_success(self) -> bool:
-        return not self.errors
+    def exit_code(self) -> int:
+        """0 where all that was asked for is done, 1 where something failed, 3 where something is held."""
+        return TailTrackerError.exit_code if self.errors else HeldError.exit_code if self.held else 0
 
     def write(self, home: Path) -> Path:
         self.finished_at = datetime.now(UTC)
@@ -133,13 +138,15 @@ class RunReport:
             "run_id": self.run_id,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
-            "status": "success" if self.is_success else "failure",
+            "status": "failure" if self.errors else "held" if self.held else "success",
             "build": self.build,
             "notes": self.notes,
             "errors": self.errors,
+            "held": self.held,
             "days": self.days,
         }
         file.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
+        crash_points.reached("refresh.reported")
         return file
 
 
@@ -247,20 +254,71 @@ def _wanted(
         was_read_early = read_at is not None and read_at.astimezone(zone).date() - day < source.look_back
         return was_read_early or day > yesterday - source.look_back
 
+    def was_read_long_ago(day: date) -> bool:
+        read_at = landed[day]
+        return read_at is not None and settings.now - read_at >= source.long_look_back_every
+
+    over = [day for day in landed if day <= yesterday]
     wanted = {day for day in each_day(history_start(settings, landed), yesterday) if day not in landed}
-    changing = {day for day in landed if day <= yesterday and may_have_changed(day)}
-    return sorted(wanted | changing | lake.failed_days(source.name, table))
+    wanted.update(filter(may_have_changed, over))
+    # All of them at once, now and then: each at a time of its own would be a request each.
+    recent = [day for day in over if day > yesterday - source.long_look_back]
+    if any(map(was_read_long_ago, recent)):
+        wanted.update(recent)
+    return sorted(wanted | lake.troubled_days(source.name, table).keys())
 
 
-def pull(settings: Settings, lake: Lake, plans: Sequence[Plan], report: RunReport, progress: Progress) -> None:
-    """Land what the plans ask for. What fails is noted and leaves the last good state; the rest goes on."""
-    work = _Pull(settings, lake, report, progress, total=sum(item.steps for item in plans))
+def check_accepted(lake: Lake, accepted: Iterable[str]) -> dict[tuple[str, str], set[date]]:
+    """What is accepted, as SOURCE:DAY or SOURCE:TABLE, by source and table: the days held of it.
+
+    Raises SettingsError for what is not held.
+    """
+    found: dict[tuple[str, str], set[date]] = {}
+    for text in accepted:
+        name, _, what = text.partition(":")
+        held = {
+            (source.name, table.name): days
+            for source in SOURCES
+            for table in source.tables
+            if source.name == name
+            and (
+                days := {
+                    day
+                    for day, status in lake.troubled_days(source.name, table.name).items()
+                    if status == "held" and what in {table.name, str(day)}
+                }
+            )
+        }
+        if not held:
+            raise SettingsError(f"--accept {text}: nothing of that name is held; `tailtracker-bi status` says what is")
+        for key, days in held.items():
+            found.setdefault(key, set()).update(days)
+    return found
+
+
+def pull(
+    settings: Settings,
+    lake: Lake,
+    plans: Sequence[Plan],
+    report: RunReport,
+    progress: Progress,
+    accepted: Mapping[tuple[str, str], Collection[date]] | None = None,
+) -> None:
+    """Land what the plans ask for. What fails, or is held and not accepted, is noted and leaves the last good state.
+
+    `accepted` is what `check_accepted` gives.
+    """
+    crash_points.reached("pull.planned")
+    total = sum(item.steps for item in plans)
+    work = _Pull(settings, lake, report, progress, total, accepted or {})
     for item in plans:
         if isinstance(item, DayPlan):
             work.days(item)
         else:
             work.objects(item)
+    crash_points.reached("pull.finished")
     lake.tidy()
+    crash_points.reached("pull.tidied")
     shutil.rmtree(work.spool, ignore_errors=True)
 
 
@@ -273,6 +331,7 @@ class _Pull:
     report: RunReport
     progress: Progress
     total: int
+    accepted: Mapping[tuple[str, str], Collection[date]]
     done: int = 0
 
     @property
@@ -288,8 +347,8 @@ class _Pull:
             self._step(f"{source.name} {first}" if first == last else f"{source.name} {first} to {last}")
             try:
                 with source.fetch(first, last, self.spool) as days:
-                    self.lake.land(source.name, table, days, as_of=self.settings.now)
-                    counts = days.counts
+                    accepted = self.accepted.get((source.name, table), ())
+                    held = self.lake.land(source.name, table, days, self.settings.now, accepted)
             except SourceUnavailableError as error:
                 # Said for every day that was asked for; asking the source for them would be useless.
                 self._fail(source, table, each_day(first, last), error)
@@ -308,8 +367,11 @@ class _Pull:
                 else:
                     self._fail(source, table, each_day(first, last), error)
             else:
-                for day, count in sorted(counts.items()):
-                    self._note(source, table, day, status="landed", reason=None, **vars(count))
+                for day, count in sorted(days.counts.items()):
+                    if day in held:
+                        self._hold(source, table, day, f"{source.name}: {day}: {held[day]}", str(day))
+                    else:
+                        self._landed(source, table, day, count, days.remarks.get(day, []))
             self.done += 1
         self._step(source.name)
 
@@ -332,12 +394,16 @@ class _Pull:
         self._step(source.name)
 
     def _object_table(self, source: ObjectSource, table: Table, read: Read, as_of: datetime) -> None:
+        is_accepted = (source.name, table.name) in self.accepted
         try:
             with read(table) as versions:
-                counts = self.lake.land_versions(type(source), table, versions, as_of, self.spool)
+                counts = self.lake.land_versions(type(source), table, versions, as_of, self.spool, is_accepted)
                 fields = {"withheld": sorted(versions.withheld), "lacking": sorted(versions.lacking)}
         except AbsentTableError as error:
             self._note(source, table.name, as_of.date(), status="absent", reason=str(error))
+        except HeldError as error:
+            self.lake.note_failure(source.name, table.name, [as_of.date()], str(error), "held")
+            self._hold(source, table.name, as_of.date(), str(error), table.name)
         except BadResponseError as error:
             self._fail(source, table.name, [as_of.date()], error)
         except (duckdb.Error, pa.ArrowException) as error:
@@ -345,8 +411,7 @@ class _Pull:
             what = f"{source.name}: {table.name}: its rows could not be worked through ({type(error).__name__})"
             self._fail(source, table.name, [as_of.date()], BadResponseError(what))
         else:
-            outcome = {**vars(counts), **fields}
-            self._note(source, table.name, as_of.date(), status="landed", reason=None, **outcome)
+            self._landed(source, table.name, as_of.date(), counts, versions.remarks, **fields)
 
     def _fail(self, source: Source, table: str, days: Iterable[date], error: TailTrackerError) -> None:
         tried = list(days)
@@ -354,6 +419,20 @@ class _Pull:
         self.lake.note_failure(source.name, table, tried, str(error))
         for day in tried:
             self._note(source, table, day, status="failed", reason=str(error))
+
+    def _hold(self, source: Source, table: str, day: date, why: str, what: str) -> None:
+        self.report.held.append(f"{why}; if that is right: `tailtracker-bi refresh --accept {source.name}:{what}`")
+        self._note(source, table, day, status="held", reason=why)
+
+    def _landed(
+        self, source: Source, table: str, day: date, counts: Counts, remarks: Sequence[Remark], **fields: object
+    ) -> None:
+        for remark in remarks:
+            if remark.is_alarm:
+                self.report.notes.append(f"{source.name}: {table}: {day}: {remark}")
+                self.progress.say(self.report.notes[-1])
+        told = {"remarks": list(map(str, remarks))} if remarks else {}
+        self._note(source, table, day, status="landed", reason=None, **vars(counts), **fields, **told)
 
     def _note(self, source: Source, table: str, day: date, **outcome: object) -> None:
         nothing = dict.fromkeys(("received", "loaded", "deduplicated", "filtered", "quarantined"), 0)
@@ -414,11 +493,14 @@ def refresh(
     sources: Sequence[str] = (),
     full_refresh: bool = False,
     rebuild: bool = False,
+    accept: Iterable[str] = (),
 ) -> RunReport:
-    """Pull, build, check and publish; what failed stands in the report, which is also written to HOME.
+    """Pull, build, check and publish; what failed or is held stands in the report, which is also written to HOME.
 
-    Raises SettingsError before anything runs. Where nothing has ever landed there is nothing to build.
+    `accept` names what is held and may land all the same. Raises SettingsError before anything runs. Where nothing has
+    ever landed there is nothing to build.
     """
+    crash_points.arm(settings.crash_at)
     check_sources(settings)
     analytics = load_analytics(settings.analytics_path)
     lake = Lake(settings.home)
@@ -428,7 +510,7 @@ def refresh(
         note_first_run(settings)
         try:
             plans = plan(settings, lake, first, last, sources)
-            pull(settings, lake, plans, report, progress)
+            pull(settings, lake, plans, report, progress, check_accepted(lake, accept))
             if not lake.is_empty:
                 warehouse = build(
                     settings, analytics, lake, report, progress, full_refresh=full_refresh, rebuild=rebuild

@@ -22,6 +22,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tailtracker_bi.crash_points import STEPS
 from tailtracker_bi.errors import SettingsError
 
 ENV_FILE = ".env"
@@ -54,6 +55,12 @@ _PLAIN_URL = re.compile(r"[a-z]+://[a-z0-9\[][a-z0-9.:\[\]-]*(?:/[a-z0-9._/-]*)?
 def _timezone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"{name!r} is not a time zone; use a name like Europe/Berlin or UTC")
+    return name
+
+
+def _step(name: str) -> str:
+    if name not in STEPS:
+        raise ValueError(f"{name!r} is no step; `tailtracker-bi doctor --steps` lists them")
     return name
 
 
@@ -123,6 +130,7 @@ class Settings(ReaderSettings):
     own_hash_key: SecretStr | None = Field(None, alias="TAILTRACKER_HASH_KEY", min_length=16)
     allow_loopback: bool = Field(False, alias="TAILTRACKER_ALLOW_LOOPBACK")
     retry_scale: float = Field(1.0, alias="TAILTRACKER_RETRY_SCALE", ge=0, le=100)
+    crash_at: Annotated[str, AfterValidator(_step)] | None = Field(None, alias="TAILTRACKER_CRASH_AT")
 
     mixpanel_project_id: str | None = Field(None, alias="MIXPANEL_PROJECT_ID")
     mixpanel_username: str | None = Field(None, alias="MIXPANEL_USERNAME")

@@ -107,8 +107,9 @@ def new_versions(
     as_of: datetime,
     spool: Path,
     with_known: bool = False,
-) -> Iterator[tuple[pa.RecordBatchReader, Counts]]:
-    """The new versions, in `schema`, and what became of all that was told; with `with_known`, all versions.
+) -> Iterator[tuple[pa.RecordBatchReader, Counts, int]]:
+    """The new versions, in `schema` (`with_known`: all versions), what became of all that was told, and how many
+    objects there were before.
 
     `known` are the Parquet files of the versions that the lake holds. A row that is gone counts as one received and
     loaded. Raises BadResponseError where the rows told are not as many as their counts say.
@@ -131,26 +132,28 @@ def new_versions(
         for statement in _PREPARE.format(**texts).split(";\n"):
             uses = {"is_snapshot": versions.is_snapshot} if "$is_snapshot" in statement else {}
             connection.execute(statement, uses)
-        counts = _account(connection, table, versions.counts)
+        counts, had = _account(connection, table, versions.counts)
         sql = _NEW.format(**texts)
         if with_known:
             sql += f" union all select {', '.join(schema.names)} from known"
         moment = as_of.astimezone(UTC).replace(tzinfo=None)
         result = connection.execute(sql, {"as_of": moment, "landing": landing})
-        yield result.to_arrow_reader(BATCH_ROWS).cast(schema), counts
+        yield result.to_arrow_reader(BATCH_ROWS).cast(schema), counts, had
 
 
-def _account(connection: duckdb.DuckDBPyConnection, table: Table, said: Counts) -> Counts:
+def _account(connection: duckdb.DuckDBPyConnection, table: Table, said: Counts) -> tuple[Counts, int]:
     row = connection.execute(
-        "select (select count(*) from told), (select count(*) from fresh), (select count(*) from gone)"
+        "select (select count(*) from told), (select count(*) from fresh), (select count(*) from gone), "
+        "(select count(*) from latest where not is_deleted)"
     ).fetchone()
-    told, fresh, gone = row or (0, 0, 0)
+    told, fresh, gone, had = row or (0, 0, 0, 0)
     if told != said.received - said.filtered - said.quarantined:
         raise BadResponseError(f"{table.name}: {said.received} objects received, but {told} were told of")
-    return Counts(
+    counts = Counts(
         received=said.received + gone,
         loaded=fresh + gone,
         deduplicated=told - fresh,
         filtered=said.filtered,
         quarantined=said.quarantined,
     )
+    return counts, had

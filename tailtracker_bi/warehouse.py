@@ -22,6 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from tailtracker_bi.analytics import DBT_PROJECT, Analytics
+from tailtracker_bi.crash_points import reached
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import DEFAULT_HISTORY, Settings
@@ -105,20 +106,31 @@ class Warehouse:
 
         `progress` is told the node just finished, and how many of how many. Raises BuildError.
         """
+
+        def told(what: str, done: int, total: int) -> None:
+            progress(what, done, total)
+            if done == 1:
+                reached("build.first_model")
+            elif done == total // 2:
+                reached("build.half")
+
         manifest = parsed_project(self._settings.home)
         self.results = run_dbt(
             self._settings.home,
             ["build", "--exclude-resource-type", "unit_test", "--no-write-json"],
-            progress,
+            told,
             manifest,
         ).results
+        reached("build.ran")
         with self._connect() as connection:
             connection.execute(
                 "create or replace table marks.landings as select source, table_name, source_day, landing "
                 "from staging.stg_lake__landings where status = 'landed'"
             )
+            reached("build.landings_marked")
             connection.execute("create or replace table marks.finished as select true as is_finished")
             connection.execute("checkpoint")
+        reached("build.finished")
 
     def check_finished(self) -> None:
         """Raise BuildError unless the last build came to its end: no other state may be published."""
@@ -158,7 +170,9 @@ class Warehouse:
             for name, schema in self._INTERNAL.items():
                 if not _exists(connection, "marks", name):
                     _write(connection, "marks", name, schema, [])
-            return self._drop_outdated(connection, full_refresh)
+            notes = self._drop_outdated(connection, full_refresh)
+        reached("build.prepared")
+        return notes
 
     def _show(self, connection: duckdb.DuckDBPyConnection, source: type[Source], table: Table) -> None:
         """A view of the table's Parquet files, or a typed empty relation where nothing has landed."""

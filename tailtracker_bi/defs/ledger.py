@@ -59,7 +59,7 @@ def untold(
     for partition, row in landed.items():
         if row["landing"] > told:
             yield dg.AssetMaterialization(key, partition=partition, metadata=_metadata(row, partition is not None))
-    failed = [row for row in latest.values() if row["status"] == "failed"]
+    failed = [row for row in latest.values() if row["status"] != "landed"]
     reason = {"failed": ", ".join(str(row["day"]) for row in failed), "reason": failed[-1]["reason"]} if failed else {}
     yield dg.AssetCheckEvaluation(
         asset_key=key,

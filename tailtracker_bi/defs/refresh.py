@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from tailtracker_bi.analytics import Analytics, load_analytics
+from tailtracker_bi.crash_points import arm
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import Progress, RunReport, check_sources, locked, new_report
 from tailtracker_bi.settings import Settings, load_settings
@@ -62,8 +63,9 @@ class Refresh:
         first, and then says that it failed.
         """
         publishes = BUNDLE in context.job_def.asset_layer.executable_asset_keys
-        if self.report.errors and (BUNDLE in context.selected_asset_keys or not publishes):
-            raise dg.Failure("; ".join(dict.fromkeys(self.report.errors)), allow_retries=False)
+        wrong = dict.fromkeys([*self.report.errors, *self.report.held])
+        if wrong and (BUNDLE in context.selected_asset_keys or not publishes):
+            raise dg.Failure("; ".join(wrong), allow_retries=False)
 
 
 @dg.resource(description="The lock of HOME, the lake and the run report, from a run's first step to its last.")
@@ -74,6 +76,7 @@ def refresh(context: dg.InitResourceContext) -> Iterator[Refresh]:
     progress = Log(log)
     with locked(load_settings().home, progress):
         settings = load_settings()
+        arm(settings.crash_at)
         check_sources(settings)
         analytics = load_analytics(settings.analytics_path)
         note_first_run(settings)

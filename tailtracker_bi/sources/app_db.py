@@ -30,6 +30,7 @@ from adbc_driver_manager._reader import AdbcRecordBatchReader
 from adbc_driver_postgresql import dbapi
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
+from tailtracker_bi.crash_points import reached
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.personal_data import SIEVE, hash_personal_id, is_personal_id, mask_text
 from tailtracker_bi.settings import Settings
@@ -284,6 +285,7 @@ class AppDb(ObjectSource):
             reraise=True,
         )
         copies = retrying(self._snapshot, set(since), spool)
+        reached("app_db.copied")
 
         @contextmanager
         def read(table: Table) -> Iterator[Versions]:

@@ -37,6 +37,24 @@ class AbsentTableError(TailTrackerError):
     """An optional table that this source does not have: no failure, there is just no data."""
 
 
+class HeldError(TailTrackerError):
+    """What came is whole, and looks so wrong that a person has to accept it first: the last good state stays."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is to be known of what landed: it stands in the ledger, the run report and the published status."""
+
+    text: str
+    is_alarm: bool = False
+    """Whether somebody has to act: what came should not exist. Else it is worth knowing, and no more."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass
 class Counts:
     """What became of the records received for a day, or in one reading of a table. Always adds up."""
@@ -62,6 +80,7 @@ class Days:
     rows: pa.RecordBatchReader
     quarantine: pa.RecordBatchReader
     counts: dict[date, Counts] = field(default_factory=dict)
+    remarks: dict[date, list[Remark]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,6 +131,10 @@ class DaySource(Source):
 
     look_back: ClassVar[timedelta]
     """How far back days may still change: they are pulled again each time."""
+    long_look_back: ClassVar[timedelta] = timedelta()
+    """How far back days now and then change after that."""
+    long_look_back_every: ClassVar[timedelta] = timedelta(days=7)
+    """After so long those are pulled again, too."""
 
     @classmethod
     @abstractmethod
@@ -180,6 +203,9 @@ class Versions:
     """Columns that the allow-list names and the source does not have."""
     unreadable: Sequence[str] = ()
     """Objects that are there and could not be used: they have not changed, and are not gone."""
+    shape: Mapping[str, str] | None = None
+    """The columns that were read and the types the source gives them, where it has such; none: the table is gone."""
+    remarks: list[Remark] = field(default_factory=list)
 
 
 Read = Callable[[Table], AbstractContextManager[Versions]]

@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 from pyrate_limiter import Duration, Limiter, Rate, SQLiteBucket
 
+from tailtracker_bi.crash_points import reached
 from tailtracker_bi.personal_data import mask_text
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import http
@@ -52,6 +53,7 @@ class Mixpanel(DaySource):
     name = "mixpanel"
     tables = (Table("events", EVENTS_SCHEMA),)
     look_back = timedelta(days=7)
+    long_look_back = timedelta(days=35)
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
         super().__init__(settings, say)
@@ -115,6 +117,7 @@ class Mixpanel(DaySource):
                 except BadResponseError as error:
                     raise http.RetryableError(f"mixpanel: {first} to {last}: {error}") from None
             self._check_whole(lines, first, last)
+            reached("mixpanel.received")
             stack.pop_all()
             return lines
 
@@ -168,6 +171,7 @@ class Mixpanel(DaySource):
                 ) as response,
             ):
                 self._check_status(response, f"mixpanel: {first} to {last}")
+                reached("mixpanel.answered")
                 yield response
         except httpx.ConnectError as error:
             raise http.UnreachableError(f"mixpanel: can't reach {settings.mixpanel_base_url}: {error}") from None

@@ -25,6 +25,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tailtracker_bi.crash_points import reached
 from tailtracker_bi.personal_data import hash_personal_id, mask_text
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import http
@@ -89,6 +90,7 @@ class Stripe(ObjectSource):
         with TemporaryDirectory(dir=spool) as directory, _api(self.settings, self.say) as api:
             session = _Session(self, api, known, directory)
             session.read_events()
+            reached("stripe.events_read")
             yield session.read
 
     def check(self) -> Check:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from tailtracker_bi.lake import Lake
@@ -24,9 +24,22 @@ def test_days_that_were_read_while_they_might_change_are_read_again_after_a_paus
     make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     lake = Lake(tmp_path)
-    later = make_settings(TAILTRACKER_HISTORY_START=day(1), TAILTRACKER_NOW="2024-01-20T06:00:00Z")
+    later = make_settings(TAILTRACKER_HISTORY_START=day(1), TAILTRACKER_NOW="2024-01-17T06:00:00Z")
     # Read on 11 January: the 4th was over for 7 days by then, the 5th was not.
     lake.land(*SOURCE, whole_days({number: [] for number in range(1, 11)}), datetime.fromisoformat("2024-01-11T06:00Z"))
-    assert asked_for(later, lake) == list(range(5, 20))
-    lake.land(*SOURCE, whole_days({number: [] for number in range(5, 20)}), later.now)
-    assert asked_for(later, lake) == list(range(13, 20))
+    assert asked_for(later, lake) == list(range(5, 17))
+    lake.land(*SOURCE, whole_days({number: [] for number in range(5, 17)}), later.now)
+    assert asked_for(later, lake) == list(range(10, 17))
+
+
+def test_once_a_week_older_days_are_read_again_too_all_in_one_request(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path)
+    first = datetime.fromisoformat("2024-01-31T06:00Z")
+    lake.land(*SOURCE, whole_days({number: [] for number in range(-30, 31)}), first)
+    for days_later, wanted in {1: range(25, 32), 6: range(25, 37), 7: range(3, 38)}.items():
+        settings = make_settings(TAILTRACKER_HISTORY_START=day(-30), TAILTRACKER_NOW=first + timedelta(days=days_later))
+        (found,) = plan(settings, lake, sources=["mixpanel"])
+        assert isinstance(found, DayPlan)
+        assert found.requests == [(day(wanted[0]), day(wanted[-1]))], days_later

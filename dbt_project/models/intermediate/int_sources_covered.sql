@@ -44,7 +44,7 @@ broken_beginnings as (
     where
         landings.is_daily
         and landings.is_latest_attempt
-        and landings.status = 'failed'
+        and landings.status <> 'landed'
         and landings.source_day >= context.history_start
 
 ),

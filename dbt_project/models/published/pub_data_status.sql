@@ -38,18 +38,41 @@ landed as (
 
 ),
 
-failed as (
+-- `failed` sorts before `held`.
+troubled as (
 
     select
         source,
         table_name,
+        min(status) as status,
         count(*) as days,
         min(source_day) as first_day,
         max(source_day) as last_day,
         max(reason) as reason
     from landings
-    where status = 'failed' and is_latest_attempt
+    where status <> 'landed' and is_latest_attempt
     group by source, table_name
+
+),
+
+-- Of what was read in the last week, alarms first.
+remarked as (
+
+    select
+        landings.source,
+        landings.table_name,
+        landings.remark,
+        landings.is_alarm,
+        row_number() over (
+            partition by landings.source, landings.table_name
+            order by landings.is_alarm desc, landings.landing desc, landings.source_day desc
+        ) as place
+    from landings
+    cross join context
+    where
+        landings.status = 'landed'
+        and landings.remark is not null
+        and cast(landings.as_of as date) > {{ add_days('context.as_of', -7) }}
 
 ),
 
@@ -82,10 +105,13 @@ described as (
         landed.quarantined,
         excluded.rows_excluded as excluded,
         landed.loaded_at,
-        failed.days as failed_days,
-        failed.first_day as first_failed_day,
-        failed.last_day as last_failed_day,
-        failed.reason as failure,
+        troubled.status as trouble,
+        troubled.days as troubled_days,
+        troubled.first_day as first_troubled_day,
+        troubled.last_day as last_troubled_day,
+        troubled.reason as trouble_reason,
+        remarked.remark,
+        coalesce(remarked.is_alarm, false) as is_alarm,
         sources.last_whole_day
     from sources
     cross join context
@@ -97,10 +123,15 @@ described as (
         on
             sources.source = landed.source
             and sources.table_name = landed.table_name
-    left join failed
+    left join troubled
         on
-            sources.source = failed.source
-            and sources.table_name = failed.table_name
+            sources.source = troubled.source
+            and sources.table_name = troubled.table_name
+    left join remarked
+        on
+            sources.source = remarked.source
+            and sources.table_name = remarked.table_name
+            and remarked.place = 1
     left join excluded
         on
             sources.source = excluded.source
@@ -121,20 +152,22 @@ select
     coalesce(quarantined, 0) as quarantined,
     loaded_at,
     case
-        when failed_days > 0 then 'failed'
+        when trouble is not null then trouble
         when not is_on then 'off'
         when loaded_at is null then 'empty'
+        when is_alarm then 'suspect'
         when complete_through is null or complete_through < last_whole_day then 'late'
         else 'ok'
     end as status,
     case
-        when failed_days > 0 and not is_daily then failure
-        when failed_days > 0
+        when trouble is not null and not is_daily then trouble_reason
+        when trouble is not null
             then
-                cast(failed_days as varchar) || ' days did not land (' || cast(first_failed_day as varchar) || ' to '
-                || cast(last_failed_day as varchar) || '): ' || failure
+                cast(troubled_days as varchar) || ' days did not land (' || cast(first_troubled_day as varchar) || ' to '
+                || cast(last_troubled_day as varchar) || '): ' || trouble_reason
         when not is_on then 'no credentials are set'
         when loaded_at is null then 'nothing has landed yet'
+        when is_alarm then remark
         when complete_through is null then 'no day since history start has landed whole'
         when complete_through < last_whole_day
             then
@@ -142,6 +175,7 @@ select
                 || cast(complete_through as varchar)
                 || '; the last day that is over is '
                 || cast(last_whole_day as varchar)
+        else remark
     end as reason,
     complete_through,
     coalesce(excluded, 0) as excluded

@@ -52,6 +52,8 @@ select
     reason,
     landed_at,
     as_of,
+    remark,
+    coalesce(is_alarm, false) as is_alarm,
     latest_attempt = 1 as is_latest_attempt
 from numbered
 where latest = 1

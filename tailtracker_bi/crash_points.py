@@ -1,0 +1,55 @@
+"""Named steps of a refresh at which the process can be made to kill itself, to try out what a crash leaves.
+
+TAILTRACKER_CRASH_AT names the step; `tailtracker-bi doctor --steps` lists them. Where it is not set, nothing happens.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+STEPS = {
+    "pull.planned": "it is decided what to ask for",
+    "mixpanel.answered": "an export has begun to answer, its body is unread",
+    "mixpanel.received": "an export is whole, nothing of it is cleaned",
+    "stripe.events_read": "the events feed is read, no table is",
+    "app_db.copied": "all tables are copied into the spool",
+    "lake.day.committed": "days are in the Delta table, the ledger does not know",
+    "lake.day.set_aside": "their quarantine is written, too",
+    "lake.day.recorded": "the ledger knows the days",
+    "lake.version.committed": "new versions are in the Delta table, the ledger does not know",
+    "lake.version.recorded": "the ledger knows them",
+    "lake.failure.recorded": "the ledger knows of a failure",
+    "pull.finished": "all that was asked for has been tried",
+    "pull.tidied": "old files of the lake are gone",
+    "build.prepared": "configuration and views are written, outdated tables dropped",
+    "build.first_model": "dbt has made one model",
+    "build.half": "dbt has done half of its work",
+    "build.ran": "dbt is done, nothing is marked as taken in",
+    "build.landings_marked": "landings are marked as taken in, the build not as finished",
+    "build.finished": "the build is marked as finished",
+    "publish.copied": "the tables are in a draft",
+    "publish.checked": "the draft is checked",
+    "publish.renamed": "the build has its name, the pointer is the old one",
+    "publish.drafted_pointer": "the new pointer is written beside the old one",
+    "publish.pointed": "the pointer names the build",
+    "publish.tidied": "old builds are gone",
+    "refresh.reported": "the run report is written",
+}
+"""By name, what has just happened."""
+
+_chosen: str | None = None
+
+
+def arm(step: str | None) -> None:
+    """Choose the step at which this process is to die; None for no step."""
+    global _chosen
+    _chosen = step
+
+
+def reached(step: str) -> None:
+    """Die here, at once and without a word, if this is the chosen step."""
+    if step not in STEPS:
+        raise LookupError(f"unknown step {step!r}")
+    if step == _chosen:
+        os.kill(os.getpid(), signal.SIGKILL)
