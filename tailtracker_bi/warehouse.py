@@ -13,8 +13,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -23,7 +21,7 @@ import pyarrow as pa
 
 from tailtracker_bi.analytics import DBT_PROJECT, Analytics
 from tailtracker_bi.crash_points import reached
-from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.dbt_runner import BuildError, parsed_project, run_dbt
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import DEFAULT_HISTORY, Settings
 from tailtracker_bi.sources import SOURCES
@@ -41,13 +39,6 @@ FAMILIES = {
 FAMILY_SQL = ("macros", "models/staging", "models/intermediate", "models/marts")
 
 _STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
-
-
-class BuildError(TailTrackerError):
-    """dbt could not build a model, or a data test failed: nothing gets published."""
-
-    results: Sequence[Any] = ()
-    """What dbt said of the nodes that it came to."""
 
 
 class Warehouse:
@@ -454,111 +445,6 @@ def last_days(settings: Settings, source: type[Source]) -> tuple[date, date]:
     while touched_days(whole, settings.timezone, source.timezone(settings))[1] > last_source_day:
         whole -= timedelta(days=1)
     return last_source_day, whole
-
-
-def parsed_project(home: Path) -> Any:
-    """dbt's manifest of the project, parsed once a process as long as no file changes: that takes seconds."""
-    state = tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in _project_files())
-    if state not in _MANIFESTS:
-        _MANIFESTS.clear()
-        _MANIFESTS[state] = run_dbt(home, ["parse"])
-    # A run fills in what it compiles, so that each gets a copy.
-    return _MANIFESTS[state].deepcopy()
-
-
-_MANIFESTS: dict[Any, Any] = {}
-
-
-def written_manifest() -> dict[str, Any]:
-    """dbt's manifest of the project as JSON, for who describes the models without building them.
-
-    It needs no settings: it is kept in the project's `target/`, under a name that the project's content gives, so that
-    only the first process after a change pays for parsing.
-    """
-    content = [(str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8")) for file in _project_files()]
-    fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-    folder = DBT_PROJECT / "target"
-    file = folder / f"manifest-{fingerprint}.json"
-    if not file.exists():
-        folder.mkdir(exist_ok=True)
-        with TemporaryDirectory(dir=folder) as scratch:
-            run_dbt(Path(scratch), ["parse"])
-            # Renamed when whole: another process may be looking for it.
-            (Path(scratch) / "dbt" / "target" / "manifest.json").rename(file)
-    manifest: dict[str, Any] = json.loads(file.read_bytes())
-    return manifest
-
-
-def _project_files() -> list[Path]:
-    folders = (DBT_PROJECT / "macros", DBT_PROJECT / "models", DBT_PROJECT / "tests")
-    files = [DBT_PROJECT / "dbt_project.yml", *(file for folder in folders for file in folder.rglob("*"))]
-    return sorted(file for file in files if file.suffix in {".sql", ".yml"})
-
-
-def run_dbt(
-    home: Path,
-    arguments: list[str],
-    progress: Callable[[str, int, int], None] = lambda *_: None,
-    manifest: Any = None,
-) -> Any:
-    """Run dbt in this process on the warehouse below `home`, and give what the command gives.
-
-    With a manifest the project is not parsed again, and none is written. Raises BuildError naming what failed.
-    """
-    # dbt takes seconds to import: only those who build pay for it.
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
-
-    state = home / "dbt"
-    state.mkdir(parents=True, exist_ok=True)
-    profile = {
-        "type": "duckdb",
-        "path": str(home / "warehouse.duckdb"),
-        "schema": "main",
-        "threads": 2,
-        "settings": {"TimeZone": "UTC"},
-    }
-    (state / "profiles.yml").write_text(
-        json.dumps({"tailtracker": {"target": "duckdb", "outputs": {"duckdb": profile}}}), encoding="utf-8"
-    )
-
-    def listen(event: Any) -> None:
-        if event.info.name == "LogModelResult":
-            progress(event.data.node_info.node_name, event.data.index, event.data.total)
-        elif event.info.name == "LogTestResult":
-            progress(event.data.name, event.data.index, event.data.num_models)
-
-    try:
-        result = dbtRunner(manifest=manifest, callbacks=[listen]).invoke(
-            [
-                *arguments,
-                "--project-dir", str(DBT_PROJECT),
-                "--profiles-dir", str(state),
-                "--target-path", str(state / "target"),
-                "--log-path", str(state / "logs"),
-                "--log-level", "none",
-                "--log-level-file", "info",
-                "--fail-fast",
-            ]
-        )  # fmt: skip
-    finally:
-        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
-    if not result.success:
-        error = BuildError(f"build: {_what_failed(result)}; details: {state / 'logs' / 'dbt.log'}")
-        error.results = getattr(result.result, "results", ())
-        raise error
-    return result.result
-
-
-def _what_failed(result: Any) -> str:
-    if result.exception is not None:
-        return " ".join(str(result.exception).split())
-    failures = [
-        f"{node.node.name}: {' '.join((node.message or '').split())}"
-        for node in result.result
-        if node.status in {"error", "fail", "runtime error"}
-    ]
-    return "; ".join(failures) or "dbt failed"
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:

@@ -18,6 +18,7 @@ import orjson
 import pyarrow as pa
 
 from tailtracker_bi.analytics import Analytics, load_analytics
+from tailtracker_bi.dbt_runner import run_dbt
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import Settings, load_settings
 from tailtracker_bi.sources.app_db import AppDb
@@ -33,7 +34,7 @@ from tailtracker_bi.sources.base import (
     ranges,
 )
 from tailtracker_bi.sources.event_lines import EventLines
-from tailtracker_bi.warehouse import Warehouse, run_dbt
+from tailtracker_bi.warehouse import Warehouse
 from tests.reference import Event, World
 
 Rows = list[dict[str, Any]]

@@ -5,6 +5,7 @@ from datetime import date
 
 import dagster as dg
 
+from tailtracker_bi.dbt_runner import written_manifest
 from tailtracker_bi.defs.ledger import SILENT, asset_key, check_spec, untold
 from tailtracker_bi.defs.refresh import Refresh
 from tailtracker_bi.lake import Lake
@@ -12,7 +13,7 @@ from tailtracker_bi.pipeline import plan, pull
 from tailtracker_bi.settings import load_settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import DaySource, Source
-from tailtracker_bi.warehouse import history_start, written_manifest
+from tailtracker_bi.warehouse import history_start
 
 DESCRIPTIONS = {
     dg.AssetKey([node["source_name"], node["name"]]): node["description"]

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tailtracker_bi.warehouse import DBT_PROJECT, run_dbt
+from tailtracker_bi.analytics import DBT_PROJECT
+from tailtracker_bi.dbt_runner import run_dbt
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tailtracker_bi"

@@ -17,13 +17,14 @@ import pytest
 
 from tailtracker_bi import bundle
 from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.dbt_runner import BuildError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import Progress, locked, new_report, plan, pull
 from tailtracker_bi.sandbox.export_api import SECRET, USER, ExportApi, serve
 from tailtracker_bi.settings import Settings, load_settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import each_day
-from tailtracker_bi.warehouse import BuildError, Warehouse
+from tailtracker_bi.warehouse import Warehouse
 from tests.export_lines import event_line
 from tests.integration.test_refresh import at
 

@@ -13,13 +13,14 @@ import pytest
 
 from tailtracker_bi import bundle
 from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.dbt_runner import run_dbt
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import Progress, RunReport, refresh
 from tailtracker_bi.sandbox.export_api import serve
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import each_day
 from tailtracker_bi.sources.http import TRIES
-from tailtracker_bi.warehouse import Warehouse, run_dbt
+from tailtracker_bi.warehouse import Warehouse
 from tests.export_lines import event_line
 from tests.reference import Event, World, export_day
 from tests.worlds import random_world

@@ -1,0 +1,128 @@
+"""Runs dbt in this process: on the warehouse of a HOME, and to have the project parsed.
+
+What belongs here: whatever knows dbt's commands, files and results. What models read is written by `warehouse.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tailtracker_bi.analytics import DBT_PROJECT
+from tailtracker_bi.errors import TailTrackerError
+
+
+class BuildError(TailTrackerError):
+    """dbt could not build a model, or a data test failed: nothing gets published."""
+
+    results: Sequence[Any] = ()
+    """What dbt said of the nodes that it came to."""
+
+
+def parsed_project(home: Path) -> Any:
+    """dbt's manifest of the project, parsed once a process as long as no file changes: that takes seconds."""
+    state = tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in _project_files())
+    if state not in _MANIFESTS:
+        _MANIFESTS.clear()
+        _MANIFESTS[state] = run_dbt(home, ["parse"])
+    # A run fills in what it compiles, so that each gets a copy.
+    return _MANIFESTS[state].deepcopy()
+
+
+_MANIFESTS: dict[Any, Any] = {}
+
+
+def written_manifest() -> dict[str, Any]:
+    """dbt's manifest of the project as JSON, for who describes the models without building them.
+
+    It needs no settings: it is kept in the project's `target/`, under a name that the project's content gives, so that
+    only the first process after a change pays for parsing.
+    """
+    content = [(str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8")) for file in _project_files()]
+    fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    folder = DBT_PROJECT / "target"
+    file = folder / f"manifest-{fingerprint}.json"
+    if not file.exists():
+        folder.mkdir(exist_ok=True)
+        with TemporaryDirectory(dir=folder) as scratch:
+            run_dbt(Path(scratch), ["parse"])
+            # Renamed when whole: another process may be looking for it.
+            (Path(scratch) / "dbt" / "target" / "manifest.json").rename(file)
+    manifest: dict[str, Any] = json.loads(file.read_bytes())
+    return manifest
+
+
+def _project_files() -> list[Path]:
+    folders = (DBT_PROJECT / "macros", DBT_PROJECT / "models", DBT_PROJECT / "tests")
+    files = [DBT_PROJECT / "dbt_project.yml", *(file for folder in folders for file in folder.rglob("*"))]
+    return sorted(file for file in files if file.suffix in {".sql", ".yml"})
+
+
+def run_dbt(
+    home: Path,
+    arguments: list[str],
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    manifest: Any = None,
+) -> Any:
+    """Run dbt in this process on the warehouse below `home`, and give what the command gives.
+
+    With a manifest the project is not parsed again, and none is written. Raises BuildError naming what failed.
+    """
+    # dbt takes seconds to import: only those who build pay for it.
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    state = home / "dbt"
+    state.mkdir(parents=True, exist_ok=True)
+    profile = {
+        "type": "duckdb",
+        "path": str(home / "warehouse.duckdb"),
+        "schema": "main",
+        "threads": 2,
+        "settings": {"TimeZone": "UTC"},
+    }
+    (state / "profiles.yml").write_text(
+        json.dumps({"tailtracker": {"target": "duckdb", "outputs": {"duckdb": profile}}}), encoding="utf-8"
+    )
+
+    def listen(event: Any) -> None:
+        if event.info.name == "LogModelResult":
+            progress(event.data.node_info.node_name, event.data.index, event.data.total)
+        elif event.info.name == "LogTestResult":
+            progress(event.data.name, event.data.index, event.data.num_models)
+
+    try:
+        result = dbtRunner(manifest=manifest, callbacks=[listen]).invoke(
+            [
+                *arguments,
+                "--project-dir", str(DBT_PROJECT),
+                "--profiles-dir", str(state),
+                "--target-path", str(state / "target"),
+                "--log-path", str(state / "logs"),
+                "--log-level", "none",
+                "--log-level-file", "info",
+                "--fail-fast",
+            ]
+        )  # fmt: skip
+    finally:
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+    if not result.success:
+        error = BuildError(f"build: {_what_failed(result)}; details: {state / 'logs' / 'dbt.log'}")
+        error.results = getattr(result.result, "results", ())
+        raise error
+    return result.result
+
+
+def _what_failed(result: Any) -> str:
+    if result.exception is not None:
+        return " ".join(str(result.exception).split())
+    failures = [
+        f"{node.node.name}: {' '.join((node.message or '').split())}"
+        for node in result.result
+        if node.status in {"error", "fail", "runtime error"}
+    ]
+    return "; ".join(failures) or "dbt failed"
