@@ -88,7 +88,6 @@ class Mixpanel(DaySource):
         except http.UnreachableError as error:
             raise SourceUnavailableError(str(error)) from None
         with lines:
-            lines.clean(self.settings.hash_key)
             counts = lines.deduplicate()
             yield Days(first, last, lines.rows(), lines.quarantine(), counts)
 
@@ -107,7 +106,7 @@ class Mixpanel(DaySource):
     def _receive(self, first: date, last: date, spool: Path) -> EventLines:
         """The lines of one answer that has proven to be whole. The caller closes them."""
         with ExitStack() as stack:
-            lines = stack.enter_context(EventLines(first, last, spool))
+            lines = stack.enter_context(EventLines(first, last, spool, self.settings.hash_key))
             with self._request(first, last) as response:
                 try:
                     for batch in http.line_batches(http.body(response, TRANSFER_SECONDS)):

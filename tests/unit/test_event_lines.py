@@ -19,6 +19,7 @@ DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)
 START = 1_704_067_200
 """DAY begins."""
 HOUR, WHOLE_DAY = 3600, 86400
+KEY = b"a key of the tests"
 GOOD = event_line("Neighbour", START + 1, "neighbour", _insert_id="n", note="as it is, \u00e9")
 
 
@@ -36,10 +37,9 @@ class Outcome:
 
 
 def process(spool: Path, *batches: bytes, last: date = DAY) -> Outcome:
-    with EventLines(DAY, last, spool) as lines:
+    with EventLines(DAY, last, spool, KEY) as lines:
         for batch in batches:
             lines.add(batch)
-        lines.clean(b"a key of the tests")
         counts = lines.deduplicate()
         rows = lines.rows()
         assert rows.schema == EVENTS_SCHEMA
@@ -113,7 +113,7 @@ def test_lines_may_come_in_many_batches_and_the_last_without_newline(tmp_path: P
     ("tail", "is_cut"), [(b"", False), (b'{"event":"Op', True), (b'{"event":"Op\n', False), (GOOD, False)]
 )
 def test_an_export_that_ends_inside_a_line_is_found_out(tmp_path: Path, tail: bytes, is_cut: bool) -> None:
-    with EventLines(DAY, DAY, tmp_path) as lines:
+    with EventLines(DAY, DAY, tmp_path, KEY) as lines:
         lines.add(GOOD + b"\n" + tail)
         assert lines.is_cut is is_cut
 
