@@ -201,16 +201,20 @@ def clean_json(text: str, hash_id: Callable[[str], str] = str) -> str:
     One that is nested too deeply to be gone through becomes an object that holds it, masked, as text.
     """
     try:
-        value = clean_value(json.loads(text, parse_float=_float_or_text), hash_id=hash_id)
+        value = clean_value(_DECODER.decode(text), hash_id=hash_id)
     except (ValueError, RecursionError):
         value = {"[unreadable]": clean_broken_json(text)}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _float_or_text(text: str) -> float | str:
     """A number too large for a double stays as its text."""
     value = float(text)
     return value if math.isfinite(value) else text
+
+
+_DECODER = json.JSONDecoder(parse_float=_float_or_text)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def clean_broken_json(text: str) -> str:

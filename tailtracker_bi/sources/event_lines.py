@@ -7,6 +7,7 @@ Every line ends up in exactly one place: a row, a duplicate that was dropped, or
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import date
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 import duckdb
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -53,23 +55,20 @@ _SPOOL_SCHEMA = pa.schema([("line", pa.int64()), *EVENTS_SCHEMA])
 MEMORY_LIMIT = "512MB"
 LINES_AT_ONCE = 50_000
 
-# One extraction a line: each further look into the JSON text would parse it again.
-_PATHS = {
-    "event": "$.event",
-    "properties": "$.properties",
-    "error": "$.error",
-    "time": "$.properties.time",
-    "distinct_id": "$.properties.distinct_id",
-    "device_id": '$.properties."$device_id"',
-    "user_id": '$.properties."$user_id"',
-    "insert_id": '$.properties."$insert_id"',
-    "processed": "$.properties.mp_processing_time_ms",
-    "os": '$.properties."$os"',
-    "platform": "$.properties.platform",
-    "country_code": "$.properties.mp_country_code",
-    "country": "$.properties.country",
-    "app_version": '$.properties."$app_version_string"',
+_PROPERTIES = {
+    "time": "time",
+    "distinct_id": "distinct_id",
+    "device_id": "$device_id",
+    "user_id": "$user_id",
+    "insert_id": "$insert_id",
+    "processed": "mp_processing_time_ms",
+    "os": "$os",
+    "platform": "platform",
+    "country_code": "mp_country_code",
+    "country": "country",
+    "app_version": "$app_version_string",
 }
+_STRUCTURE = json.dumps(dict.fromkeys(_PROPERTIES.values(), "VARCHAR"))
 
 _CREATE = """
     create table received (line bigint, day date, identity ubigint);
@@ -77,18 +76,32 @@ _CREATE = """
     create table duplicates (line bigint, day date);
 """
 
-# Seconds since 1970; what is too large for that is taken for milliseconds. An event that misses the days asked for by
-# no more than time zones differ (14 hours) is told apart: the project's days are then not what the settings say.
-_PARSE = f"""
-    with extracted as (
-        select line, is_suspect, record, json_extract_string(record, $paths) as found
+# What stands in front of an event's name, and between it and its properties, in a line as Mixpanel writes it.
+_OPENING, _MIDDLE, _CLOSING = '{"event":"', '","properties":', "}}"
+
+# A line that is written in another way.
+_TAKE_APART = """
+    select line, is_suspect, record, found[1] ->> '$' as event, found[2] as error, found[3] as properties
+    from (
+        select *, json_extract(record, ['$.event', '$.error', '$.properties']) as found
         from batch
         where json_valid(record)
+    )
+"""
+
+# Seconds since 1970; what is too large for that is taken for milliseconds. An event that misses the days asked for by
+# no more than time zones differ (14 hours) is told apart: the project's days are then not what the settings say.
+_JUDGE = f"""
+    with parsed as (
+        select line, event, error, properties, from_json(properties, '{_STRUCTURE}') as found
+        from lines
     ),
 
     fields as (
-        select line, is_suspect, record, {", ".join(f"found[{number}] as {name}" for number, name in enumerate(_PATHS, start=1))}
-        from extracted
+        select
+            line, event, error, properties[1] as opening,
+            {", ".join(f'found."{sent}" as {name}' for name, sent in _PROPERTIES.items())}
+        from parsed
     ),
 
     numbers as (
@@ -126,7 +139,7 @@ _PARSE = f"""
             case
                 when event is null and error is not null then 'error'
                 when event is null then 'no event name'
-                when properties is null or properties[1] != '{{' then 'no properties'
+                when opening is distinct from '{{' then 'no properties'
                 when time is null then 'no readable time'
                 when coalesce(nullif(distinct_id, ''), nullif(user_id, ''), nullif(device_id, '')) is null
                     then 'no distinct_id'
@@ -139,9 +152,7 @@ _PARSE = f"""
 
     select
         line,
-        is_suspect,
         reason,
-        case when reason is not null then record end as record,
         case when time::date between $first and $last then time::date else $first end as day,
         event,
         time,
@@ -159,8 +170,7 @@ _PARSE = f"""
             end
         )) as platform,
         coalesce(country_code, country) as country,
-        app_version,
-        properties
+        app_version
     from judged
 """
 
@@ -237,6 +247,7 @@ class EventLines:
 
     def __init__(self, first: date, last: date, spool: Path, hash_key: bytes) -> None:
         self._first, self._last = first, last
+        self._bounds = {"first": first, "last": last}
         self._hash_key = hash_key
         spool.mkdir(parents=True, exist_ok=True)
         self._stack = ExitStack()
@@ -267,32 +278,42 @@ class EventLines:
             self._add(records.slice(start, LINES_AT_ONCE))
 
     def _add(self, records: pa.Array) -> None:
-        bounds = {"first": self._first, "last": self._last}
-        lines = pa.array(np.arange(self.received, self.received + len(records)))
+        numbers = pa.array(np.arange(self.received, self.received + len(records)))
         self.received += len(records)
         suspects = pc.match_substring_regex(records, SIEVE)
-        self._connection.register("batch", pa.table({"line": lines, "is_suspect": suspects, "record": records}))
-        parsed = self._run(_PARSE, {"paths": list(_PATHS.values()), **bounds})
-        if len(parsed) < len(records):
-            self._set_aside(self._run(_BROKEN, bounds), clean_broken_json)
-        self._connection.unregister("batch")
-        if parsed["reason"].null_count < len(parsed):
-            self._set_aside(parsed.filter(pc.is_valid(parsed["reason"])), self._clean_json)
-            parsed = parsed.filter(pc.is_null(parsed["reason"]))
-        self._keep(parsed)
+        lines = pa.table({"line": numbers, "is_suspect": suspects, "record": records})
+        as_usual = _take_apart(lines)
+        try:
+            parsed = self._judge(as_usual)
+        except duckdb.InvalidInputException:
+            as_usual = self._run("select * from lines where json_valid(properties)", lines=as_usual)
+            parsed = self._judge(as_usual)
+        if len(as_usual) < len(lines):
+            others = lines.filter(pc.invert(pc.is_in(lines["line"], as_usual["line"])))
+            readable = self._run(_TAKE_APART, batch=others)
+            parsed = pa.concat_tables([parsed, self._judge(readable)]).sort_by("line")
+            if len(readable) < len(others):
+                self._set_aside(self._run(_BROKEN, self._bounds, batch=others), clean_broken_json)
+        is_event = pc.is_null(parsed["reason"])
+        self._keep(parsed.filter(is_event))
+        self._set_aside(parsed.filter(pc.invert(is_event)), self._clean_json)
+
+    def _judge(self, lines: pa.Table) -> pa.Table:
+        """The lines with their typed columns, and the reason why one is no event of these days, if so."""
+        judged = self._run(_JUDGE, self._bounds, lines=lines.select(["line", "event", "error", "properties"]))
+        for column in ("is_suspect", "record", "properties"):
+            judged = judged.append_column(column, lines[column])
+        return judged
 
     def _keep(self, parsed: pa.Table) -> None:
         rows = _cleaned(parsed, self._cleaners()).select(_SPOOL_SCHEMA.names)
-        self._connection.register("rows", rows)
-        self._connection.execute(_RECEIVE)
-        self._connection.unregister("rows")
+        self._run(_RECEIVE, rows=rows)
         self._writer.write_table(rows.cast(_SPOOL_SCHEMA))
 
     def _set_aside(self, parsed: pa.Table, clean: Callable[[str], str]) -> None:
-        rows = _cleaned(parsed, {"record": clean})
-        self._connection.register("rows", rows)
-        self._connection.execute("insert into quarantined select line, day, reason, record from rows")
-        self._connection.unregister("rows")
+        if len(parsed):
+            rows = _cleaned(parsed, {"record": clean})
+            self._run("insert into quarantined select line, day, reason, record from rows", rows=rows)
 
     def _cleaners(self) -> dict[str, Callable[[str], str]]:
         return {
@@ -333,9 +354,7 @@ class EventLines:
         if len(candidates):
             copies = (batch.filter(pc.is_in(batch["line"], candidates)) for batch in self._spooled())
             reader = pa.RecordBatchReader.from_batches(_SPOOL_SCHEMA, copies)
-            self._connection.register("copies", reader)
-            self._connection.execute(_DEDUPLICATE)
-            self._connection.unregister("copies")
+            self._run(_DEDUPLICATE, copies=reader)
         counts = {day: Counts() for day in each_day(self._first, self._last)}
         for day, received, deduplicated, quarantined in self._connection.execute(_COUNT).fetchall():
             counts[day] = Counts(
@@ -365,8 +384,16 @@ class EventLines:
         with pa.OSFile(str(self._directory / "rows.arrow")) as file, pa.ipc.open_stream(file) as batches:
             yield from batches
 
-    def _run(self, sql: str, parameters: dict[str, Any] | None = None) -> pa.Table:
-        return self._connection.execute(sql, parameters).to_arrow_table()
+    def _run(
+        self, sql: str, parameters: dict[str, Any] | None = None, **tables: pa.Table | pa.RecordBatchReader
+    ) -> pa.Table:
+        for name, table in tables.items():
+            self._connection.register(name, table)
+        try:
+            return self._connection.execute(sql, parameters).to_arrow_table()
+        finally:
+            for name in tables:
+                self._connection.unregister(name)
 
     def _one(self, sql: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
         row = self._connection.execute(sql, parameters).fetchone()
@@ -395,6 +422,27 @@ def _cleaned(rows: pa.Table, cleaners: Mapping[str, Callable[[str], str]]) -> pa
     return rows
 
 
+def _take_apart(lines: pa.Table) -> pa.Table:
+    """Of the lines that are written as Mixpanel writes them, and are JSON if their properties are, also those."""
+    record = pl.col("record")
+    name_end = record.str.find(_MIDDLE + "{", literal=True)
+    start = name_end + len(_MIDDLE)
+    raw, length = record.cast(pl.Binary), record.str.len_bytes()
+    event = raw.bin.slice(len(_OPENING), name_end - len(_OPENING)).cast(pl.String)
+    parts = pl.DataFrame({"record": pl.Series(lines["record"])}).select(
+        event=event,
+        properties=raw.bin.slice(start, length - start - 1).cast(pl.String),
+        is_usual=record.str.starts_with(_OPENING)
+        & record.str.ends_with(_CLOSING)
+        & ~event.str.contains(r'["\\\x00-\x1f]'),
+    )
+    lines = lines.append_column("error", pa.nulls(len(lines), pa.string()))
+    for name in ("event", "properties"):
+        lines = lines.append_column(name, parts[name].to_arrow().cast(pa.string()))
+    is_usual = parts["is_usual"].fill_null(False)
+    return lines if is_usual.all() else lines.filter(pa.array(is_usual))
+
+
 def _split(batch: bytes) -> pa.Array:
     """The non-empty lines as text. Bytes that are not UTF-8 become U+FFFD, which makes no valid JSON invalid."""
     buffer = batch if batch.endswith(b"\n") else batch + b"\n"
@@ -406,4 +454,5 @@ def _split(batch: bytes) -> pa.Array:
     except pa.ArrowInvalid:
         texts = pa.array([line.decode(errors="replace") for line in lines.to_pylist()], pa.string())
     texts = pc.utf8_rtrim(texts, "\r\n")
-    return texts.filter(pc.greater(pc.binary_length(texts), 0))
+    is_empty = pc.equal(pc.binary_length(texts), 0)
+    return texts.filter(pc.invert(is_empty)) if is_empty.true_count else texts

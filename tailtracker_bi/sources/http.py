@@ -116,7 +116,9 @@ def line_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
             continue
         cut = held.rfind(b"\n") + 1
         if cut:
-            yield bytes(held[:cut])
+            with memoryview(held) as whole:
+                batch = bytes(whole[:cut])
+            yield batch
             del held[:cut]
         if len(held) > LONGEST_LINE:
             raise BadResponseError(f"a line is longer than {LONGEST_LINE >> 20} MiB")
