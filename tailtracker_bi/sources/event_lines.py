@@ -8,6 +8,7 @@ Every line ends up in exactly one place: a row, a duplicate that was dropped, or
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import date
@@ -31,7 +32,7 @@ from tailtracker_bi.personal_data import (
     is_personal_id,
     mask_text,
 )
-from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, Counts, each_day
+from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, Counts, TooLargeError, each_day
 
 EVENTS_SCHEMA = pa.schema(
     [
@@ -54,6 +55,8 @@ _SPOOL_SCHEMA = pa.schema([("line", pa.int64()), *EVENTS_SCHEMA])
 
 MEMORY_LIMIT = "512MB"
 LINES_AT_ONCE = 50_000
+FREE_AFTERWARDS = 256 << 20
+"""Bytes of the disk that stay free for what else runs: the ledger, logs, the build."""
 
 _PROPERTIES = {
     "time": "time",
@@ -271,11 +274,22 @@ class EventLines:
         self._stack.close()
 
     def add(self, batch: bytes) -> None:
-        """Take in whole lines."""
+        """Take in whole lines. Raises TooLargeError before they would fill the disk."""
+        self._check_disk(len(batch))
         records = _split(batch)
         self._is_last_line_open = not batch.endswith(b"\n")
         for start in range(0, len(records), LINES_AT_ONCE):
             self._add(records.slice(start, LINES_AT_ONCE))
+
+    def _check_disk(self, more: int) -> None:
+        """What is in the spool comes to the lake once more, and takes at most as much there."""
+        spooled = sum(file.stat().st_size for file in self._directory.rglob("*") if file.is_file())
+        needed, free = spooled + 2 * more + FREE_AFTERWARDS, shutil.disk_usage(self._directory).free
+        if free < needed:
+            raise TooLargeError(
+                f"after {self.received:,} lines {needed >> 20} MiB more are needed on the disk of "
+                f"{self._directory.parent}, and {free >> 20} MiB are free: make room, or ask for fewer days at once"
+            )
 
     def _add(self, records: pa.Array) -> None:
         numbers = pa.array(np.arange(self.received, self.received + len(records)))

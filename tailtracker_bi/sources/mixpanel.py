@@ -28,6 +28,7 @@ from tailtracker_bi.sources.base import (
     DaySource,
     SourceUnavailableError,
     Table,
+    TooLargeError,
     ranges,
 )
 from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
@@ -111,6 +112,8 @@ class Mixpanel(DaySource):
                 try:
                     for batch in http.line_batches(http.body(response, TRANSFER_SECONDS)):
                         lines.add(batch)
+                except TooLargeError as error:
+                    raise TooLargeError(f"mixpanel: {first} to {last}: {error}") from None
                 except BadResponseError as error:
                     raise http.RetryableError(f"mixpanel: {first} to {last}: {error}") from None
             self._check_whole(lines, first, last)
