@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, write_deltalake
+from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
 from pyarrow.dataset import dataset
 
 from tailtracker_bi.sources.base import Counts, Days, ObjectSource, Table, Versions
@@ -45,6 +45,15 @@ LANDINGS_SCHEMA = pa.schema(
         ("landed_at", pa.timestamp("us")),  # UTC, the real clock
         ("as_of", pa.timestamp("us")),  # UTC, business time at which it was read
     ]
+)
+
+# No two rows share these, so a dictionary of them is work for nothing.
+_WRITING = WriterProperties(
+    compression="SNAPPY",
+    column_properties={
+        column: ColumnProperties(dictionary_enabled=False)
+        for column in ("properties", "insert_id", "time", "processed_at")
+    },
 )
 
 KEEP_OLD_FILES = timedelta(days=7)
@@ -89,6 +98,7 @@ class Lake:
             mode="overwrite",
             predicate=f"day >= '{days.first}' and day <= '{days.last}'" if _exists(path) else None,
             partition_by=["day"],
+            writer_properties=_WRITING,
         )
         for day in days.counts:
             self._quarantine_file(source, table, day).unlink(missing_ok=True)
