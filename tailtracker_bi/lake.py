@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, write_deltalake
+from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
 from pyarrow.dataset import dataset
 
 from tailtracker_bi.crash_points import reached
@@ -54,6 +54,15 @@ LANDINGS_SCHEMA = pa.schema(
         ("shape", pa.string()),  # JSON: the columns that a table was read with, and their types in the source
         ("set_aside", pa.int64()),  # records in quarantine since this landing: of the day, or of all objects
     ]
+)
+
+# No two rows share these, so a dictionary of them is work for nothing.
+_WRITING = WriterProperties(
+    compression="SNAPPY",
+    column_properties={
+        column: ColumnProperties(dictionary_enabled=False)
+        for column in ("properties", "insert_id", "time", "processed_at")
+    },
 )
 
 KEEP_OLD_FILES = timedelta(days=7)
@@ -109,6 +118,7 @@ class Lake:
                 mode="overwrite",
                 predicate=_replaced(days, held) if _exists(path) else None,
                 partition_by=["day"],
+                writer_properties=_WRITING,
             )
             reached("lake.day.committed")
             for day in landing:

@@ -29,6 +29,10 @@ class BadResponseError(TailTrackerError):
     """One answer that can't be trusted: its days do not land; other days may."""
 
 
+class TooLargeError(BadResponseError):
+    """An answer that this machine can't or won't hold: asking for the same days again is useless."""
+
+
 class SourceUnavailableError(TailTrackerError):
     """The source as a whole can't be used (unreachable, refused): asking again for other days is useless."""
 

@@ -15,12 +15,15 @@ from email.utils import parsedate_to_datetime
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from tailtracker_bi.sources.base import BadResponseError
+from tailtracker_bi.sources.base import BadResponseError, TooLargeError
 
 TRIES = 4
 LONGEST_WAIT_SECONDS = 300.0
 BATCH_BYTES = 8 << 20
 LONGEST_LINE = 32 << 20
+# Ids alone, which no compression shortens, keep real exports far below this. A small answer may be anything.
+HIGHEST_RATIO = 100
+RATIO_COUNTS_FROM = 64 << 20
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -86,18 +89,28 @@ def _within(pieces: Iterable[bytes], seconds: float) -> Iterator[bytes]:
 def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress gzip of one or several members, at most BATCH_BYTES at a time.
 
-    Raises BadResponseError where there is no member, one is cut off or its checksum is wrong.
+    Raises BadResponseError where there is no member, one is cut off or its checksum is wrong, and TooLargeError where
+    so much came out of so little that it can only be meant to fill the machine.
     """
     member = zlib.decompressobj(_GZIP)
     is_inside = True
+    packed = unpacked = 0
     for piece in pieces:
         data = piece
+        packed += len(piece)
         while data:
             is_inside = True
             try:
-                yield member.decompress(data, BATCH_BYTES)
+                text = member.decompress(data, BATCH_BYTES)
             except zlib.error as error:
                 raise BadResponseError(f"the gzip stream is broken: {error}") from None
+            unpacked += len(text)
+            if unpacked > max(RATIO_COUNTS_FROM, HIGHEST_RATIO * packed):
+                raise TooLargeError(
+                    f"a gzip bomb: {packed:,} bytes became more than {unpacked >> 20} MiB; "
+                    f"no export is packed more than {HIGHEST_RATIO} times"
+                )
+            yield text
             data = member.unconsumed_tail
             if member.eof:
                 data = member.unused_data
@@ -116,7 +129,9 @@ def line_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
             continue
         cut = held.rfind(b"\n") + 1
         if cut:
-            yield bytes(held[:cut])
+            with memoryview(held) as whole:
+                batch = bytes(whole[:cut])
+            yield batch
             del held[:cut]
         if len(held) > LONGEST_LINE:
             raise BadResponseError(f"a line is longer than {LONGEST_LINE >> 20} MiB")

@@ -29,6 +29,7 @@ from tailtracker_bi.sources.base import (
     DaySource,
     SourceUnavailableError,
     Table,
+    TooLargeError,
     ranges,
 )
 from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
@@ -90,7 +91,6 @@ class Mixpanel(DaySource):
         except http.UnreachableError as error:
             raise SourceUnavailableError(str(error)) from None
         with lines:
-            lines.clean(self.settings.hash_key)
             counts = lines.deduplicate()
             yield Days(first, last, lines.rows(), lines.quarantine(), counts)
 
@@ -109,11 +109,13 @@ class Mixpanel(DaySource):
     def _receive(self, first: date, last: date, spool: Path) -> EventLines:
         """The lines of one answer that has proven to be whole. The caller closes them."""
         with ExitStack() as stack:
-            lines = stack.enter_context(EventLines(first, last, spool))
+            lines = stack.enter_context(EventLines(first, last, spool, self.settings.hash_key))
             with self._request(first, last) as response:
                 try:
                     for batch in http.line_batches(http.body(response, TRANSFER_SECONDS)):
                         lines.add(batch)
+                except TooLargeError as error:
+                    raise TooLargeError(f"mixpanel: {first} to {last}: {error}") from None
                 except BadResponseError as error:
                     raise http.RetryableError(f"mixpanel: {first} to {last}: {error}") from None
             self._check_whole(lines, first, last)

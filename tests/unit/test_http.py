@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tailtracker_bi.sources import http
-from tailtracker_bi.sources.base import BadResponseError
+from tailtracker_bi.sources.base import BadResponseError, TooLargeError
 
 TEXT = "\n".join(f'{{"line": {number}, "text": "\u2028 and \u0085"}}' for number in range(2000)).encode()
 
@@ -69,6 +69,19 @@ def test_gzip_bomb_comes_out_in_pieces_of_bounded_size() -> None:
     assert max(len(piece) for piece in http.gunzip([bomb])) <= http.BATCH_BYTES
     with pytest.raises(BadResponseError, match="a line is longer than 32 MiB"):
         list(http.line_batches(http.gunzip([bomb])))
+
+
+@pytest.mark.parametrize("line", [b"\0" * 100_000, b"\0\n" * 50_000, b'{"event":"E","properties":{}}\n' * 3000])
+@pytest.mark.parametrize("size", [100, 10**9])
+def test_gzip_bomb_is_refused_whatever_its_lines(line: bytes, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "RATIO_COUNTS_FROM", 1 << 20)
+    bomb = gzip.compress(line * 40)
+    with pytest.raises(TooLargeError, match=r"a gzip bomb: [0-9,]+ bytes became more than"):
+        list(http.gunzip(pieces(bomb, size)))
+
+
+def test_little_that_was_packed_tightly_is_taken() -> None:
+    assert sum(map(len, http.gunzip([gzip.compress(bytes(http.BATCH_BYTES))]))) == http.BATCH_BYTES
 
 
 @pytest.mark.parametrize("size", [1, 1000, 10**9])
