@@ -8,7 +8,7 @@ Every line ends up in exactly one place: a row, a duplicate that was dropped, or
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -207,6 +207,27 @@ _COUNT = """
     group by day
 """
 
+# Processing follows the event, mostly within minutes, so that what lies between the two tells by how many quarter hours
+# the times are off UTC. A clock may be some minutes ahead. A time counts once: jobs send thousands of events at one.
+_UTC_OFFSETS = """
+    with delays as (
+        select distinct day, time, floor((epoch(processed_at) - epoch(time) + 300) / 900)::bigint as quarter_hours
+        from received
+        where processed_at is not null
+    ),
+
+    shares as (
+        select day, quarter_hours, count(*) as times, sum(count(*)) over (partition by day) as all_times
+        from delays
+        group by day, quarter_hours
+    )
+
+    select day, -15 * quarter_hours
+    from shares
+    where all_times >= 100 and times > all_times / 2 and abs(quarter_hours) <= 14 * 4
+    order by day
+"""
+
 
 class EventLines:
     """The lines of one export of the days `first` to `last`, both inclusive; a context manager that frees its space."""
@@ -319,6 +340,10 @@ class EventLines:
     def quarantine(self) -> pa.RecordBatchReader:
         """The lines set aside, by day, in QUARANTINE_SCHEMA."""
         return self._read("select day, reason, record from quarantined order by day, line", QUARANTINE_SCHEMA)
+
+    def utc_offsets(self) -> dict[date, timedelta]:
+        """How far ahead of UTC the times of a day are, for each day on which enough events tell when they came."""
+        return {day: timedelta(minutes=minutes) for day, minutes in self._connection.execute(_UTC_OFFSETS).fetchall()}
 
     def _read(self, sql: str, schema: pa.Schema) -> pa.RecordBatchReader:
         return self._connection.cursor().execute(sql).to_arrow_reader(100_000).cast(schema)
