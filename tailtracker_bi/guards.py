@@ -22,8 +22,11 @@ LEAST_SHARE = 0.5
 def doubtful_days(counts: Mapping[date, Counts], landed: Mapping[date, int]) -> dict[date, str]:
     """Days that came empty against all custom, or lost more than half of what they had; each with the reason.
 
-    `landed` are the rows of the days that are there. Days that came with this answer count for the custom, too.
+    `landed` are the rows of the days that are there. Days that came with this answer count for the custom, too, unless
+    there were none before.
     """
+    if not landed:
+        return {}
     rows = {**landed, **{day: count.loaded for day, count in counts.items()}}
     reasons = {}
     for day, count in counts.items():

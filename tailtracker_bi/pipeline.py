@@ -38,6 +38,7 @@ from tailtracker_bi.sources.base import (
     BadResponseError,
     Counts,
     DaySource,
+    FutureDaysError,
     HeldError,
     ObjectSource,
     Read,
@@ -252,7 +253,9 @@ def _wanted(
     def may_have_changed(day: date) -> bool:
         read_at = landed[day]
         was_read_early = read_at is not None and read_at.astimezone(zone).date() - day < source.look_back
-        return was_read_early or day > yesterday - source.look_back
+        # Read by a clock that was ahead: nobody knows when.
+        was_read_in_future = read_at is not None and read_at > settings.now
+        return was_read_early or was_read_in_future or day > yesterday - source.look_back
 
     def was_read_long_ago(day: date) -> bool:
         read_at = landed[day]
@@ -265,7 +268,8 @@ def _wanted(
     recent = [day for day in over if day > yesterday - source.long_look_back]
     if any(map(was_read_long_ago, recent)):
         wanted.update(recent)
-    return sorted(wanted | lake.troubled_days(source.name, table).keys())
+    wanted.update(day for day in lake.troubled_days(source.name, table) if day <= yesterday)
+    return sorted(wanted)
 
 
 def check_accepted(lake: Lake, accepted: Iterable[str]) -> dict[tuple[str, str], set[date]]:
@@ -351,8 +355,9 @@ class _Pull:
                     held = self.lake.land(source.name, table, days, self.settings.now, accepted)
             except SourceUnavailableError as error:
                 # Said for every day that was asked for; asking the source for them would be useless.
-                self._fail(source, table, each_day(first, last), error)
-                for rest in waiting:
+                is_future = isinstance(error, FutureDaysError)
+                self._fail(source, table, () if is_future else each_day(first, last), error)
+                for rest in [(first, last), *waiting] if is_future else waiting:
                     for day in each_day(*rest):
                         self._note(source, table, day, status="not tried", reason=str(error))
                 self.done += len(waiting)
@@ -416,7 +421,8 @@ class _Pull:
     def _fail(self, source: Source, table: str, days: Iterable[date], error: TailTrackerError) -> None:
         tried = list(days)
         self.report.errors.append(str(error))
-        self.lake.note_failure(source.name, table, tried, str(error))
+        if tried:
+            self.lake.note_failure(source.name, table, tried, str(error))
         for day in tried:
             self._note(source, table, day, status="failed", reason=str(error))
 

@@ -37,6 +37,10 @@ class SourceUnavailableError(TailTrackerError):
     """The source as a whole can't be used (unreachable, refused): asking again for other days is useless."""
 
 
+class FutureDaysError(SourceUnavailableError):
+    """Days that are not over by the source's own clock: this machine's is wrong, and nothing is to be noted of them."""
+
+
 class AbsentTableError(TailTrackerError):
     """An optional table that this source does not have: no failure, there is just no data."""
 

@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -239,6 +239,27 @@ _COUNT = """
     group by day
 """
 
+# Processing follows the event, mostly within minutes, so that what lies between the two tells by how many quarter hours
+# the times are off UTC. A clock may be some minutes ahead. A time counts once: jobs send thousands of events at one.
+_UTC_OFFSETS = """
+    with delays as (
+        select distinct day, time, floor((epoch(processed_at) - epoch(time) + 300) / 900)::bigint as quarter_hours
+        from events
+        where processed_at is not null
+    ),
+
+    shares as (
+        select day, quarter_hours, count(*) as times, sum(count(*)) over (partition by day) as all_times
+        from delays
+        group by day, quarter_hours
+    )
+
+    select day, -15 * quarter_hours
+    from shares
+    where all_times >= 100 and times > all_times / 2 and abs(quarter_hours) <= 14 * 4
+    order by day
+"""
+
 
 class EventLines:
     """The lines of one export of the days `first` to `last`, both inclusive; a context manager that frees its space.
@@ -393,6 +414,18 @@ class EventLines:
         """The lines set aside, by day, in QUARANTINE_SCHEMA."""
         sql = "select day, reason, record from quarantined order by day, line"
         return self._connection.cursor().execute(sql).to_arrow_reader(10_000).cast(QUARANTINE_SCHEMA)
+
+    def utc_offsets(self) -> dict[date, timedelta]:
+        """How far ahead of UTC the times of a day are, for each day on which enough events tell when they came.
+
+        To be asked after `deduplicate`.
+        """
+        columns = ["day", "time", "processed_at"]
+        schema = pa.schema([_SPOOL_SCHEMA.field(name) for name in columns])
+        batches = (batch.select(columns) for batch in self._spooled())
+        found = self._run(_UTC_OFFSETS, events=pa.RecordBatchReader.from_batches(schema, batches))
+        days, minutes = found.columns
+        return dict(zip(days.to_pylist(), (timedelta(minutes=each) for each in minutes.to_pylist()), strict=True))
 
     def _spooled(self) -> Iterator[pa.RecordBatch]:
         with pa.OSFile(str(self._directory / "rows.arrow")) as file, pa.ipc.open_stream(file) as batches:
