@@ -86,6 +86,9 @@ class Home:
     make_settings: Callable[..., Settings]
     said: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.lake = Lake(self.path)
+
     def settings(self, now: datetime) -> Settings:
         return self.make_settings(
             TAILTRACKER_HOME=self.path,
@@ -93,10 +96,6 @@ class Home:
             STRIPE_API_KEY=KEY,
             STRIPE_API_BASE=self.api.url,
         )
-
-    @property
-    def lake(self) -> Lake:
-        return Lake(self.path)
 
     def refresh(self, now: datetime = NOW, *, relist: bool = False, accept: Sequence[str] = ()) -> RunReport:
         """Plan and pull; nothing is built."""
