@@ -47,6 +47,12 @@ def doubtful_snapshot(rows: int, had: int) -> str:
     return f"it has {shrank}" if shrank else ""
 
 
+def doubtful_deletions(gone: int, had: int) -> str:
+    """Why a table that had so many objects should not lose so many of them at once; empty where it may."""
+    is_doubtful = had >= ENOUGH and had - gone < had * LEAST_SHARE
+    return f"{gone} of its {had} objects are gone: do the credentials belong to another account?" if is_doubtful else ""
+
+
 def changed_shape(shape: Mapping[str, str], had: Mapping[str, str], unreadable: int) -> tuple[str, list[Remark]]:
     """Why a table of another shape should not land (empty where it may), and what is to be known of it.
 

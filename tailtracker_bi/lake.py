@@ -29,9 +29,9 @@ from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_delt
 from pyarrow.dataset import dataset
 
 from tailtracker_bi.crash_points import reached
-from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_snapshot
+from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
 from tailtracker_bi.sources.base import Counts, Days, HeldError, ObjectSource, Remark, Table, Versions
-from tailtracker_bi.versions import new_versions
+from tailtracker_bi.versions import ids_now, new_versions
 
 LANDINGS_SCHEMA = pa.schema(
     [
@@ -170,10 +170,12 @@ class Lake:
             as_of=as_of,
             spool=spool,
             with_known=is_worn,
-        ) as (rows, counts, had):
+        ) as (rows, counts, had, gone):
             counts.check(f"{source.name}.{table.name}")
             if versions.is_snapshot:
                 doubts.append(doubtful_snapshot(versions.counts.received, had))
+            else:
+                doubts.append(doubtful_deletions(gone, had))
             doubt = "; ".join(filter(None, doubts))
             if doubt and not is_accepted:
                 raise HeldError(f"{source.name}: {table.name}: {doubt}")
@@ -262,6 +264,14 @@ class Lake:
         if not len(versions):
             return []
         return DeltaTable(self._table_path(source, table), version=pc.max(versions).as_py()).file_uris()
+
+    def ids_now(self, source: type[ObjectSource], table: Table, condition: str, spool: Path) -> set[str]:
+        """The objects of a table that are not deleted and, as they are now, meet an SQL condition on its columns.
+
+        A condition that is empty is met by all.
+        """
+        files = self.files(source.name, table.name)
+        return ids_now(files, source.raw_schema(table), condition, spool) if files else set()
 
     def summary(self, source: str, table: str) -> Summary:
         """What is there of a table, and how the latest attempt on it went."""

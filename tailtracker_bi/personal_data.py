@@ -132,6 +132,11 @@ def _counts_versions(name: str) -> bool:
     return not _VERSION_WORDS.isdisjoint(_words(name))
 
 
+def holds_card_number(text: str) -> bool:
+    """Whether there is a card number in a text."""
+    return any(_mask_cards(digits[0]) != digits[0] for digits in _DIGITS_PATTERN.finditer(text))
+
+
 def _mask_cards(digits: str) -> str:
     """Groups of digits, in which a card number may stand beside other numbers, such as its expiry date."""
     groups = re.split("([ -])", digits)  # at even places; what separates them, at odd ones

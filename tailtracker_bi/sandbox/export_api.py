@@ -13,7 +13,6 @@ import math
 import os
 import socket
 import struct
-import threading
 import time
 import zlib
 from collections import deque
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from tailtracker_bi.sandbox.server import HTML, Handler, serving
+from tailtracker_bi.sandbox.server import HTML, Api, Handler, serving
 
 USER, SECRET = "fetcher.1234.mp-service-account", "s3cret-of-the-service-account"
 LIMITS = {60: 3600.0, 3: 1.0}
@@ -105,18 +104,13 @@ class Request:
     received_at: float
 
 
-Faults = Sequence[Fault | None] | Callable[[Request], Fault | None]
-"""What goes wrong with the requests, in order; or a function of a request."""
-
-
 @dataclass
-class ExportApi:
+class ExportApi(Api[Request, Fault]):
     """What is served, what goes wrong, and what was asked."""
 
     days: Days
     user: str = USER
     secret: str = SECRET
-    faults: Faults = ()
     retry_after: str | None = None
     """The Retry-After header of `http_429`."""
     redirect_to: str = ""
@@ -126,19 +120,7 @@ class ExportApi:
     """Whether more requests than Mixpanel takes are answered with 429."""
     today: Callable[[], date] = lambda: date.max
     """The project's day: what is asked for beyond it is refused."""
-    url: str = ""
-    requests: list[Request] = field(default_factory=list)
     _taken: deque[float] = field(default_factory=lambda: deque(maxlen=max(LIMITS)))
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def note(self, request: Request) -> Fault | None:
-        """Record a request; the fault that it meets."""
-        with self._lock:
-            self.requests.append(request)
-            number = len(self.requests)
-        if callable(self.faults):
-            return self.faults(request)
-        return self.faults[number - 1] if number <= len(self.faults) else None
 
     def seconds_to_wait(self) -> float:
         """Until another request is taken; 0 takes this one."""

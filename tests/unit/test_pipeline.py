@@ -1,4 +1,4 @@
-"""Which days a refresh asks for."""
+"""Which days a refresh asks for, and which objects."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import pytest
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import DayPlan, LockedError, Progress, locked, plan
 from tailtracker_bi.settings import Settings
+from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.base import each_day
+from tests.stripe_worlds import Version
+from tests.stripe_worlds import land as land_stripe
 from tests.unit.test_lake import SOURCE, day, whole_days
+from tests.worlds import land_objects
 
 
 def asked_for(settings: Settings, lake: Lake) -> list[int]:
@@ -116,3 +120,24 @@ def test_a_second_run_says_that_it_waits_and_leaves_with_a_clear_word(tmp_path: 
     with locked(tmp_path, Heard(), patience=0):
         pass
     assert len(told) == 1
+
+
+def test_relisting_asks_stripe_for_everything_and_other_sources_for_what_they_ever_give(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    lake, now = Lake(tmp_path), datetime.fromisoformat("2024-01-31T06:00Z")
+    customer = {"id": "cus_1", "object": "customer", "created": 1_700_000_000}
+    land_stripe(lake, tmp_path / "spool", [Version(customer)], now)
+    land_objects(lake, AppDb, AppDb.tables[0], [{"id": "1"}], now, tmp_path / "spool")
+    settings = make_settings(
+        TAILTRACKER_NOW="2024-02-01T06:00:00Z",
+        STRIPE_API_KEY="rk_live_key_of_the_tests",
+        APP_DATABASE_URL="postgresql://reader:secret@127.0.0.1/app",
+    )
+
+    def said(*, relist: bool) -> list[str]:
+        return [str(item) for item in plan(settings, lake, sources=["stripe", "app_db"], relist=relist)]
+
+    of_app = f"app_db: {len(AppDb.tables)} tables, 1 of them since 2024-01-31 06:00Z, {len(AppDb.tables) - 1} in full"
+    assert said(relist=False) == ["stripe: 12 tables, 1 of them since 2024-01-31 06:00Z, 11 in full", of_app]
+    assert said(relist=True) == ["stripe: 12 tables, 12 in full", of_app]
