@@ -105,6 +105,7 @@ class Source(ABC):
 
     name: ClassVar[str]
     tables: ClassVar[tuple[Table, ...]]
+    why_off: ClassVar[str] = "no credentials are set"
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
         self.settings = settings
@@ -203,6 +204,8 @@ class Versions:
     """Columns that the allow-list names and the source does not have."""
     unreadable: Sequence[str] = ()
     """Objects that are there and could not be used: they have not changed, and are not gone."""
+    is_told_again: bool = False
+    """Whether the next reading tells again of all that is in this one, quarantined or not, though it is no snapshot."""
     shape: Mapping[str, str] | None = None
     """The columns that were read and the types the source gives them, where it has such; none: the table is gone."""
     remarks: list[Remark] = field(default_factory=list)
@@ -213,6 +216,11 @@ Read = Callable[[Table], AbstractContextManager[Versions]]
 
 class ObjectSource(Source):
     """A source whose objects change: each of its tables is brought to its state now, and every version is kept."""
+
+    dated_by: ClassVar[str] = "created_at"
+    """The column that says when an object came to be, in the tables that have it."""
+    opens_calendar: ClassVar[bool] = True
+    """Whether there are values from its first object on; not so where its objects only help to read others."""
 
     @classmethod
     def raw_schema(cls, table: Table) -> pa.Schema:
