@@ -4,7 +4,7 @@
                             day; or versions of objects, to which what differs is added
     lake/_landings          the ledger: one row for each day and attempt; the latest `landed` row of a day is that day.
                             Of objects a row for each time they were brought up to date, under the UTC day of that
-    quarantine/<source>/<table>/<day>.jsonl   records set aside, with their reason
+    quarantine/<source>/<table>/<day>.jsonl   records set aside, with their reason; of objects each once
 
 Data is committed first, its ledger rows after: a day exists only by its row. Every reader takes the version that the
 ledger names, so a commit without rows, left by a crash, is invisible, and the next landing rolls it back.
@@ -52,6 +52,7 @@ LANDINGS_SCHEMA = pa.schema(
         ("remark", pa.string()),  # what is to be known of what landed
         ("is_alarm", pa.bool_()),  # whether somebody has to act on it
         ("shape", pa.string()),  # JSON: the columns that a table was read with, and their types in the source
+        ("set_aside", pa.int64()),  # records in quarantine since this landing: of the day, or of all objects
     ]
 )
 
@@ -119,6 +120,7 @@ class Lake:
         about = {"source": source, "table_name": table, "as_of": moment}
         rows: list[dict[str, object]] = [
             {**about, "day": day, "version": version, "status": "landed", **asdict(days.counts[day])}
+            | {"set_aside": days.counts[day].quarantined}
             | _remarked([*days.remarks.get(day, []), *_accepted(doubts.get(day))])
             for day in landing
         ]
@@ -170,7 +172,7 @@ class Lake:
                 reached("lake.version.committed")
         if versions.is_snapshot or versions.is_told_again:
             shutil.rmtree(self._quarantine / source.name / table.name, ignore_errors=True)
-        self._set_aside(source.name, table.name, versions.quarantine)
+        self._set_aside(source.name, table.name, versions.quarantine, known=self._quarantined(source.name, table.name))
         self._record(
             [
                 {
@@ -181,6 +183,7 @@ class Lake:
                     **asdict(counts),
                     "status": "landed",
                     "as_of": as_of.replace(tzinfo=None),
+                    "set_aside": len(self._quarantined(source.name, table.name)),
                     "shape": None if versions.shape is None else orjson.dumps(dict(versions.shape)).decode(),
                 }
                 | _remarked([*remarks, *_accepted(doubt)])
@@ -306,13 +309,23 @@ class Lake:
         elif DeltaTable(path).version() > recorded:
             DeltaTable(path).restore(recorded)
 
-    def _set_aside(self, source: str, table: str, quarantine: pa.RecordBatchReader) -> None:
+    def _set_aside(
+        self, source: str, table: str, quarantine: pa.RecordBatchReader, known: Container[bytes] = ()
+    ) -> None:
         for batch in quarantine:
             for row in batch.to_pylist():
+                line = orjson.dumps({"reason": row["reason"], "record": row["record"]})
+                if line in known:
+                    continue
                 file = self._quarantine_file(source, table, row["day"])
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with file.open("ab") as lines:
-                    lines.write(orjson.dumps({"reason": row["reason"], "record": row["record"]}) + b"\n")
+                    lines.write(line + b"\n")
+
+    def _quarantined(self, source: str, table: str) -> set[bytes]:
+        """The records of a table that are set aside, each once."""
+        files = (self._quarantine / source / table).glob("*.jsonl")
+        return {line for file in files for line in file.read_bytes().split(b"\n") if line}
 
     def _quarantine_file(self, source: str, table: str, day: date) -> Path:
         return self._quarantine / source / table / f"{day}.jsonl"
