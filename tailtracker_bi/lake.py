@@ -170,7 +170,7 @@ class Lake:
             if counts.loaded or not _exists(path):
                 write_deltalake(path, rows, mode="overwrite" if is_worn else "append")
                 reached("lake.version.committed")
-        if versions.is_snapshot or versions.is_told_again:
+        if versions.is_snapshot:  # which tells of everything again
             shutil.rmtree(self._quarantine / source.name / table.name, ignore_errors=True)
         self._set_aside(source.name, table.name, versions.quarantine, known=self._quarantined(source.name, table.name))
         self._record(

@@ -204,8 +204,6 @@ class Versions:
     """Columns that the allow-list names and the source does not have."""
     unreadable: Sequence[str] = ()
     """Objects that are there and could not be used: they have not changed, and are not gone."""
-    is_told_again: bool = False
-    """Whether the next reading tells again of all that is in this one, quarantined or not, though it is no snapshot."""
     shape: Mapping[str, str] | None = None
     """The columns that were read and the types the source gives them, where it has such; none: the table is gone."""
     remarks: list[Remark] = field(default_factory=list)

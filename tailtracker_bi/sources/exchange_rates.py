@@ -98,7 +98,6 @@ class ExchangeRates(ObjectSource):
         yield Versions(
             rows=_versions(rates, table),
             is_snapshot=False,
-            is_told_again=True,
             quarantine=pa.Table.from_pylist(quarantine, QUARANTINE_SCHEMA).to_reader(),
             counts=Counts(received=len(told), quarantined=len(quarantine)),
             remarks=[Remark(doubt, is_alarm=True)] if doubt else [],
