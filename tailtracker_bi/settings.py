@@ -43,6 +43,7 @@ OF_THE_SANDBOX = (
     "STRIPE_API_KEY",
     "STRIPE_API_BASE",
     "APP_DATABASE_URL",
+    "TAILTRACKER_CSV_FOLDER",
     "TAILTRACKER_ALLOW_LOOPBACK",
     "TAILTRACKER_HISTORY_START",
     "TAILTRACKER_NOW",
@@ -143,6 +144,8 @@ class Settings(ReaderSettings):
     stripe_api_base: str = Field("https://api.stripe.com", alias="STRIPE_API_BASE")
 
     app_database_url: SecretStr | None = Field(None, alias="APP_DATABASE_URL")
+
+    csv_folder: Annotated[Path, AfterValidator(_absolute)] | None = Field(None, alias="TAILTRACKER_CSV_FOLDER")
 
     sandbox_database_url: SecretStr | None = Field(None, alias="TAILTRACKER_SANDBOX_DATABASE_URL")
 
