@@ -43,6 +43,7 @@ OF_THE_SANDBOX = (
     "STRIPE_API_KEY",
     "STRIPE_API_BASE",
     "APP_DATABASE_URL",
+    "TAILTRACKER_CSV_FOLDER",
     "EXCHANGE_RATES_URL",
     "TAILTRACKER_ALLOW_LOOPBACK",
     "TAILTRACKER_HISTORY_START",
@@ -144,6 +145,8 @@ class Settings(ReaderSettings):
     stripe_api_base: str = Field("https://api.stripe.com", alias="STRIPE_API_BASE")
 
     app_database_url: SecretStr | None = Field(None, alias="APP_DATABASE_URL")
+
+    csv_folder: Annotated[Path, AfterValidator(_absolute)] | None = Field(None, alias="TAILTRACKER_CSV_FOLDER")
 
     exchange_rates_url: str | None = Field(None, alias="EXCHANGE_RATES_URL")
 

@@ -2,8 +2,5 @@
 
 from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.base import Source
-from tailtracker_bi.sources.exchange_rates import ExchangeRates
-from tailtracker_bi.sources.mixpanel import Mixpanel
-from tailtracker_bi.sources.stripe import Stripe
 
-SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, ExchangeRates)
+SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, CsvFiles, ExchangeRates)

@@ -207,6 +207,8 @@ class Versions:
     shape: Mapping[str, str] | None = None
     """The columns that were read and the types the source gives them, where it has such; none: the table is gone."""
     remarks: list[Remark] = field(default_factory=list)
+    as_of: datetime | None = None
+    """The business time at which it was so, in UTC, where that is not the time at which it was read."""
 
 
 Read = Callable[[Table], AbstractContextManager[Versions]]

@@ -1,7 +1,5 @@
 {{ config(materialized='table') }}
 
-{%- set longest_age = 7 %}
-
 with rates as (
 
     select * from {{ ref('stg_exchange_rates__daily_rates') }}
@@ -33,12 +31,12 @@ published as (
 
 ages as (
 
-    select age
-    from (values {% for age in range(longest_age + 1) %}({{ age }}){{ ', ' if not loop.last }}{% endfor %}) as ages (age)
+    select ages.age
+    from (values (0), (1), (2), (3), (4), (5), (6), (7)) as ages (age)
 
 ),
 
--- A rate holds until the next one is published, and no longer than its age allows.
+-- A rate holds until the next one is published, and no longer than 7 days.
 held as (
 
     select
