@@ -64,6 +64,7 @@ class CsvFiles(ObjectSource):
 
     name = "csv_files"
     tables = tuple(table for table in TABLES if table.name in NAMES)
+    why_off = "TAILTRACKER_CSV_FOLDER is not set"
 
     @classmethod
     def is_on(cls, settings: Settings) -> bool:

@@ -110,6 +110,7 @@ def test_refresh_prints_what_became_of_the_records_and_the_build(
     said = [
         "stripe is off: no credentials are set",
         "app_db is off: no credentials are set",
+        "csv_files is off: TAILTRACKER_CSV_FOLDER is not set",
         "exchange_rates is off: EXCHANGE_RATES_URL is not set: totals that hold another currency are unknown",
     ]
     assert process.stderr.splitlines()[: len(said)] == said
