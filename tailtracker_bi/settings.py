@@ -43,6 +43,8 @@ OF_THE_SANDBOX = (
     "STRIPE_API_KEY",
     "STRIPE_API_BASE",
     "APP_DATABASE_URL",
+    "TAILTRACKER_CSV_FOLDER",
+    "EXCHANGE_RATES_URL",
     "TAILTRACKER_ALLOW_LOOPBACK",
     "TAILTRACKER_HISTORY_START",
     "TAILTRACKER_NOW",
@@ -144,6 +146,10 @@ class Settings(ReaderSettings):
 
     app_database_url: SecretStr | None = Field(None, alias="APP_DATABASE_URL")
 
+    csv_folder: Annotated[Path, AfterValidator(_absolute)] | None = Field(None, alias="TAILTRACKER_CSV_FOLDER")
+
+    exchange_rates_url: str | None = Field(None, alias="EXCHANGE_RATES_URL")
+
     sandbox_database_url: SecretStr | None = Field(None, alias="TAILTRACKER_SANDBOX_DATABASE_URL")
 
     @model_validator(mode="after")
@@ -163,6 +169,8 @@ class Settings(ReaderSettings):
             _check_stripe_key(self.stripe_api_key.get_secret_value(), self.environment)
         if self.app_database_url is not None:
             _check_database_url("APP_DATABASE_URL", self.app_database_url.get_secret_value())
+        if self.exchange_rates_url is not None:
+            _check_base_url("EXCHANGE_RATES_URL", self.exchange_rates_url, "ecb.europa.eu", self.allow_loopback)
         if self.sandbox_database_url is not None:
             _check_database_url("TAILTRACKER_SANDBOX_DATABASE_URL", self.sandbox_database_url.get_secret_value())
         if self.history_start and self.history_start >= self.today:

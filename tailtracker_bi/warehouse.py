@@ -184,12 +184,12 @@ class Warehouse:
         if not issubclass(source, ObjectSource):
             return None
         told = " union all ".join(
-            f"select created_at from raw_{source.name}.{table.name}"
+            f"select {source.dated_by}::timestamp as told_at from raw_{source.name}.{table.name}"
             for table in source.tables
-            if "created_at" in table.schema.names
+            if source.dated_by in table.schema.names
         )
         row = connection.execute(
-            f"select min(created_at) from ({told}) where created_at >= $earliest", {"earliest": EARLIEST}
+            f"select min(told_at) from ({told}) where told_at >= $earliest", {"earliest": EARLIEST}
         ).fetchone()
         zone = ZoneInfo(self._settings.timezone)
         return row[0].replace(tzinfo=UTC).astimezone(zone).date() if row and row[0] else None
@@ -238,7 +238,10 @@ class Warehouse:
     ) -> dict[str, tuple[pa.Schema, Iterable[Any]]]:
         settings, analytics = self._settings, self._analytics
         landed = [row for row in landings.to_pylist() if row["status"] == "landed"]
-        known_days = [row["day"] for row in landed] + [day for day in began.values() if day]
+        helping = {source.name for source in SOURCES if issubclass(source, ObjectSource) and not source.opens_calendar}
+        known_days = [row["day"] for row in landed] + [
+            day for name, day in began.items() if day and name not in helping
+        ]
         calendar = list(each_day(min(known_days) - MARGIN, max(known_days) + MARGIN)) if known_days else []
         started = history_start(settings, [row["day"] for row in landed])
         context = (
@@ -260,6 +263,7 @@ class Warehouse:
                     source=_STRING,
                     table_name=_STRING,
                     is_on=_BOOL,
+                    why_off=_STRING,
                     is_daily=_BOOL,
                     first_told_day=_DATE,
                     last_source_day=_DATE,
@@ -270,6 +274,7 @@ class Warehouse:
                         source.name,
                         table.name,
                         source.is_on(settings),
+                        source.why_off,
                         issubclass(source, DaySource),
                         began[source.name],
                         *last_days(settings, source),

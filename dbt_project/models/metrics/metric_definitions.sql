@@ -1,6 +1,6 @@
 -- The entries stand beside the models that compute them: `meta.metrics` in this folder's YAML.
 {%- set fields = [
-    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'sources', 'fallback_sources', 'grains', 'retention_id'
+    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'sources', 'fallback_sources', 'optional_sources', 'grains', 'retention_id'
 ] -%}
 {%- set numbers = ['trailing_days', 'previous_periods', 'following_days'] -%}
 {%- set entries = [] -%}
@@ -50,6 +50,7 @@ per_funnel as (
         entries.decision,
         entries.sources,
         entries.fallback_sources,
+        entries.optional_sources,
         entries.grains,
         entries.retention_id,
         entries.trailing_days,
@@ -89,6 +90,7 @@ select
     single.owner,
     single.decision,
     case when sources_off.sources is null then single.sources else coalesce(single.fallback_sources, single.sources) end as sources,
+    single.optional_sources,
     single.grains,
     single.retention_id,
     single.trailing_days,

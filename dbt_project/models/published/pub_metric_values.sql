@@ -27,6 +27,18 @@ covered as (
 
 ),
 
+sources as (
+
+    select * from {{ source('config', 'sources') }}
+
+),
+
+context as (
+
+    select * from {{ source('config', 'run_context') }}
+
+),
+
 landed_days as (
 
     select * from {{ ref('int_source_days_landed') }}
@@ -51,6 +63,26 @@ metrics_covered as (
     from definitions
     inner join covered on position(covered.source || '.' || covered.table_name in definitions.sources) > 0
     group by definitions.metric_id
+
+),
+
+-- Totals over currencies can change until the rates of their days are known, where there is another currency at all.
+converted as (
+
+    select distinct definitions.metric_id, covered.complete_through
+    from definitions
+    inner join covered on definitions.optional_sources = covered.source || '.' || covered.table_name
+    inner join sources
+        on
+            covered.source = sources.source
+            and covered.table_name = sources.table_name
+            and sources.is_on
+    cross join context
+    inner join computed
+        on
+            definitions.metric_id = computed.metric_id
+            and computed.segment = 'currency'
+            and context.currency <> computed.segment_value
 
 ),
 
@@ -157,7 +189,12 @@ select
     end as value,
     coalesce(
         seen_periods.reads_from >= seen_periods.covered_from
-        and seen_periods.reads_through <= seen_periods.complete_through,
+        and seen_periods.reads_through <= seen_periods.complete_through
+        and (
+            converted.metric_id is null
+            or spine.segment = 'currency'
+            or seen_periods.reads_through <= converted.complete_through
+        ),
         false
     ) as is_complete
 from spine
@@ -178,3 +215,4 @@ left join missing_days
         spine.metric_id = missing_days.metric_id
         and spine.grain = 'day'
         and spine.period_start = missing_days.day
+left join converted on spine.metric_id = converted.metric_id
