@@ -50,7 +50,7 @@ from tailtracker_bi.sources.base import (
 from tailtracker_bi.warehouse import Warehouse, history_start, note_first_run
 
 LOCK_SECONDS = 3600.0
-WHERE_SOURCES_ARE = ("mixpanel_export_url", "stripe_api_base", "app_database_url")
+WHERE_SOURCES_ARE = ("mixpanel_export_url", "stripe_api_base", "app_database_url", "prometheus_url")
 """The settings that tell one sandbox, or none, from another."""
 HALVINGS_PER_PULL = 5
 """How often a request that failed is made anew for each half of its days: enough to find one bad day among 32, and few

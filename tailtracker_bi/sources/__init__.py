@@ -3,6 +3,7 @@
 from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.base import Source
 from tailtracker_bi.sources.mixpanel import Mixpanel
+from tailtracker_bi.sources.prometheus import Prometheus
 from tailtracker_bi.sources.stripe import Stripe
 
-SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb)
+SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, Prometheus)

@@ -3,7 +3,7 @@ with computed as (
     {% for model in [
         'metric_active_users', 'metric_lifecycle', 'metric_events', 'metric_retention_headlines', 'metric_funnel_conversion',
         'metric_accounts_and_pets', 'metric_recovery',
-        'metric_subscriptions', 'metric_subscriber_churn', 'metric_payments'
+        'metric_subscriptions', 'metric_subscriber_churn', 'metric_payments', 'metric_service_levels'
     ] %}
         select metric_id, grain, period_start, segment, segment_value, numerator, denominator, value
         from {{ ref(model) }}
@@ -62,6 +62,14 @@ missing_days as (
         on
             position(landed_days.source || '.' || landed_days.table_name in definitions.sources) > 0
             and not landed_days.is_landed
+
+),
+
+-- What has landed may still be known in part.
+partly_seen as (
+
+    select metric_id, grain, period_start, segment, segment_value from {{ ref('metric_service_levels') }}
+    where not is_seen
 
 ),
 
@@ -147,17 +155,18 @@ select
     end as numerator,
     case
         when missing_days.day is not null then null
-        when computed.metric_id is null and seen_periods.unit in ('share', 'ratio', 'hours') then 0
+        when computed.metric_id is null and seen_periods.unit in ('share', 'ratio', 'hours', 'milliseconds') then 0
         else computed.denominator
     end as denominator,
     case
         when missing_days.day is not null then null
-        when computed.metric_id is null and seen_periods.unit not in ('share', 'ratio', 'hours') then 0
+        when computed.metric_id is null and seen_periods.unit not in ('share', 'ratio', 'hours', 'milliseconds') then 0
         else computed.value
     end as value,
     coalesce(
         seen_periods.reads_from >= seen_periods.covered_from
-        and seen_periods.reads_through <= seen_periods.complete_through,
+        and seen_periods.reads_through <= seen_periods.complete_through
+        and partly_seen.metric_id is null,
         false
     ) as is_complete
 from spine
@@ -178,3 +187,10 @@ left join missing_days
         spine.metric_id = missing_days.metric_id
         and spine.grain = 'day'
         and spine.period_start = missing_days.day
+left join partly_seen
+    on
+        spine.metric_id = partly_seen.metric_id
+        and spine.grain = partly_seen.grain
+        and spine.period_start = partly_seen.period_start
+        and spine.segment = partly_seen.segment
+        and spine.segment_value = partly_seen.segment_value
