@@ -141,7 +141,7 @@ class ServiceLevel(_Strict):
     buckets: str | None = Field(None, min_length=1)
     quantile: float = Field(0.95, gt=0, lt=1)
     target: float = Field(gt=0, allow_inf_nan=False)
-    alert_at: float | None = Field(None, allow_inf_nan=False)
+    alert_threshold: float | None = Field(None, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _one_kind(self) -> ServiceLevel:

@@ -391,7 +391,7 @@ class Warehouse:
                     is_good=_BOOL,
                     quantile=pa.float64(),
                     target=pa.float64(),
-                    alert_at=pa.float64(),
+                    alert_threshold=pa.float64(),
                     allowed_share=pa.float64(),
                 ),
                 [
@@ -401,7 +401,7 @@ class Warehouse:
                         level.good is not None,
                         level.quantile if level.buckets else None,
                         level.target,
-                        level.alert_at,
+                        level.alert_threshold,
                         level.allowed_share,
                     )
                     for level in analytics.service_levels

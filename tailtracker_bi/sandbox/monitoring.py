@@ -66,7 +66,8 @@ class Monitoring:
                 return between(slots, self._salt("payments"), 0, 3)
             case "payments_successful_total":
                 failed = is_chosen(slots, self._salt(name), 0.01).astype(np.int64)
-                return np.maximum(between(slots, self._salt("payments"), 0, 3) - failed, 0)
+                paid: Ints = np.maximum(between(slots, self._salt("payments"), 0, 3) - failed, 0)
+                return paid
             case _:
                 raise KeyError(name)
 

@@ -96,8 +96,15 @@ class _Intervals:
 
     first: date
     last: date
-    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in SERVICE_LEVELS_SCHEMA.names})
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
     remarks: dict[date, list[Remark]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.begins = {
+            second: datetime.fromtimestamp(second - STEP_SECONDS, UTC).replace(tzinfo=None)
+            for second in _grid(self.first, self.last)
+        }
+        """When the interval begins that ends at a second."""
 
     def add(
         self,
@@ -109,17 +116,21 @@ class _Intervals:
         le: float | None = None,
         unknown_because: str | None = None,
     ) -> None:
-        starts_at = datetime.fromtimestamp(second - STEP_SECONDS, UTC).replace(tzinfo=None)
-        row = (starts_at.date(), level.slo, level.service, starts_at, STEP_SECONDS, le, numerator, denominator)
-        for column, value in zip(self.columns.values(), (*row, unknown_because), strict=True):
-            column.append(value)
+        starts_at = self.begins[second]
+        self.rows.append(
+            (
+                starts_at.date(), level.slo, level.service, starts_at, STEP_SECONDS, le, numerator, denominator,
+                unknown_because,
+            )
+        )  # fmt: skip
 
     def remark(self, day: date, text: str) -> None:
         self.remarks.setdefault(day, []).append(Remark(text))
 
     def days(self) -> Days:
-        rows = pa.table(self.columns, SERVICE_LEVELS_SCHEMA)
-        held = Counter(self.columns["day"])
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(SERVICE_LEVELS_SCHEMA)
+        rows = pa.table(dict(zip(SERVICE_LEVELS_SCHEMA.names, columns, strict=True)), SERVICE_LEVELS_SCHEMA)
+        held = Counter(row[0] for row in self.rows)
         counts = {day: Counts(held[day], held[day]) for day in each_day(self.first, self.last)}
         nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
         return Days(self.first, self.last, rows.to_reader(), nothing, counts, self.remarks)
@@ -189,15 +200,16 @@ class Prometheus(DaySource):
         warnings = {day: text for answer in answers for day, text in answer.warnings.items()}
         series = _bounded(counted, level)
         unknown: dict[date, Counter[str]] = {day: Counter() for day in each_day(found.first, found.last)}
-        for second in _grid(found.first, found.last):
-            day = datetime.fromtimestamp(second - STEP_SECONDS, UTC).date()
+        resets_at = resets.series.get(None, {})
+        for second, starts_at in found.begins.items():
+            day = starts_at.date()
             whole = series[None].get(second)
             if whole is None:
                 unknown[day]["no sample"] += 1
                 continue
             parts = part.series.get(None, {}).get(second) if part else whole
             values = [whole, parts, *(points.get(second) for bound, points in series.items() if bound is not None)]
-            reason = _doubt(values, resets.series.get(None, {}).get(second), is_warned=day in warnings)
+            reason = _doubt(values, resets_at.get(second), is_warned=day in warnings)
             if reason:
                 unknown[day][reason] += 1
                 found.add(level, second, None, None, unknown_because=reason)

@@ -101,6 +101,9 @@ def test_faults_are_told_and_all_else_is_true_on_a_further_day(tmp_path: Path) -
     found = differences(story, begins + DAY, bundle.current(tmp_path))
     assert found.differences == []
     assert {"mrr", "payments", "total_users", "dau"} <= found.compared.keys()
+    # Of the latency nothing is known on the spoilt day and the one on which Prometheus itself was down.
+    assert found.compared["latency_p95_ms"] < found.compared["availability"]
+    assert found.compared["error_budget_remaining"] > 50
     landed = {line["day"] for line in report.days if line["source"] == "mixpanel" and line["status"] == "landed"}
     failed_days = {line["day"] for line in report.days if line["table"] == "events" and line["status"] == "failed"}
     assert (len(landed), failed_days) == (100, {spoilt})

@@ -115,7 +115,7 @@ def test_the_budget_is_the_month_s_and_counts_measured_minutes_only(home: Path) 
     (status,) = rows(
         home,
         "select month, target, value, budget_minutes, measured_minutes, consumed_minutes, remaining_share, "
-        "burn_per_hour, burn, policy, is_complete, alert_at from slo_status "
+        "burn_per_hour, burn, policy, is_complete, alert_threshold from slo_status "
         "where slo = 'availability' and service = 'all'",
     )
     minutes = 5 * (288 + 287 + 216)

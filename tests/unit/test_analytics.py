@@ -155,7 +155,7 @@ def test_a_file_that_is_not_text_is_named() -> None:
 
 def test_the_shipped_service_levels_have_the_budgets_of_their_targets() -> None:
     levels = {str(level): level for level in load_analytics().service_levels}
-    assert {name: (level.target, level.alert_at, level.allowed_share) for name, level in levels.items()} == {
+    assert {name: (level.target, level.alert_threshold, level.allowed_share) for name, level in levels.items()} == {
         "availability of all": (0.999, 0.995, 0.001),
         "availability of api": (0.9995, 0.995, 0.0005),
         "availability of payments": (0.998, 0.995, 0.002),

@@ -48,7 +48,7 @@ months as (
         {{ divide('level_months.bad', 'level_months.denominator') }} * level_months.measured_minutes as consumed_minutes,
         60 * {{ divide('level_days.bad', 'level_days.denominator') }} as burn_per_hour,
         level_months.measured_minutes,
-        service_levels.alert_at,
+        service_levels.alert_threshold,
         coalesce(
             level_months.seen_minutes >= level_months.period_minutes
             and level_months.period_start >= covered.covered_from
@@ -104,5 +104,5 @@ select
         when burn_per_hour >= 1 then 'slow'
         when burn_per_hour is not null then 'none'
     end as burn,
-    alert_at
+    alert_threshold
 from budgeted
