@@ -57,6 +57,7 @@ WHERE_SOURCES_ARE = (
     "app_database_url",
     "csv_folder",
     "exchange_rates_url",
+    "prometheus_url",
 )
 """The settings that tell one sandbox, or none, from another."""
 HALVINGS_PER_PULL = 5

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from tailtracker_bi.analytics import DBT_PROJECT, Analytics
+from tailtracker_bi.analytics import DBT_PROJECT, Analytics, MetricNotes
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.dbt_runner import BuildError, parsed_project, run_dbt
 from tailtracker_bi.lake import Lake
@@ -380,9 +380,32 @@ class Warehouse:
                     for rule in step.where
                 ],
             ),
+            "service_levels": (
+                _schema(
+                    slo=_STRING,
+                    service=_STRING,
+                    is_good=_BOOL,
+                    quantile=pa.float64(),
+                    target=pa.float64(),
+                    alert_threshold=pa.float64(),
+                    allowed_share=pa.float64(),
+                ),
+                [
+                    (
+                        level.slo,
+                        level.service,
+                        level.good is not None,
+                        level.quantile if level.buckets else None,
+                        level.target,
+                        level.alert_threshold,
+                        level.allowed_share,
+                    )
+                    for level in analytics.service_levels
+                ],
+            ),
             "metric_notes": (
                 _schema(metric_id=_STRING, label=_STRING, owner=_STRING, target=pa.float64()),
-                [(name, note.label, note.owner, note.target) for name, note in analytics.metrics.items()],
+                [(name, note.label, note.owner, note.target) for name, note in _metric_notes(analytics).items()],
             ),
         }
 
@@ -401,6 +424,16 @@ EARLIEST = date(2000, 1, 1)
 """Objects that claim to be older have a clock gone wrong: they open no calendar."""
 MARGIN = timedelta(days=3)
 """Days around those landed that the calendar knows: time zones reach over, and the day after the last is a gap."""
+
+
+def _metric_notes(analytics: Analytics) -> dict[str, MetricNotes]:
+    """What the business says of its metrics; one that is a service level has the level's target, unless it says."""
+    targets = {level.slo: level.target for level in analytics.service_levels if level.service == "all"}
+    said = {name: MetricNotes(target=target) for name, target in targets.items()} | analytics.metrics
+    return {
+        name: note if note.target is not None else note.model_copy(update={"target": targets.get(name)})
+        for name, note in said.items()
+    }
 
 
 def history_start(settings: Settings, landed: Iterable[date]) -> date:

@@ -7,6 +7,7 @@ those that the product comes with. Each docstring says the definition that its f
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,11 @@ from decimal import ROUND_HALF_UP, Decimal
 from statistics import fmean, median
 from typing import NamedTuple
 
+import numpy as np
+
 from tailtracker_bi.sandbox.behaviour import KINDS, TESTER
 from tailtracker_bi.sandbox.money import Payment, Price, Subscription, balance_changes
+from tailtracker_bi.sandbox.monitoring import SHARES, SLOTS_A_DAY, SLOWER, Monitoring
 from tailtracker_bi.sandbox.pets import TEST_SHARE
 from tailtracker_bi.sandbox.plot import DAY, NEVER
 from tailtracker_bi.sandbox.story import Story
@@ -95,6 +99,7 @@ def truth(story: Story, as_of: datetime, readings: Sequence[datetime] = ()) -> I
     yield from _subscriptions(frame)
     yield from _payments(frame)
     yield from _balance(frame)
+    yield from _service_levels(frame)
 
 
 def _period_of(grain: str, day: date) -> date:
@@ -452,3 +457,48 @@ def _balance(frame: _Frame) -> Iterator[Truth]:
                 found["fees"][day] -= change.cents
     for metric_id, by_day in found.items():
         yield from _sums(frame, metric_id, [Decimal(cents) / 100 for cents in by_day])
+
+
+# Service levels
+
+
+def _service_levels(frame: _Frame) -> Iterator[Truth]:
+    """What servers answered, but for the minutes that nobody measured and those in which they began anew.
+
+    The budget is a thousandth of the month's minutes. It is used up by the share of requests that failed since the
+    first of the month, times the minutes measured since then.
+    """
+    monitoring = Monitoring(frame.story.plot, frame.story.scenario.people, frame.story.scenario.seed)
+    answered, failed, minutes = [0] * frame.days, [0] * frame.days, [0] * frame.days
+    slower = {bound: [0] * frame.days for bound in SLOWER}
+    for _, day in frame.each_day():
+        slots = monitoring.first_slot + day * SLOTS_A_DAY + np.arange(SLOTS_A_DAY)
+        slots = slots[monitoring.is_scraped(slots) & ~monitoring.is_restart(slots)]
+        minutes[day] = 5 * len(slots)
+        answered[day] = sum(int(monitoring.requests(service, slots).sum()) for service in SHARES)
+        failed[day] = sum(int(monitoring.errors(service, slots).sum()) for service in SHARES)
+        for bound, by_day in slower.items():
+            by_day[day] = sum(int(monitoring.slower_than(bound, service, slots).sum()) for service in SHARES)
+    served = [whole - part for whole, part in zip(answered, failed, strict=True)]
+    yield from _shares(frame, "availability", served, answered)
+    yield from _shares(frame, "error_rate", failed, answered)
+    for grain, periods in frame.periods.items():
+        for start, days in periods.items():
+            longer = {bound: sum(by_day[day] for day in days) for bound, by_day in slower.items()}
+            yield Truth("latency_p95_ms", grain, start, _p95(sum(answered[day] for day in days), longer))
+            last = frame.story.plot.first + timedelta(days=days[-1])
+            since = range(max(days[-1] - last.day + 1, 0), days[-1] + 1)
+            share = _ratio(sum(failed[day] for day in since), sum(answered[day] for day in since))
+            used = None if share is None else share * sum(minutes[day] for day in since)
+            budget = monthrange(last.year, last.month)[1] * 1.44
+            yield Truth("error_budget_remaining", grain, start, None if used is None else 1 - used / budget)
+
+
+def _p95(answered: int, longer: dict[float, int]) -> float | None:
+    """Milliseconds that 95 of 100 requests stay below, which lie evenly between the bounds that they fall between."""
+    rank, lower, below = 0.95 * answered, 0.0, 0
+    for bound, count in longer.items():
+        if answered and answered - count >= rank:
+            return 1000 * (lower + (bound - lower) * (rank - below) / (answered - count - below))
+        lower, below = bound, answered - count
+    return None

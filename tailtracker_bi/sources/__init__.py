@@ -5,6 +5,7 @@ from tailtracker_bi.sources.base import Source
 from tailtracker_bi.sources.csv_files import CsvFiles
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.mixpanel import Mixpanel
+from tailtracker_bi.sources.prometheus import Prometheus
 from tailtracker_bi.sources.stripe import Stripe
 
-SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, CsvFiles, ExchangeRates)
+SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, CsvFiles, ExchangeRates, Prometheus)

@@ -41,6 +41,10 @@ CONTRACT = {
     "stickiness": "grain period_start days_active users",
     "mrr_movements": "grain period_start currency movement segment segment_value customers amount is_complete",
     "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
+    "slo_status": (
+        "service slo month target value budget_minutes consumed_minutes remaining_share burn_per_hour policy "
+        "is_complete"
+    ),
     "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "bundle_info": "build built_at as_of currency engine version run_id",
@@ -53,11 +57,12 @@ KEYS = {
     "stickiness": "grain, period_start, days_active",
     "mrr_movements": "grain, period_start, currency, movement, segment, segment_value",
     "payment_outcomes": "grain, period_start, currency, outcome, decline_code",
+    "slo_status": "service, slo, month",
     "data_status": "source, table_name",
     "reconciliation": "what, period_start, currency",
 }
-OFF_HERE = {"mrr_movements", "payment_outcomes", "reconciliation"}
-"""Tables that stay empty without Stripe and the app database; `tests/integration/test_money.py` fills them."""
+OFF_HERE = {"mrr_movements", "payment_outcomes", "reconciliation", "slo_status"}
+"""Tables that stay empty without Stripe, the app database and Prometheus; `tests/integration/` fills them."""
 USER_ID, DEVICE_ID, EMAIL = "canary-user", "canary-device", "canary.jane@example.com"
 COUNTS = {"people", "events", "pets", "alerts"}
 
@@ -177,13 +182,13 @@ def test_every_metric_is_catalogued_and_has_values(ask: duckdb.DuckDBPyConnectio
     )  # fmt: skip
     active = {metric_id for metric_id, entry in catalogued.items() if entry["status"] == "active"}
     assert {row["metric_id"] for row in found} == active
-    # What only Stripe or the app database can tell has no data here; what events can stand in for has.
+    # What only Stripe, the app database or Prometheus can tell has no data here; what events can stand in for has.
     assert {
         source.split(".")[0]
         for metric_id, entry in catalogued.items()
         if metric_id not in active
         for source in entry["sources"].split(",")
-    } == {"stripe", "app_db"}
+    } == {"stripe", "app_db", "prometheus"}
     assert {"sign_ups", "total_pets", "pets_recovered"} < active
     assert {"onboarding_conversion", "lost_pet_recovery_conversion", "retention_d90"} < set(catalogued)
     for row in found:

@@ -3,7 +3,7 @@ with computed as (
     {% for model in [
         'metric_active_users', 'metric_lifecycle', 'metric_events', 'metric_retention_headlines', 'metric_funnel_conversion',
         'metric_accounts_and_pets', 'metric_recovery',
-        'metric_subscriptions', 'metric_subscriber_churn', 'metric_payments'
+        'metric_subscriptions', 'metric_subscriber_churn', 'metric_payments', 'metric_service_levels'
     ] %}
         select metric_id, grain, period_start, segment, segment_value, numerator, denominator, value
         from {{ ref(model) }}
@@ -97,6 +97,14 @@ missing_days as (
 
 ),
 
+-- What has landed may still be known in part.
+partly_seen as (
+
+    select metric_id, grain, period_start, segment, segment_value from {{ ref('metric_service_levels') }}
+    where not is_seen
+
+),
+
 periods as (
 
     select
@@ -179,12 +187,12 @@ select
     end as numerator,
     case
         when missing_days.day is not null then null
-        when computed.metric_id is null and seen_periods.unit in ('share', 'ratio', 'hours') then 0
+        when computed.metric_id is null and seen_periods.unit in ('share', 'ratio', 'hours', 'milliseconds') then 0
         else computed.denominator
     end as denominator,
     case
         when missing_days.day is not null then null
-        when computed.metric_id is null and seen_periods.unit not in ('share', 'ratio', 'hours') then 0
+        when computed.metric_id is null and seen_periods.unit not in ('share', 'ratio', 'hours', 'milliseconds') then 0
         else computed.value
     end as value,
     coalesce(
@@ -194,7 +202,8 @@ select
             converted.metric_id is null
             or spine.segment = 'currency'
             or seen_periods.reads_through <= converted.complete_through
-        ),
+        )
+        and partly_seen.metric_id is null,
         false
     ) as is_complete
 from spine
@@ -216,3 +225,10 @@ left join missing_days
         and spine.grain = 'day'
         and spine.period_start = missing_days.day
 left join converted on spine.metric_id = converted.metric_id
+left join partly_seen
+    on
+        spine.metric_id = partly_seen.metric_id
+        and spine.grain = partly_seen.grain
+        and spine.period_start = partly_seen.period_start
+        and spine.segment = partly_seen.segment
+        and spine.segment_value = partly_seen.segment_value
