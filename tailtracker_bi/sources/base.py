@@ -217,8 +217,6 @@ Read = Callable[[Table], AbstractContextManager[Versions]]
 class ObjectSource(Source):
     """A source whose objects change: each of its tables is brought to its state now, and every version is kept."""
 
-    dated_by: ClassVar[str] = "created_at"
-    """The column that says when an object came to be, in the tables that have it."""
     opens_calendar: ClassVar[bool] = True
     """Whether there are values from its first object on; not so where its objects only help to read others."""
 
