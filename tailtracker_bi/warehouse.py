@@ -184,9 +184,10 @@ class Warehouse:
         if not issubclass(source, ObjectSource):
             return None
         told = " union all ".join(
-            f"select {source.dated_by}::timestamp as told_at from raw_{source.name}.{table.name}"
+            f"select {column}::timestamp as told_at from raw_{source.name}.{table.name}"
             for table in source.tables
-            if source.dated_by in table.schema.names
+            for column in DATED_BY
+            if column in table.schema.names
         )
         row = connection.execute(
             f"select min(told_at) from ({told}) where told_at >= $earliest", {"earliest": EARLIEST}
@@ -420,6 +421,8 @@ class Warehouse:
             connection.close()
 
 
+DATED_BY = ("created_at", "date")
+"""The columns that say when an object came to be; a table has one of them, or tells nothing of that."""
 EARLIEST = date(2000, 1, 1)
 """Objects that claim to be older have a clock gone wrong: they open no calendar."""
 MARGIN = timedelta(days=3)

@@ -18,6 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tailtracker_bi.sandbox.app_extras import (
+    marketing_spend,
+    nps_answers,
+    nps_scores,
+    rating_scores,
+    ratings,
+    tickets,
+)
 from tailtracker_bi.sandbox.behaviour import KINDS, TESTER
 from tailtracker_bi.sandbox.money import Payment, Price, Subscription, balance_changes
 from tailtracker_bi.sandbox.monitoring import SHARES, SLOTS_A_DAY, SLOWER, Monitoring
@@ -100,6 +108,7 @@ def truth(story: Story, as_of: datetime, readings: Sequence[datetime] = ()) -> I
     yield from _payments(frame)
     yield from _balance(frame)
     yield from _service_levels(frame)
+    yield from _voices(frame)
 
 
 def _period_of(grain: str, day: date) -> date:
@@ -341,6 +350,18 @@ def _subscriptions(frame: _Frame) -> Iterator[Truth]:
         yield from _sums(frame, f"mrr_{movement}", by_day)
     yield from _sums(frame, "mrr_net_new", [now - was for was, now in zip([Decimal(0), *mrr], mrr, strict=False)])
     yield from _churn(frame, here, counts["new"], counts["churn"])
+    yield from _acquisition(frame, counts["new"])
+
+
+def _acquisition(frame: _Frame, new: list[int]) -> Iterator[Truth]:
+    """Marketing spend per customer who begins to pay."""
+    cents = [0] * frame.days
+    for day, _, spent in zip(
+        *(each.tolist() for each in marketing_spend(frame.story.plot, frame.story.people)), strict=True
+    ):
+        if day < frame.days:
+            cents[day] += spent
+    yield from _shares(frame, "cac", cents, [100 * customers for customers in new])
 
 
 def _churn(frame: _Frame, here: list[int], new: list[int], churned: list[int]) -> Iterator[Truth]:
@@ -502,3 +523,37 @@ def _p95(answered: int, longer: dict[float, int]) -> float | None:
             return 1000 * (lower + (bound - lower) * (rank - below) / (answered - count - below))
         lower, below = bound, answered - count
     return None
+
+
+# Voices
+
+
+def _voices(frame: _Frame) -> Iterator[Truth]:
+    """Tickets, ratings and answers that some reading of the app's database shows, by the day on which they are given.
+
+    The score of promoters: the answers of 9 and 10 less those of 0 to 6, of a hundred.
+    """
+    people = frame.story.people
+    deleted = people.deleted.tolist()
+
+    def shown(who: list[int], at: list[int]) -> Iterator[tuple[int, int]]:
+        """Which of them, and the day."""
+        for place, (person, moment) in enumerate(zip(who, at, strict=True)):
+            if frame.seen_and_missed(moment, deleted[person])[0] and frame.has_been(moment):
+                yield place, frame.day_of(moment)
+
+    asked = [0] * frame.days
+    who, at = tickets(people)
+    for _, day in shown(who.tolist(), at.tolist()):
+        asked[day] += 1
+    yield from _sums(frame, "support_tickets", asked)
+    points = {10: 100, 9: 100, 8: 0, 7: 0}
+    for metric_id, (who, at), scores in (
+        ("app_store_rating", ratings(people), [int(score) for score in rating_scores(ratings(people)[0])]),
+        ("nps", nps_answers(people), [points.get(score, -100) for score in nps_scores(nps_answers(people)[0])]),
+    ):
+        summed, given = [0] * frame.days, [0] * frame.days
+        for place, day in shown(who.tolist(), at.tolist()):
+            summed[day] += scores[place]
+            given[day] += 1
+        yield from _shares(frame, metric_id, summed, given)

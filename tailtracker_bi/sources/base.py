@@ -235,8 +235,6 @@ class ObjectSource(Source):
 
     follows_changes: ClassVar[bool] = False
     """Whether it reads, after the first time, what has changed and no more; `--relist` then reads everything."""
-    dated_by: ClassVar[str] = "created_at"
-    """The column that says when an object came to be, in the tables that have it."""
     opens_calendar: ClassVar[bool] = True
     """Whether there are values from its first object on; not so where its objects only help to read others."""
 

@@ -71,7 +71,6 @@ class ExchangeRates(ObjectSource):
     tables = (
         Table("daily_rates", pa.schema([("date", pa.date32()), ("currency", pa.string()), ("rate", pa.string())])),
     )
-    dated_by = "date"
     opens_calendar = False
     why_off = "EXCHANGE_RATES_URL is not set: totals that hold another currency are unknown"
 
