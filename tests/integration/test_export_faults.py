@@ -565,5 +565,5 @@ def test_a_day_that_failed_in_the_middle_is_asked_for_by_the_next_run(make: Call
         outcome = pulled(later, None, None)
     assert same({day(4): outcome.content[day(4)]}, expected(4))
     days_asked = [(request.from_date, request.to_date) for request in api.requests[asked:]]
-    assert days_asked == [(str(day(4)), str(day(4))), ("2024-01-24", "2024-01-31")]
+    assert days_asked == [(str(day(4)), str(day(4))), ("2024-01-25", "2024-01-31")]
     assert outcome.failed == []
