@@ -300,6 +300,7 @@ def standby_of(server: AppServer) -> Iterator[Path]:
             shutil.chown(name, user)
         options = ["-h", str(server.directory), "-U", "postgres", "-R", "-c", "fast", "--no-sync"]
         subprocess.run([PROGRAMS / "pg_basebackup", "-D", name, *options], user=user, check=True, cwd=name)
+        (folder / ".s.PGSQL.5432.lock").unlink()  # of the server's own socket, which lies in its directory
         control = [PROGRAMS / "pg_ctl", "-D", name, "-w"]
         subprocess.run(
             [*control, "-l", folder / "log", "-o", f"-h '' -k {name}", "start"], user=user, check=True, cwd=name
