@@ -21,12 +21,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
-from pyarrow.dataset import dataset
+from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake.transaction import AddAction, create_table_with_add_actions
+from pyarrow.dataset import ParquetFileFormat, dataset, partitioning, write_dataset
 
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
@@ -56,14 +58,9 @@ LANDINGS_SCHEMA = pa.schema(
     ]
 )
 
-# No two rows share these, so a dictionary of them is work for nothing.
-_WRITING = WriterProperties(
-    compression="SNAPPY",
-    column_properties={
-        column: ColumnProperties(dictionary_enabled=False)
-        for column in ("properties", "insert_id", "time", "processed_at")
-    },
-)
+REPEATED = ("event", "distinct_id", "device_id", "user_id", "platform", "country", "app_version", "slo", "service")
+"""Columns whose values many rows share: others are not worth a dictionary."""
+ROWS_PER_GROUP = 100_000
 
 KEEP_OLD_FILES = timedelta(days=7)
 COMPACT_AT = 50
@@ -112,14 +109,7 @@ class Lake:
         held = {day: reason for day, reason in doubts.items() if day not in accepted}
         landing = sorted(days.counts.keys() - held.keys())
         if landing:
-            write_deltalake(
-                path,
-                _without(days.rows, held),
-                mode="overwrite",
-                predicate=_replaced(days, held) if _version(path) is not None else None,
-                partition_by=["day"],
-                writer_properties=_WRITING,
-            )
+            _replace_days(path, _without(days.rows, held), landing)
             reached("lake.day.committed")
             for day in landing:
                 self._quarantine_file(source, table, day).unlink(missing_ok=True)
@@ -388,9 +378,47 @@ def _without(rows: pa.RecordBatchReader, days: Mapping[date, object]) -> pa.Reco
     return pa.RecordBatchReader.from_batches(rows.schema, others())
 
 
-def _replaced(days: Days, held: Mapping[date, object]) -> str:
-    """Delta's predicate of the days that are replaced."""
-    return " and ".join([f"day >= '{days.first}' and day <= '{days.last}'", *(f"day != '{day}'" for day in held)])
+def _replace_days(path: Path, rows: pa.RecordBatchReader, days: Sequence[date]) -> None:
+    """Replace these days of a Delta table in one commit.
+
+    The files are written as rows come: delta-rs' own writer would hold all of them in memory.
+    """
+    schema = rows.schema
+    written: list[AddAction] = []
+
+    def note(file: Any) -> None:
+        name = Path(file.path).relative_to(path)
+        written.append(
+            AddAction(
+                path=str(name),
+                size=file.size,
+                partition_values={"day": name.parent.name.removeprefix("day=")},
+                modification_time=int(datetime.now(UTC).timestamp() * 1000),
+                data_change=True,
+                stats=orjson.dumps({"numRecords": file.metadata.num_rows}).decode(),
+            )
+        )
+
+    write_dataset(
+        rows,
+        path,
+        format="parquet",
+        partitioning=partitioning(pa.schema([("day", pa.date32())]), flavor="hive"),
+        basename_template=f"{uuid4()}-{{i}}.parquet",
+        existing_data_behavior="overwrite_or_ignore",
+        file_options=ParquetFileFormat().make_write_options(
+            compression="snappy", use_dictionary=[name for name in REPEATED if name in rows.schema.names]
+        ),
+        max_rows_per_group=ROWS_PER_GROUP,
+        file_visitor=note,
+        use_threads=False,
+    )
+    if _version(path) is None:
+        create_table_with_add_actions(str(path), Schema.from_arrow(schema), written, partition_by=["day"])
+    else:
+        DeltaTable(path).create_write_transaction(
+            [*written], "overwrite", schema, ["day"], partition_filters=[("day", "in", list(map(str, days)))]
+        )
 
 
 def _remarked(remarks: Sequence[Remark]) -> dict[str, object]:

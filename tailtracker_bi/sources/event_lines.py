@@ -459,17 +459,14 @@ def _cleaned(rows: pa.Table, cleaners: Mapping[str, Callable[[str], str]]) -> pa
         return rows
     suspects = rows.filter(is_suspect)
     for column, clean in cleaners.items():
-        texts = suspects[column].combine_chunks()
-        caught = pc.fill_null(pc.match_substring_regex(texts, SIEVE), False)
-        if not caught.true_count:
-            continue
-        cleaned = pa.array([clean(text) for text in texts.filter(caught).to_pylist()], pa.string())
-        rewritten = pc.replace_with_mask(texts, caught, cleaned)
-        rows = rows.set_column(
-            rows.schema.get_field_index(column),
-            column,
-            pc.replace_with_mask(rows[column].combine_chunks(), is_suspect, rewritten),
-        )
+        texts = suspects[column].to_pylist()
+        cleaned = [text and clean(text) for text in texts]
+        if cleaned != texts:
+            rows = rows.set_column(
+                rows.schema.get_field_index(column),
+                column,
+                pc.replace_with_mask(rows[column].combine_chunks(), is_suspect, pa.array(cleaned, pa.string())),
+            )
     return rows
 
 
