@@ -43,7 +43,8 @@ CONTRACT = {
     "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
     "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
     "reconciliation": "what period_start currency left_value right_value difference reason",
-    "bundle_info": "build built_at as_of currency engine version run_id",
+    "restatements": ("metric_id grain period_start segment segment_value old_value new_value build restated_on reason"),
+    "bundle_info": "build built_at as_of currency engine version run_id finished_at landing definition",
 }
 KEYS = {
     "metric_values": "metric_id, grain, period_start, segment, segment_value",
@@ -55,9 +56,11 @@ KEYS = {
     "payment_outcomes": "grain, period_start, currency, outcome, decline_code",
     "data_status": "source, table_name",
     "reconciliation": "what, period_start, currency",
+    "restatements": "metric_id, grain, period_start, segment, segment_value, build",
 }
-OFF_HERE = {"mrr_movements", "payment_outcomes", "reconciliation"}
-"""Tables that stay empty without Stripe and the app database; `tests/integration/test_money.py` fills them."""
+OFF_HERE = {"mrr_movements", "payment_outcomes", "reconciliation", "restatements"}
+"""Tables that stay empty without Stripe and the app database, which `tests/integration/test_money.py` fills, and in a
+first build."""
 USER_ID, DEVICE_ID, EMAIL = "canary-user", "canary-device", "canary.jane@example.com"
 COUNTS = {"people", "events", "pets", "alerts"}
 
