@@ -91,7 +91,7 @@ def _pointed_to(home: Path) -> str:
 def connect(bundle: Bundle) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection that can reach nothing but this build; held for one query at a time.
 
-    Connections of one process to one file share its settings, so that all are opened with the same, and none is locked.
+    Connections of one process to one file share its settings, so that all are opened with the same.
     """
     connection = duckdb.connect(str(bundle.path), read_only=True, config={"enable_external_access": "false"})
     try:
@@ -125,9 +125,14 @@ def read(bundle: Bundle, table: str, columns: Sequence[str] | None = None, **equ
 def query(bundle: Bundle, sql: str) -> pa.Table:
     """The result of one statement over the bundle's tables. Raises BundleError where it can't be answered."""
     try:
-        with connect(bundle) as connection:
+        # Its own instance: what is locked of one that others use, too, would be locked for them.
+        with duckdb.connect() as connection:
             if len(connection.extract_statements(sql)) != 1:
                 raise BundleError("query: give exactly one SQL statement")
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute(f"attach '{_quoted(bundle.path)}' as bundle (read_only)")
+            connection.execute("use bundle")
+            connection.execute("set enable_external_access = false")
             connection.execute("set lock_configuration = true")
             result = connection.execute(sql).to_arrow_table()
             return result.rename_columns(_told_apart(result.column_names))

@@ -130,6 +130,10 @@ def refresh(
     source: Annotated[list[str] | None, typer.Option(help="Only this source; may be given again.")] = None,
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Compute all models in full.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the warehouse anew from the lake.")] = False,
+    relist: Annotated[
+        bool,
+        typer.Option("--relist", help="List all of Stripe again, not only what changed; other sources go on as ever."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be pulled, and pull nothing.")] = False,
     accept: Annotated[
         list[str] | None,
@@ -141,7 +145,7 @@ def refresh(
     first, last = (moment.date() if moment else None for moment in (from_day, to_day))
     if dry_run:
         load_analytics(settings.analytics_path)
-        _print_plan(settings, first, last, source or [])
+        _print_plan(settings, first, last, source or [], relist)
         return
     place = SandboxHome(settings.home)
     if place.exists:
@@ -160,6 +164,7 @@ def refresh(
             sources=source or [],
             full_refresh=full_refresh,
             rebuild=rebuild,
+            relist=relist,
             accept=accept or [],
         )
     _print_report(report)
@@ -320,8 +325,8 @@ def dashboard(port: Port = 8501) -> None:
     )
 
 
-def _print_plan(settings: Settings, first: date | None, last: date | None, sources: list[str]) -> None:
-    for item in pipeline.plan(settings, Lake(settings.home), first, last, sources):
+def _print_plan(settings: Settings, first: date | None, last: date | None, sources: list[str], relist: bool) -> None:
+    for item in pipeline.plan(settings, Lake(settings.home), first, last, sources, relist=relist):
         print(item)
 
 

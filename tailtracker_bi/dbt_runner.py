@@ -89,29 +89,36 @@ def run_dbt(
         json.dumps({"tailtracker": {"target": "duckdb", "outputs": {"duckdb": profile}}}), encoding="utf-8"
     )
 
+    logs = state / "logs"
+    logs.mkdir(exist_ok=True)
+
     def listen(event: Any) -> None:
+        # dbt's own file log words every debug event before it drops it: an eighth of a build's time.
+        if event.info.level in {"info", "warn", "error"}:
+            log.write(f"{event.info.ts.ToDatetime():%Y-%m-%d %H:%M:%S} {event.info.level} {event.info.msg}\n")
         if event.info.name == "LogModelResult":
             progress(event.data.node_info.node_name, event.data.index, event.data.total)
         elif event.info.name == "LogTestResult":
             progress(event.data.name, event.data.index, event.data.num_models)
 
     try:
-        result = dbtRunner(manifest=manifest, callbacks=[listen]).invoke(
-            [
-                *arguments,
-                "--project-dir", str(DBT_PROJECT),
-                "--profiles-dir", str(state),
-                "--target-path", str(state / "target"),
-                "--log-path", str(state / "logs"),
-                "--log-level", "none",
-                "--log-level-file", "info",
-                "--fail-fast",
-            ]
-        )  # fmt: skip
+        with (logs / "dbt.log").open("w", encoding="utf-8") as log:
+            result = dbtRunner(manifest=manifest, callbacks=[listen]).invoke(
+                [
+                    *arguments,
+                    "--project-dir", str(DBT_PROJECT),
+                    "--profiles-dir", str(state),
+                    "--target-path", str(state / "target"),
+                    "--log-path", str(logs),
+                    "--log-level", "none",
+                    "--log-level-file", "none",
+                    "--fail-fast",
+                ]
+            )  # fmt: skip
     finally:
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     if not result.success:
-        error = BuildError(f"build: {_what_failed(result)}; details: {state / 'logs' / 'dbt.log'}")
+        error = BuildError(f"build: {_what_failed(result)}; details: {logs / 'dbt.log'}")
         error.results = getattr(result.result, "results", ())
         raise error
     return result.result

@@ -22,8 +22,11 @@ LEAST_SHARE = 0.5
 def doubtful_days(counts: Mapping[date, Counts], landed: Mapping[date, int]) -> dict[date, str]:
     """Days that came empty against all custom, or lost more than half of what they had; each with the reason.
 
-    `landed` are the rows of the days that are there. Days that came with this answer count for the custom, too.
+    `landed` are the rows of the days that are there. Days that came with this answer count for the custom, too, unless
+    there were none before.
     """
+    if not landed:
+        return {}
     rows = {**landed, **{day: count.loaded for day, count in counts.items()}}
     reasons = {}
     for day, count in counts.items():
@@ -42,6 +45,12 @@ def doubtful_snapshot(rows: int, had: int) -> str:
         return f"it came empty, and had {had} rows"
     shrank = _shrank(rows, had)
     return f"it has {shrank}" if shrank else ""
+
+
+def doubtful_deletions(gone: int, had: int) -> str:
+    """Why a table that had so many objects should not lose so many of them at once; empty where it may."""
+    is_doubtful = had >= ENOUGH and had - gone < had * LEAST_SHARE
+    return f"{gone} of its {had} objects are gone: do the credentials belong to another account?" if is_doubtful else ""
 
 
 def changed_shape(shape: Mapping[str, str], had: Mapping[str, str], unreadable: int) -> tuple[str, list[Remark]]:

@@ -4,7 +4,7 @@
                             day; or versions of objects, to which what differs is added
     lake/_landings          the ledger: one row for each day and attempt; the latest `landed` row of a day is that day.
                             Of objects a row for each time they were brought up to date, under the UTC day of that
-    quarantine/<source>/<table>/<day>.jsonl   records set aside, with their reason
+    quarantine/<source>/<table>/<day>.jsonl   records set aside, with their reason; of objects each once
 
 Data is committed first, its ledger rows after: a day exists only by its row. Every reader takes the version that the
 ledger names, so a commit without rows, left by a crash, is invisible, and the next landing rolls it back.
@@ -26,13 +26,13 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, write_deltalake
+from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
 from pyarrow.dataset import dataset
 
 from tailtracker_bi.crash_points import reached
-from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_snapshot
+from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
 from tailtracker_bi.sources.base import Counts, Days, HeldError, ObjectSource, Remark, Table, Versions
-from tailtracker_bi.versions import new_versions
+from tailtracker_bi.versions import ids_now, new_versions
 
 LANDINGS_SCHEMA = pa.schema(
     [
@@ -54,7 +54,17 @@ LANDINGS_SCHEMA = pa.schema(
         ("is_alarm", pa.bool_()),  # whether somebody has to act on it
         ("shape", pa.string()),  # JSON: the columns that a table was read with, and their types in the source
         ("digests", pa.string()),  # JSON: the data files that it wrote, and the SHA-256 of each
+        ("set_aside", pa.int64()),  # records in quarantine since this landing: of the day, or of all objects
     ]
+)
+
+# No two rows share these, so a dictionary of them is work for nothing.
+_WRITING = WriterProperties(
+    compression="SNAPPY",
+    column_properties={
+        column: ColumnProperties(dictionary_enabled=False)
+        for column in ("properties", "insert_id", "time", "processed_at")
+    },
 )
 
 KEEP_OLD_FILES = timedelta(days=7)
@@ -111,6 +121,7 @@ class Lake:
                 mode="overwrite",
                 predicate=_replaced(days, held) if _exists(path) else None,
                 partition_by=["day"],
+                writer_properties=_WRITING,
             )
             reached("lake.day.committed")
             for day in landing:
@@ -123,6 +134,7 @@ class Lake:
         about = {"source": source, "table_name": table, "as_of": moment}
         rows: list[dict[str, object]] = [
             {**about, "day": day, "version": version, "status": "landed", **asdict(days.counts[day])}
+            | {"set_aside": days.counts[day].quarantined}
             | _remarked([*days.remarks.get(day, []), *_accepted(doubts.get(day))])
             | {"digests": _json({name: digest for name, digest in digests.items() if f"day={day}/" in name})}
             for day in landing
@@ -163,10 +175,12 @@ class Lake:
             as_of=as_of,
             spool=spool,
             with_known=is_worn,
-        ) as (rows, counts, had):
+        ) as (rows, counts, had, gone):
             counts.check(f"{source.name}.{table.name}")
             if versions.is_snapshot:
                 doubts.append(doubtful_snapshot(versions.counts.received, had))
+            else:
+                doubts.append(doubtful_deletions(gone, had))
             doubt = "; ".join(filter(None, doubts))
             if doubt and not is_accepted:
                 raise HeldError(f"{source.name}: {table.name}: {doubt}")
@@ -175,7 +189,7 @@ class Lake:
                 reached("lake.version.committed")
         if versions.is_snapshot:  # which tells of everything again
             shutil.rmtree(self._quarantine / source.name / table.name, ignore_errors=True)
-        self._set_aside(source.name, table.name, versions.quarantine)
+        self._set_aside(source.name, table.name, versions.quarantine, known=self._quarantined(source.name, table.name))
         self._record(
             [
                 {
@@ -186,6 +200,7 @@ class Lake:
                     **asdict(counts),
                     "status": "landed",
                     "as_of": as_of.replace(tzinfo=None),
+                    "set_aside": len(self._quarantined(source.name, table.name)),
                     "shape": None if versions.shape is None else _json(versions.shape),
                     "digests": _json(self._digests_of_new(path, set(known))),
                 }
@@ -266,6 +281,14 @@ class Lake:
         """Where the records of a day that were set aside are; it is not there if there are none."""
         return self._quarantine / source / table / f"{day}.jsonl"
 
+    def ids_now(self, source: type[ObjectSource], table: Table, condition: str, spool: Path) -> set[str]:
+        """The objects of a table that are not deleted and, as they are now, meet an SQL condition on its columns.
+
+        A condition that is empty is met by all.
+        """
+        files = self.files(source.name, table.name)
+        return ids_now(files, source.raw_schema(table), condition, spool) if files else set()
+
     def summary(self, source: str, table: str) -> Summary:
         """What is there of a table, and how the latest attempt on it went."""
         attempts = self._attempts(source, table)
@@ -322,13 +345,23 @@ class Lake:
         elif DeltaTable(path).version() > recorded:
             DeltaTable(path).restore(recorded)
 
-    def _set_aside(self, source: str, table: str, quarantine: pa.RecordBatchReader) -> None:
+    def _set_aside(
+        self, source: str, table: str, quarantine: pa.RecordBatchReader, known: Container[bytes] = ()
+    ) -> None:
         for batch in quarantine:
             for row in batch.to_pylist():
+                line = orjson.dumps({"reason": row["reason"], "record": row["record"]})
+                if line in known:
+                    continue
                 file = self.quarantine_file(source, table, row["day"])
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with file.open("ab") as lines:
-                    lines.write(orjson.dumps({"reason": row["reason"], "record": row["record"]}) + b"\n")
+                    lines.write(line + b"\n")
+
+    def _quarantined(self, source: str, table: str) -> set[bytes]:
+        """The records of a table that are set aside, each once."""
+        files = (self._quarantine / source / table).glob("*.jsonl")
+        return {line for file in files for line in file.read_bytes().split(b"\n") if line}
 
     def _digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
         """The SHA-256 of the table's files that are not known: Parquet as it is written here has no checksums."""

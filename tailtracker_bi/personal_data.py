@@ -44,8 +44,9 @@ _PUSH_KINDS = r"push|device|fcm|apns|gcm|registration|android|ios"
 # Wide on purpose: any key with one of these in it is looked at closely. The short words count where `_WORD` would
 # cut them out. The long ones stand in values all the time (iPhone14,5), so what follows must be the end of a key.
 _KEY_HINT = (
-    r"(?i:mail|phone|mobile|address|latitude|longitude|coord|agent|token|name|ssn|iban|devices)"
-    r"(?:[^\"\\]|\\(?s:.))*\"[^\"]*:"
+    r"(?i:mail|phone|mobile|address|latitude|longitude|coord|agent|token|ssn|iban|devices"
+    rf"|(?:{_NAME_OWNERS})[^A-Za-z0-9]*name)(?:[^\"\\]|\\(?s:.))*\"[^\"]*:"
+    r"|\"[^A-Za-z0-9]*(?i:name)[^A-Za-z0-9]*:"
     r"|[^A-Za-z](?:ip|lat|lng|lon)s?[^a-z]|(?:Ip|Lat|Lng|Lon)s?[^a-z]"
     r"|[^A-Z](?:IP|LAT|LNG|LON)S?(?:[^A-Za-z]|[A-Z][a-z])"
 )
@@ -92,6 +93,7 @@ _ESCAPES = re.compile(r"\\[\"\\]|(?:\\u[0-9A-Fa-f]{4}|\\[bfnrt/])+")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _SURROGATE = re.compile(r"(\\u[dD][89A-Fa-f][0-9A-Fa-f]{2})")
 _SHORTEST_CARD, _LONGEST_CARD = 13, 19
+_LEAST_CARD = 10 ** (_SHORTEST_CARD - 1)
 # Numbers whose names say that they count versions, not computers.
 _VERSION_WORDS = {"version", "versions", "build", "release"}
 
@@ -101,7 +103,6 @@ ID_PROPERTIES = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=10_000)
 def is_personal_name(name: str) -> bool:
     """Whether a property of this name is dropped, whatever its value."""
     return _PERSONAL_NAME.search("_".join(_words(name))) is not None
@@ -115,12 +116,25 @@ def mask_text(text: str, name: str = "") -> str:
     """The text with e-mails, phone numbers, IP addresses, coordinates and card numbers masked."""
     if not _PERSONAL_CHARACTER.search(text):
         return text
-    text = _EMAIL_PATTERN.sub("[email]", text)
-    text = _COORDINATES_PATTERN.sub(lambda pair: "[coordinates]" if _are_coordinates(pair[0]) else pair[0], text)
-    text = _DIGITS_PATTERN.sub(lambda digits: _mask_cards(digits[0]), text)
-    if not _VERSION_WORDS.intersection(_words(name)):
+    if "@" in text:
+        text = _EMAIL_PATTERN.sub("[email]", text)
+    if "," in text or ";" in text:
+        text = _COORDINATES_PATTERN.sub(lambda pair: "[coordinates]" if _are_coordinates(pair[0]) else pair[0], text)
+    if len(text) >= _SHORTEST_CARD:
+        text = _DIGITS_PATTERN.sub(lambda digits: _mask_cards(digits[0]), text)
+    if ("." in text or ":" in text) and not _counts_versions(name):
         text = _IP_PATTERN.sub(lambda ip: "[ip]" if _is_ip(ip[0]) else ip[0], text)
     return _PHONE_PATTERN.sub("[phone]", text)
+
+
+@lru_cache(maxsize=10_000)
+def _counts_versions(name: str) -> bool:
+    return not _VERSION_WORDS.isdisjoint(_words(name))
+
+
+def holds_card_number(text: str) -> bool:
+    """Whether there is a card number in a text."""
+    return any(_mask_cards(digits[0]) != digits[0] for digits in _DIGITS_PATTERN.finditer(text))
 
 
 def _mask_cards(digits: str) -> str:
@@ -163,21 +177,27 @@ def clean_value(value: Any, name: str = "", hash_id: Callable[[str], str] = str)
 
     Values of the properties that identify people go through `hash_id` instead.
     """
-    if name in ID_PROPERTIES and isinstance(value, str):
-        return hash_id(value)
+    if isinstance(value, str):
+        return hash_id(value) if name in ID_PROPERTIES else mask_text(value, name)
     if isinstance(value, dict):
         return {
-            mask_text(key): clean_value(item, key, hash_id) for key, item in value.items() if not is_personal_name(key)
+            kept: clean_value(item, key, hash_id)
+            for key, item in value.items()
+            if (kept := _kept_name(key)) is not None
         }
     if isinstance(value, list):
         if len(value) == 2 and all(isinstance(item, float) for item in value) and _is_place(*value):
             return "[coordinates]"
         return [clean_value(item, name, hash_id) for item in value]
-    if isinstance(value, str):
-        return mask_text(value, name)
-    if isinstance(value, int) and not isinstance(value, bool) and mask_text(str(value)) != str(value):
+    if isinstance(value, int) and value >= _LEAST_CARD and mask_text(str(value)) != str(value):
         return "[card]"
     return value
+
+
+@lru_cache(maxsize=10_000)
+def _kept_name(name: str) -> str | None:
+    """The name of a property, masked; None where it is dropped."""
+    return None if is_personal_name(name) else mask_text(name)
 
 
 def clean_json(text: str, hash_id: Callable[[str], str] = str) -> str:
@@ -186,16 +206,20 @@ def clean_json(text: str, hash_id: Callable[[str], str] = str) -> str:
     One that is nested too deeply to be gone through becomes an object that holds it, masked, as text.
     """
     try:
-        value = clean_value(json.loads(text, parse_float=_float_or_text), hash_id=hash_id)
+        value = clean_value(_DECODER.decode(text), hash_id=hash_id)
     except (ValueError, RecursionError):
         value = {"[unreadable]": clean_broken_json(text)}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _float_or_text(text: str) -> float | str:
     """A number too large for a double stays as its text."""
     value = float(text)
     return value if math.isfinite(value) else text
+
+
+_DECODER = json.JSONDecoder(parse_float=_float_or_text)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def clean_broken_json(text: str) -> str:

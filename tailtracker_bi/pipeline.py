@@ -39,6 +39,7 @@ from tailtracker_bi.sources.base import (
     BadResponseError,
     Counts,
     DaySource,
+    FutureDaysError,
     HeldError,
     ObjectSource,
     Read,
@@ -106,7 +107,7 @@ class ObjectPlan:
     def __str__(self) -> str:
         new = len(self.source.tables) - len(self.since)
         known = f"{len(self.since)} of them since {min(self.since.values()):%Y-%m-%d %H:%M}Z" if self.since else ""
-        in_full = f"{new} for the first time" if new else ""
+        in_full = f"{new} in full" if new else ""
         return f"{self.source.name}: {self.steps} tables, {', '.join(filter(None, (known, in_full)))}"
 
 
@@ -202,13 +203,15 @@ def plan(
     first: date | None = None,
     last: date | None = None,
     sources: Sequence[str] = (),
+    *,
+    relist: bool = False,
 ) -> list[Plan]:
     """What brings the sources up to date, oldest days first.
 
     Of days without dates: every day from history start to yesterday that has not landed, or was last read while it
     might still change, and days on which the latest attempt failed; with dates exactly those days. Objects are brought
-    to their state now, whatever the dates. Raises SettingsError for a range that is not over yet, or sources that do
-    not exist or are off.
+    to their state now, whatever the dates; `relist` has them all read again where a source would read what changed.
+    Raises SettingsError for a range that is not over yet, or sources that do not exist or are off.
     """
     known = {source.name: source for source in SOURCES}
     for name in sources:
@@ -217,14 +220,18 @@ def plan(
         if not known[name].is_on(settings):
             raise SettingsError(f"--source {name}: it is off, no credentials are set")
     return [
-        _plan_of(settings, lake, source, first, last)
+        _plan_of(settings, lake, source, first, last, relist)
         for name, source in known.items()
         if source.is_on(settings) and (not sources or name in sources)
     ]
 
 
-def _plan_of(settings: Settings, lake: Lake, source: type[Source], first: date | None, last: date | None) -> Plan:
+def _plan_of(
+    settings: Settings, lake: Lake, source: type[Source], first: date | None, last: date | None, relist: bool
+) -> Plan:
     if issubclass(source, ObjectSource):
+        if relist and source.follows_changes:
+            return ObjectPlan(source, {})
         synced = {table.name: lake.synced_at(source.name, table.name) for table in source.tables}
         return ObjectPlan(source, {name: moment for name, moment in synced.items() if moment})
     if not issubclass(source, DaySource):
@@ -253,7 +260,9 @@ def _wanted(
     def may_have_changed(day: date) -> bool:
         read_at = landed[day]
         was_read_early = read_at is not None and read_at.astimezone(zone).date() - day < source.look_back
-        return was_read_early or day > yesterday - source.look_back
+        # Read by a clock that was ahead: nobody knows when.
+        was_read_in_future = read_at is not None and read_at > settings.now
+        return was_read_early or was_read_in_future or day > yesterday - source.look_back
 
     def was_read_long_ago(day: date) -> bool:
         read_at = landed[day]
@@ -266,7 +275,8 @@ def _wanted(
     recent = [day for day in over if day > yesterday - source.long_look_back]
     if any(map(was_read_long_ago, recent)):
         wanted.update(recent)
-    return sorted(wanted | lake.troubled_days(source.name, table).keys())
+    wanted.update(day for day in lake.troubled_days(source.name, table) if day <= yesterday)
+    return sorted(wanted)
 
 
 def check_accepted(lake: Lake, accepted: Iterable[str]) -> dict[tuple[str, str], set[date]]:
@@ -352,8 +362,9 @@ class _Pull:
                     held = self.lake.land(source.name, table, days, self.settings.now, accepted)
             except SourceUnavailableError as error:
                 # Said for every day that was asked for; asking the source for them would be useless.
-                self._fail(source, table, each_day(first, last), error)
-                for rest in waiting:
+                is_future = isinstance(error, FutureDaysError)
+                self._fail(source, table, () if is_future else each_day(first, last), error)
+                for rest in [(first, last), *waiting] if is_future else waiting:
                     for day in each_day(*rest):
                         self._note(source, table, day, status="not tried", reason=str(error))
                 self.done += len(waiting)
@@ -380,8 +391,12 @@ class _Pull:
         source = item.source(self.settings, self.progress.say)
         as_of = self.settings.now
         self._step(source.name)
+
+        def known_ids(table: Table, condition: str) -> Collection[str]:
+            return self.lake.ids_now(item.source, table, condition, self.spool)
+
         try:
-            with source.session(item.since, self.spool) as read:
+            with source.session(item.since, self.spool, known_ids) as read:
                 for table in source.tables:
                     self._step(f"{source.name} {table.name}")
                     self._object_table(source, table, read, as_of)
@@ -417,7 +432,8 @@ class _Pull:
     def _fail(self, source: Source, table: str, days: Iterable[date], error: TailTrackerError) -> None:
         tried = list(days)
         self.report.errors.append(str(error))
-        self.lake.note_failure(source.name, table, tried, str(error))
+        if tried:
+            self.lake.note_failure(source.name, table, tried, str(error))
         for day in tried:
             self._note(source, table, day, status="failed", reason=str(error))
 
@@ -507,12 +523,13 @@ def refresh(
     sources: Sequence[str] = (),
     full_refresh: bool = False,
     rebuild: bool = False,
+    relist: bool = False,
     accept: Iterable[str] = (),
 ) -> RunReport:
     """Pull, build, check and publish; what failed or is held stands in the report, which is also written to HOME.
 
-    `accept` names what is held and may land all the same. Raises SettingsError before anything runs. Where nothing has
-    ever landed there is nothing to build.
+    `accept` names what is held and may land all the same, `relist` is that of `plan`. Raises SettingsError before
+    anything runs. Where nothing has ever landed there is nothing to build.
     """
     crash_points.arm(settings.crash_at)
     check_sources(settings)
@@ -523,7 +540,9 @@ def refresh(
         check_sources(settings)
         note_first_run(settings)
         try:
-            plans = plan(settings, lake, first, last, sources)
+            plans = plan(settings, lake, first, last, sources, relist=relist)
+            if relist:
+                report.notes.append("all that sources list is listed again, as asked")
             pull(settings, lake, plans, report, progress, check_accepted(lake, accept))
             if not lake.is_empty:
                 warehouse = build(

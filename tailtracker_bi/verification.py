@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -27,7 +28,7 @@ from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import Progress
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
-from tailtracker_bi.sources.base import HISTORY_ORIGINS, DaySource, Source
+from tailtracker_bi.sources.base import DaySource, ObjectSource, Source, Table
 from tailtracker_bi.warehouse import Warehouse, table_digest
 
 REBUILD = "`tailtracker-bi refresh --rebuild` makes it anew from the lake"
@@ -63,8 +64,12 @@ class _Table:
     """A table of the lake, and what the ledger says of it."""
 
     source: type[Source]
-    name: str
+    table: Table
     attempts: list[dict[str, Any]]
+
+    @property
+    def name(self) -> str:
+        return self.table.name
 
     @property
     def is_daily(self) -> bool:
@@ -99,7 +104,7 @@ def verify(
     """
     try:
         tables = [
-            _Table(source, table.name, lake.attempts(source.name, table.name))
+            _Table(source, table, lake.attempts(source.name, table.name))
             for source in SOURCES
             for table in source.tables
         ]
@@ -181,30 +186,33 @@ def check_files(lake: Lake, table: _Table) -> Verdict:
 
 
 def check_quarantine(lake: Lake, tables: Sequence[_Table]) -> Verdict:
-    """Whether what was set aside is there. Of objects it may be more than of the latest landing."""
-    findings, lines = [], 0
+    """Whether what was set aside is there: of objects, all that ever was, each record once."""
+    findings, records = [], 0
     for table in tables:
-        latest = table.latest
-        last = table.landed[-1]
-        found, broken = 0, False
-        for day, row in latest.items():
+        latest, last = table.latest, table.landed[-1]
+        folder = lake.quarantine_file(table.source.name, table.name, last["day"]).parent
+        days = {*latest} if table.is_daily else {date.fromisoformat(file.stem) for file in folder.glob("*.jsonl")}
+        found: dict[date, list[bytes]] = {}
+        for day in sorted(days):
             file = lake.quarantine_file(table.source.name, table.name, day)
             where = f"{table.title} {day}"
+            mend = table.mend(day) if table.is_daily else "restore quarantine/ from a backup"
             try:
-                records = [orjson.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+                found[day] = file.read_bytes().splitlines() if file.exists() else []
+                for line in found[day]:
+                    orjson.loads(line)
             except (OSError, ValueError) as error:
-                broken = True
-                findings.append(_unreadable(where, error, table.mend(day)))
+                findings.append(_unreadable(where, error, mend))
                 continue
-            found += len(records)
-            if table.is_daily and len(records) != row["quarantined"]:
-                wrong = f"{len(records)} records in {file.name}, and the ledger says {row['quarantined']}"
-                findings.append(Finding(where, wrong, table.mend(day)))
-        if not table.is_daily and not broken and found < last["quarantined"]:
-            wrong = f"{found} records set aside, and the ledger says {last['quarantined']}"
+            if table.is_daily and len(found[day]) != latest[day]["quarantined"]:
+                wrong = f"{len(found[day])} records in {file.name}, and the ledger says {latest[day]['quarantined']}"
+                findings.append(Finding(where, wrong, mend))
+        distinct = len({line for lines in found.values() for line in lines})
+        if not table.is_daily and distinct != (last["set_aside"] or 0):
+            wrong = f"{distinct} records set aside, and the ledger says {last['set_aside'] or 0}"
             findings.append(Finding(table.title, wrong, "restore quarantine/ from a backup"))
-        lines += found
-    return _verdict("quarantine", f"{lines} records", findings)
+        records += sum(map(len, found.values()))
+    return _verdict("quarantine", f"{records} records", findings)
 
 
 def check_warehouse(warehouse: Warehouse, tables: Sequence[_Table]) -> Verdict:
@@ -361,28 +369,16 @@ def ask(source: Source, lake: Lake, tables: Sequence[_Table]) -> Verdict:
     if counts is None:
         return _verdict("source", f"{source.name}: counts are not offered", [])
     own = [table for table in tables if table.source.name == source.name and table.name in counts]
-    live = {table.name: _live_rows(lake.files(source.name, table.name)) for table in own}
+    with TemporaryDirectory() as spool:
+        live = {
+            table.name: len(lake.ids_now(table.source, table.table, "", Path(spool)))
+            for table in own
+            if issubclass(table.source, ObjectSource)
+        }
     different = [
         f"{name} has {counts[name]} rows now, and had {rows}" for name, rows in live.items() if counts[name] != rows
     ]
     return _verdict("source", f"{source.name}: {len(live)} tables counted; {'; '.join(different) or 'all equal'}", [])
-
-
-def _live_rows(files: Sequence[str]) -> int:
-    """Objects that are there as of their latest version."""
-    if not files:
-        return 0
-    with duckdb.connect() as connection:
-        row = connection.execute(
-            f"""
-            select count(*) from (
-                select is_deleted from read_parquet($files) where origin not in {HISTORY_ORIGINS}
-                qualify row_number() over (partition by object_id order by landing desc) = 1
-            ) where not is_deleted
-            """,
-            {"files": list(files)},
-        ).fetchone()
-    return int(row[0]) if row else 0
 
 
 def _damage(file: Path, digest: str | None) -> str:

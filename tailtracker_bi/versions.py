@@ -107,9 +107,9 @@ def new_versions(
     as_of: datetime,
     spool: Path,
     with_known: bool = False,
-) -> Iterator[tuple[pa.RecordBatchReader, Counts, int]]:
-    """The new versions, in `schema` (`with_known`: all versions), what became of all that was told, and how many
-    objects there were before.
+) -> Iterator[tuple[pa.RecordBatchReader, Counts, int, int]]:
+    """The new versions, in `schema` (`with_known`: all versions), what became of all that was told, how many objects
+    there were before, and how many of these are gone.
 
     `known` are the Parquet files of the versions that the lake holds. A row that is gone counts as one received and
     loaded. Raises BadResponseError where the rows told are not as many as their counts say.
@@ -132,21 +132,41 @@ def new_versions(
         for statement in _PREPARE.format(**texts).split(";\n"):
             uses = {"is_snapshot": versions.is_snapshot} if "$is_snapshot" in statement else {}
             connection.execute(statement, uses)
-        counts, had = _account(connection, table, versions.counts)
+        counts, had, gone = _account(connection, table, versions.counts)
         sql = _NEW.format(**texts)
         if with_known:
             sql += f" union all select {', '.join(schema.names)} from known"
         moment = as_of.astimezone(UTC).replace(tzinfo=None)
         result = connection.execute(sql, {"as_of": moment, "landing": landing})
-        yield result.to_arrow_reader(BATCH_ROWS).cast(schema), counts, had
+        yield result.to_arrow_reader(BATCH_ROWS).cast(schema), counts, had, gone
 
 
-def _account(connection: duckdb.DuckDBPyConnection, table: Table, said: Counts) -> tuple[Counts, int]:
+def ids_now(known: Sequence[str], schema: pa.Schema, condition: str, spool: Path) -> set[str]:
+    """The objects that are not deleted and, as they are now, meet an SQL condition on their columns; "" is met by all.
+
+    `known` are the Parquet files of their versions, in `schema`.
+    """
+    spool.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)}) as connection:
+        connection.register("known", dataset(list(known), schema=schema, format="parquet"))
+        found = connection.execute(
+            f"""
+            select object_id from known
+            where not ({_HISTORY})
+            group by object_id
+            having arg_max(coalesce(not is_deleted and ({condition or "true"}), false), landing)
+            """
+        )
+        return {object_id for (object_id,) in found.fetchall()}
+
+
+def _account(connection: duckdb.DuckDBPyConnection, table: Table, said: Counts) -> tuple[Counts, int, int]:
     row = connection.execute(
         "select (select count(*) from told), (select count(*) from fresh), (select count(*) from gone), "
-        "(select count(*) from latest where not is_deleted)"
+        "(select count(*) from latest where not is_deleted), "
+        "(select count(*) from fresh semi join latest using (object_id) where is_deleted and not is_history)"
     ).fetchone()
-    told, fresh, gone, had = row or (0, 0, 0, 0)
+    told, fresh, gone, had, deleted = row or (0, 0, 0, 0, 0)
     if told != said.received - said.filtered - said.quarantined:
         raise BadResponseError(f"{table.name}: {said.received} objects received, but {told} were told of")
     counts = Counts(
@@ -156,4 +176,4 @@ def _account(connection: duckdb.DuckDBPyConnection, table: Table, said: Counts) 
         filtered=said.filtered,
         quarantined=said.quarantined,
     )
-    return counts, had
+    return counts, had, gone + deleted

@@ -54,7 +54,12 @@ def counts(versions: list[tuple[datetime, Version]], end: datetime) -> Object | 
     item = version.item
     if item.get("trial_end") and moment(item["trial_end"]) >= end:
         return None
-    is_paused = item.get("pause_collection") is not None
+    paused = item.get("pause_collection")
+    # A pause that has an end is over by then, whether a later version says so or not; what was paused when it was first
+    # seen has that end, too, but counts anew only with its next version.
+    is_paused = paused is not None and not (
+        place > 0 and paused.get("resumes_at") and moment(paused["resumes_at"]) < end
+    )
     # A state that was there when the subscription was first seen, and whose beginning nobody tells.
     if place == 0 and at >= end and (is_paused or item["status"] in {"unpaid", "canceled"}):
         return item

@@ -17,7 +17,7 @@ from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import load_settings
 from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions
 from tailtracker_bi.sources.stripe import Stripe
-from tailtracker_bi.sources.stripe_objects import TYPES, Object, kept
+from tailtracker_bi.sources.stripe_objects import TYPES, AllowList, Object
 from tailtracker_bi.warehouse import Warehouse
 
 Models = list[tuple[str, str, str]]
@@ -49,7 +49,7 @@ def land(lake: Lake, spool: Path, versions: Iterable[Version], now: datetime) ->
     for version in versions:
         type_ = version.item["object"]
         created = datetime.fromtimestamp(version.item["created"], UTC).replace(tzinfo=None)
-        content = orjson.dumps(kept(version.item, TYPES[type_], set()), option=orjson.OPT_SORT_KEYS).decode()
+        content = orjson.dumps(AllowList(TYPES[type_]).kept(version.item), option=orjson.OPT_SORT_KEYS).decode()
         at = version.at.replace(tzinfo=None) if version.at else None
         told[f"{type_}s"].append((version.item["id"], at, version.origin, version.is_deleted, created, content))
     for table in (table for table in Stripe.tables if told[table.name]):

@@ -67,10 +67,9 @@ def land(lake: Lake, spool: Path, events: list[Event], first: date, last: date) 
         for event in events
         if first <= datetime.fromtimestamp(event["properties"]["time"], UTC).date() <= last
     )
-    with EventLines(first, last, spool) as export:
+    with EventLines(first, last, spool, b"key") as export:
         if lines:
             export.add(lines)
-        export.clean(b"key")
         counts = export.deduplicate()
         lake.land("mixpanel", "events", Days(first, last, export.rows(), export.quarantine(), counts))
 

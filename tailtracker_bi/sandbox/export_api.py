@@ -10,18 +10,21 @@ import base64
 import gzip
 import json
 import math
-import threading
+import os
+import socket
+import struct
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from tailtracker_bi.sandbox.server import HTML, Handler, serving
+from tailtracker_bi.sandbox.server import HTML, Api, Handler, serving
 
 USER, SECRET = "fetcher.1234.mp-service-account", "s3cret-of-the-service-account"
 LIMITS = {60: 3600.0, 3: 1.0}
@@ -36,6 +39,58 @@ LAST_LINES = {
     "cut_line": b'{"event":"Open","properties":{"time":17',
 }
 
+Framing = Literal["chunked", "no last chunk", "length", "too long", "close", "reset"]
+"""How an answer says where it ends: chunked; chunked, and never ended; its length; the length of more than comes; by
+closing the connection; not at all, as the connection is reset."""
+Place = Literal[
+    "nothing",
+    "gzip header",
+    "first block",
+    "newline",
+    "inside a line",
+    "before the checksum",
+    "inside the checksum",
+    "between members",
+    "second member",
+]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A fault: an export that ends at this place, in this framing."""
+
+    place: Place
+    framing: Framing
+
+    def of(self, text: bytes) -> tuple[bytes, int]:
+        """What comes of the text, compressed, and how long it would be as a whole."""
+        lines = text.splitlines(keepends=True)
+        halves = b"".join(lines[: len(lines) // 2]), b"".join(lines[len(lines) // 2 :])
+        if self.place in {"between members", "second member"}:
+            first, second = map(gzip.compress, halves)
+            kept = first + (second[: len(second) // 2] if self.place == "second member" else b"")
+            return kept, len(first + second)
+        packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+        begun = {"first block": lines[0], "inside a line": halves[0] + lines[len(lines) // 2][:9]}.get(
+            self.place, halves[0]
+        )
+        # The end of a block, so that all of this, and no more of the text, can be read.
+        start = packer.compress(begun) + packer.flush(zlib.Z_FULL_FLUSH)
+        whole = start + packer.compress(text[len(begun) :]) + packer.flush()
+        ends = {"nothing": 0, "gzip header": 5, "before the checksum": -8, "inside the checksum": -3}
+        return whole[: ends.get(self.place, len(start))], len(whole)
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A fault: an export that breaks off after half of its lines, and says so in this last line."""
+
+    marker: bytes
+    is_plain: bool = False
+
+
+Fault = str | Cut | Marked
+
 
 @dataclass(frozen=True)
 class Request:
@@ -49,38 +104,23 @@ class Request:
     received_at: float
 
 
-Faults = Sequence[str | None] | Callable[[Request], str | None]
-"""What goes wrong with the requests, in order; or a function of a request."""
-
-
 @dataclass
-class ExportApi:
+class ExportApi(Api[Request, Fault]):
     """What is served, what goes wrong, and what was asked."""
 
     days: Days
     user: str = USER
     secret: str = SECRET
-    faults: Faults = ()
     retry_after: str | None = None
     """The Retry-After header of `http_429`."""
+    redirect_to: str = ""
+    """Where `redirect` points."""
     chunked: bool = True
     is_limited: bool = False
     """Whether more requests than Mixpanel takes are answered with 429."""
     today: Callable[[], date] = lambda: date.max
     """The project's day: what is asked for beyond it is refused."""
-    url: str = ""
-    requests: list[Request] = field(default_factory=list)
     _taken: deque[float] = field(default_factory=lambda: deque(maxlen=max(LIMITS)))
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def note(self, request: Request) -> str | None:
-        """Record a request; the name of the fault that it meets."""
-        with self._lock:
-            self.requests.append(request)
-            number = len(self.requests)
-        if callable(self.faults):
-            return self.faults(request)
-        return self.faults[number - 1] if number <= len(self.faults) else None
 
     def seconds_to_wait(self) -> float:
         """Until another request is taken; 0 takes this one."""
@@ -100,9 +140,6 @@ class ExportApi:
             files = [file for day in days if (file := self.days / f"{day}.jsonl.gz").exists()]
             return b"".join(file.read_bytes() for file in files) or gzip.compress(b"")
         return gzip.compress(b"".join(line + b"\n" for day in days for line in self.days.get(day, ())))
-
-
-Framing = Literal["chunked", "length", "too long", "close"]
 
 
 class _Handler(Handler):
@@ -130,11 +167,21 @@ class _Handler(Handler):
             return self._fail(400, TOO_LATE)
         return self._answer(fault, self.api.compressed(first, last))
 
-    def _answer(self, fault: str | None, body: bytes) -> None:
+    def _answer(self, fault: Fault | None, body: bytes) -> None:
         framing: Framing = "chunked" if self.api.chunked else "length"
         match fault:
             case None:
                 self._send_export(body, framing)
+            case Cut():
+                kept, whole = fault.of(gzip.decompress(body))
+                self._send_export(kept, fault.framing, whole)
+            case Marked():
+                lines = gzip.decompress(body).splitlines(keepends=True)
+                text = b"".join(lines[: len(lines) // 2]) + fault.marker
+                if fault.is_plain:
+                    self._send(200, text, framing)
+                else:
+                    self._send_export(gzip.compress(text), framing)
             case "cut_gzip":
                 self._send_export(body[: len(body) // 2], "chunked")
             case "cut_gzip_no_length":
@@ -157,18 +204,18 @@ class _Handler(Handler):
                 self._send(200, HTML, "length", {"content-type": "text/html"})
             case "json_error_200":
                 self._send_export(gzip.compress(b'{"error": "query took too long"}\n'), framing)
+            case "pretty_json_error_200":
+                answer = json.dumps({"error": "query took too long", "of": [1, "x"]}, indent=2)
+                self._send_export(gzip.compress(answer.encode() + b"\n"), framing)
+            case "drip":
+                self._drip()
             case "http_500":
                 self._send(500, HTML, "length", {"content-type": "text/html"})
             case "http_429":
                 wait = {} if self.api.retry_after is None else {"retry-after": self.api.retry_after}
                 self._fail(429, "Query rate limit exceeded", wait)
             case "redirect":
-                self._send(
-                    302,
-                    b"",
-                    "length",
-                    {"location": self.api.url.replace("127.0.0.1", "localhost") + "/stolen"},
-                )
+                self._send(302, b"", "length", {"location": self.api.redirect_to})
             case "too_late_to_date":
                 self._fail(400, TOO_LATE)
             case "echoed_secret":
@@ -180,26 +227,54 @@ class _Handler(Handler):
             case _:
                 raise ValueError(f"unknown fault {fault!r}")
 
-    def _send_export(self, body: bytes, framing: Framing) -> None:
-        self._send(200, body, framing, {"content-encoding": "gzip", "content-type": "text/plain"})
+    def _send_export(self, body: bytes, framing: Framing, whole: int | None = None) -> None:
+        self._send(200, body, framing, {"content-encoding": "gzip", "content-type": "text/plain"}, whole)
+
+    def _drip(self) -> None:
+        """The beginning of an answer, a byte at a time, for as long as somebody listens."""
+        with suppress(OSError):
+            for byte in b"HTTP/1.1 200 OK\r\nx-patience: " + bytes([ord("x")]) * 10_000:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                time.sleep(0.05)
+        self.close_connection = True
 
     def _fail(self, status: int, error: str, headers: Mapping[str, str] | None = None) -> None:
         answer = json.dumps({"request": self.path, "error": error, "status": "error"}).encode()
         self._send(status, answer, "length", {"content-type": "application/json", **(headers or {})})
 
-    def _send(self, status: int, body: bytes, framing: Framing, headers: Mapping[str, str] | None = None) -> None:
+    def _send(
+        self,
+        status: int,
+        body: bytes,
+        framing: Framing,
+        headers: Mapping[str, str] | None = None,
+        whole: int | None = None,
+    ) -> None:
         framed = {
             "chunked": {"transfer-encoding": "chunked"},
+            "no last chunk": {"transfer-encoding": "chunked", "connection": "close"},
             "length": {"content-length": str(len(body))},
-            "too long": {"content-length": str(2 * len(body)), "connection": "close"},
+            "too long": {"content-length": str(whole or 2 * len(body)), "connection": "close"},
             "close": {"connection": "close"},
+            "reset": {"connection": "close"},
         }[framing]
-        self.send(status, _chunks(body) if framing == "chunked" else body, {**(headers or {}), **framed})
+        if framing in {"chunked", "no last chunk"}:
+            body = _chunks(body) + (b"0\r\n\r\n" if framing == "chunked" else b"")
+        self.send(status, body, {**(headers or {}), **framed})
+        if framing == "reset":
+            self._reset()
+
+    def _reset(self) -> None:
+        self.wfile.flush()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
+        self.close_connection = True
 
 
 def _chunks(body: bytes, size: int = 4096) -> bytes:
     pieces = (body[at : at + size] for at in range(0, len(body), size))
-    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
 
 
 @contextmanager

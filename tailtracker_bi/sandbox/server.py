@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 HTML = b"<!DOCTYPE html>\n<html><body><h1>Bad gateway</h1></body></html>\n"
 """What a proxy says in place of an API."""
+
+
+Request = TypeVar("Request")
+Fault = TypeVar("Fault")
+
+
+@dataclass(kw_only=True)
+class Api(Generic[Request, Fault]):
+    """What any of the APIs was asked, and what goes wrong with it."""
+
+    faults: Sequence[Fault | None] | Callable[[Request], Fault | None] = ()
+    """What goes wrong with the requests, in order; or a function of a request, which is called for one at a time."""
+    url: str = ""
+    requests: list[Request] = field(default_factory=list)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def note(self, request: Request) -> Fault | None:
+        """Record a request; the fault that it meets."""
+        with self._lock:
+            self.requests.append(request)
+            if callable(self.faults):
+                return self.faults(request)
+            number = len(self.requests)
+            return self.faults[number - 1] if number <= len(self.faults) else None
 
 
 class Handler(BaseHTTPRequestHandler):

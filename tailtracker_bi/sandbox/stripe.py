@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 API_VERSION = "2026-10-28.endive"
 FEED_DAYS = 30
 """So long Stripe keeps events."""
-_TEST_OBJECTS = 2
-"""Of some tables, so many objects of the test mode."""
 
 
 class _Thing(NamedTuple):
@@ -41,21 +39,12 @@ def write(story: Story, directory: Path, now: int, progress: Progress) -> None:
     for done, (table, things_of) in enumerate(_TABLES.items()):
         progress(f"stripe: {table}", done, len(_TABLES) + 1)
         things = [thing for thing in things_of(story) if thing.moments[0] <= now]
-        write_lines(directory / f"{table}.jsonl.gz", _as_listed(table, things, now))
+        write_lines(directory / f"{table}.jsonl.gz", (thing.shape(now) for thing in things))
         if table != "balance_transactions":
             events += (event for thing in things for event in _events(thing, now))
     progress("stripe: events", len(_TABLES), len(_TABLES) + 1)
     events.sort(key=lambda event: (event["created"], event["id"]))
     write_lines(directory / "events.jsonl.gz", events)
-
-
-def _as_listed(table: str, things: list[_Thing], now: int) -> Iterator[Object]:
-    for thing in things:
-        yield thing.shape(now)
-    if table in {"customers", "subscriptions", "charges"}:
-        for number, thing in enumerate(things[:_TEST_OBJECTS]):
-            item = thing.shape(now)
-            yield item | {"id": f"{item['id'].split('_')[0]}_1TestMode{number}", "livemode": False}
 
 
 def _events(thing: _Thing, now: int) -> Iterator[Object]:

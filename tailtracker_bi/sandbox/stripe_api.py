@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import base64
 import gzip
-import threading
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,7 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
-from tailtracker_bi.sandbox.server import HTML, Handler, serving
+from tailtracker_bi.sandbox.server import HTML, Api, Handler, serving
 from tailtracker_bi.sandbox.stripe_lists import (
     SELECTORS,
     ApiError,
@@ -63,16 +62,11 @@ class Request:
     received_at: float
 
 
-Faults = Sequence[str | None] | Callable[[Request], str | None]
-"""What goes wrong with the requests, in order; or a function of a request."""
-
-
 @dataclass
-class StripeApi:
+class StripeApi(Api[Request, str]):
     """What is there, what goes wrong, and what was asked."""
 
     key: str = KEY
-    faults: Faults = ()
     retry_after: str | None = None
     """The Retry-After header of `http_429`."""
     should_retry: str | None = None
@@ -84,11 +78,8 @@ class StripeApi:
     """How many of an inner list are shown with its object."""
     event_version: str = VERSION
     """The API version that events are said to be written for."""
-    url: str = ""
-    requests: list[Request] = field(default_factory=list)
     tables: dict[str, ObjectTable] = field(default_factory=lambda: {name: ObjectTable() for name in SELECTORS})
     _stubs: dict[str, Object] = field(default_factory=dict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     # What happens at Stripe.
 
@@ -155,15 +146,6 @@ class StripeApi:
         return event
 
     # What is asked.
-
-    def note(self, request: Request) -> str | None:
-        """Record a request; the name of the fault that it meets."""
-        with self._lock:
-            self.requests.append(request)
-            number = len(self.requests)
-        if callable(self.faults):
-            return self.faults(request)
-        return self.faults[number - 1] if number <= len(self.faults) else None
 
     def answer(self, request: Request) -> Object:
         self._authorize(request.headers.get("authorization", ""))

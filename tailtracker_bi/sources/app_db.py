@@ -41,11 +41,13 @@ from tailtracker_bi.sources.base import (
     BadResponseError,
     Check,
     Counts,
+    KnownIds,
     ObjectSource,
     Read,
     SourceUnavailableError,
     Table,
     Versions,
+    nothing_known,
 )
 
 TRIES = 4
@@ -275,7 +277,9 @@ class AppDb(ObjectSource):
         return settings.app_database_url is not None
 
     @contextmanager
-    def session(self, since: Mapping[str, datetime], spool: Path) -> Iterator[Read]:
+    def session(
+        self, since: Mapping[str, datetime], spool: Path, known_ids: KnownIds = nothing_known
+    ) -> Iterator[Read]:
         spool.mkdir(parents=True, exist_ok=True)
         retrying = Retrying(
             retry=retry_if_exception_type(_InterruptedError),

@@ -9,7 +9,7 @@ What belongs here: the interfaces and the words of their errors. What does not: 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -29,8 +29,16 @@ class BadResponseError(TailTrackerError):
     """One answer that can't be trusted: its days do not land; other days may."""
 
 
+class TooLargeError(BadResponseError):
+    """An answer that this machine can't or won't hold: asking for the same days again is useless."""
+
+
 class SourceUnavailableError(TailTrackerError):
     """The source as a whole can't be used (unreachable, refused): asking again for other days is useless."""
+
+
+class FutureDaysError(SourceUnavailableError):
+    """Days that are not over by the source's own clock: this machine's is wrong, and nothing is to be noted of them."""
 
 
 class AbsentTableError(TailTrackerError):
@@ -216,10 +224,21 @@ class Versions:
 
 
 Read = Callable[[Table], AbstractContextManager[Versions]]
+KnownIds = Callable[[Table, str], Collection[str]]
+"""The ids of a table's objects that have landed and are not deleted, of which, as they are now, an SQL condition on the
+table's own columns is true. The condition is in DuckDB's dialect; an empty one is true of all."""
+
+
+def nothing_known(table: Table, condition: str) -> Collection[str]:
+    """What is known where nothing has landed."""
+    return ()
 
 
 class ObjectSource(Source):
     """A source whose objects change: each of its tables is brought to its state now, and every version is kept."""
+
+    follows_changes: ClassVar[bool] = False
+    """Whether it reads, after the first time, what has changed and no more; `--relist` then reads everything."""
 
     @classmethod
     def raw_schema(cls, table: Table) -> pa.Schema:
@@ -227,12 +246,16 @@ class ObjectSource(Source):
 
     @abstractmethod
     @contextmanager
-    def session(self, since: Mapping[str, datetime], spool: Path) -> Iterator[Read]:
+    def session(
+        self, since: Mapping[str, datetime], spool: Path, known_ids: KnownIds = nothing_known
+    ) -> Iterator[Read]:
         """A function that reads one table after the other, as of one moment where the source allows it.
 
-        `since` says, by table, as of when it was last brought up to date, in UTC; a table that never was is not there.
-        `spool` is a directory for large intermediates. Raises BadResponseError or SourceUnavailableError where nothing
-        can be read; the function raises them for a single table: the others may be read all the same.
+        `since` says, by table, as of when it was last brought up to date, in UTC; a table that never was, or of which
+        everything is to be read again, is not there. `known_ids` tells what has landed, for what only a read by id can
+        tell to be gone. `spool` is a directory for large intermediates. Raises BadResponseError or
+        SourceUnavailableError where nothing can be read; the function raises them for a single table: the others may be
+        read all the same.
         """
 
 

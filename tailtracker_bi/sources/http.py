@@ -3,24 +3,34 @@
 HTTP clients accept a gzip body that was cut off. Here the body is read raw and decompressed under watch: a stream
 counts as complete only if its last gzip member ended with a valid checksum, or, uncompressed, if HTTP itself says where
 the body ends. Lines end at `\\n` only; U+2028 and its like are text.
+
+Their timeouts are for one wait each: an answer that drips never meets one. Here a deadline is for the whole of it.
 """
 
 from __future__ import annotations
 
+import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any
 
+import httpcore
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from tailtracker_bi.sources.base import BadResponseError
+from tailtracker_bi.sources.base import BadResponseError, TooLargeError
 
 TRIES = 4
 LONGEST_WAIT_SECONDS = 300.0
 BATCH_BYTES = 8 << 20
 LONGEST_LINE = 32 << 20
+# Ids alone, which no compression shortens, keep real exports far below this. A small answer may be anything.
+HIGHEST_RATIO = 100
+RATIO_COUNTS_FROM = 64 << 20
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -34,6 +44,75 @@ class RetryableError(BadResponseError):
 
 class UnreachableError(RetryableError):
     """No connection came about."""
+
+
+class BusyError(RetryableError):
+    """The server takes no more requests for now (429), whatever they ask for."""
+
+
+class DeadlineTransport(httpx.HTTPTransport):
+    """For a client of one request: connecting, waiting and reading may take so many seconds in all.
+
+    What takes longer ends in httpx's timeouts, as a single wait that is too long does.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(verify=_certificates(), trust_env=False)
+        backend = _DeadlineBackend(time.monotonic() + seconds)
+        self._pool = httpcore.ConnectionPool(ssl_context=_certificates(), network_backend=backend)
+
+
+class _DeadlineBackend(httpcore.SyncBackend):
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        left = _left(self._deadline, timeout, httpcore.ConnectTimeout)
+        stream = super().connect_tcp(host, port, left, local_address, socket_options)
+        return _DeadlineStream(stream, self._deadline)
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(self._deadline, timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(self._deadline, timeout, httpcore.WriteTimeout))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = _left(self._deadline, timeout, httpcore.ConnectTimeout)
+        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _left(deadline: float, timeout: float | None, error: type[Exception]) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise error("it took too long in all")
+    return left if timeout is None else min(left, timeout)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: it takes longer than a request to a server nearby."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def retrying(scale: float, say: Callable[[str], None]) -> Retrying:
@@ -65,9 +144,9 @@ def body(response: httpx.Response, seconds: float) -> Iterator[bytes]:
     """
     encoding = response.headers.get("content-encoding", "identity").lower()
     pieces = _within(response.iter_raw(), seconds)
-    if encoding == "gzip" and response.headers.get("content-length") != "0":
+    if encoding == "gzip":
         yield from gunzip(pieces)
-    elif encoding in {"gzip", "identity"}:
+    elif encoding == "identity":
         if "content-length" not in response.headers and "transfer-encoding" not in response.headers:
             raise BadResponseError("the body is neither gzip nor of known length: it can't be told whether it is whole")
         yield from pieces
@@ -86,18 +165,28 @@ def _within(pieces: Iterable[bytes], seconds: float) -> Iterator[bytes]:
 def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress gzip of one or several members, at most BATCH_BYTES at a time.
 
-    Raises BadResponseError where there is no member, one is cut off or its checksum is wrong.
+    Raises BadResponseError where there is no member, one is cut off or its checksum is wrong, and TooLargeError where
+    so much came out of so little that it can only be meant to fill the machine.
     """
     member = zlib.decompressobj(_GZIP)
     is_inside = True
+    packed = unpacked = 0
     for piece in pieces:
         data = piece
+        packed += len(piece)
         while data:
             is_inside = True
             try:
-                yield member.decompress(data, BATCH_BYTES)
+                text = member.decompress(data, BATCH_BYTES)
             except zlib.error as error:
                 raise BadResponseError(f"the gzip stream is broken: {error}") from None
+            unpacked += len(text)
+            if unpacked > max(RATIO_COUNTS_FROM, HIGHEST_RATIO * packed):
+                raise TooLargeError(
+                    f"a gzip bomb: {packed:,} bytes became more than {unpacked >> 20} MiB; "
+                    f"no export is packed more than {HIGHEST_RATIO} times"
+                )
+            yield text
             data = member.unconsumed_tail
             if member.eof:
                 data = member.unused_data
@@ -116,12 +205,22 @@ def line_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
             continue
         cut = held.rfind(b"\n") + 1
         if cut:
-            yield bytes(held[:cut])
+            with memoryview(held) as whole:
+                batch = bytes(whole[:cut])
+            yield batch
             del held[:cut]
         if len(held) > LONGEST_LINE:
             raise BadResponseError(f"a line is longer than {LONGEST_LINE >> 20} MiB")
     if held:
         yield bytes(held)
+
+
+def told_time(headers: Mapping[str, str]) -> datetime | None:
+    """The server's clock, in UTC, when it answered; None where it does not tell."""
+    try:
+        return parsedate_to_datetime(headers["date"]).astimezone(UTC)
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

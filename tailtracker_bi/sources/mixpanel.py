@@ -4,16 +4,19 @@
 
 Facts this rests on (Mixpanel's "Raw Event Export" reference): both dates are inclusive and are days of the project;
 answers are not deduplicated; a broken export is a 200 whose last line is `terminated early`; 60 requests an hour and
-3 a second are allowed.
+3 a second are allowed; times are UTC in projects from 2023 on, before that the project's own.
 """
 
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from time import time_ns
+from zoneinfo import ZoneInfo
 
 import httpx
 from pyrate_limiter import Duration, Limiter, Rate, SQLiteBucket
@@ -27,14 +30,18 @@ from tailtracker_bi.sources.base import (
     Check,
     Days,
     DaySource,
+    FutureDaysError,
     SourceUnavailableError,
     Table,
+    TooLargeError,
     ranges,
 )
 from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
 
 REQUESTS_PER_HOUR = 60
 REQUESTS_PER_SECOND = 3
+# Mixpanel counts a request when it arrives, which is later than it was let go, and not always equally so.
+SECOND, HOUR = 2 * Duration.SECOND, Duration.HOUR + Duration.MINUTE
 REQUESTS_PER_PULL = REQUESTS_PER_HOUR // 2
 """A pull plans with half of an hour's requests: the other half is for retries and for the run after a crash."""
 
@@ -58,14 +65,7 @@ class Mixpanel(DaySource):
     def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
         super().__init__(settings, say)
         settings.home.mkdir(parents=True, exist_ok=True)
-        # In a file, so that the limits hold over restarts and between processes.
-        bucket = SQLiteBucket.init_from_file(
-            [Rate(REQUESTS_PER_SECOND, Duration.SECOND), Rate(REQUESTS_PER_HOUR, Duration.HOUR)],
-            table="mixpanel_export",
-            db_path=str(settings.home / "rate_limits.sqlite"),
-            use_file_lock=True,
-        )
-        self._limiter = Limiter(bucket)
+        self._limiter = _limiter(settings.home / "rate_limits.sqlite")
 
     @classmethod
     def is_on(cls, settings: Settings) -> bool:
@@ -87,11 +87,11 @@ class Mixpanel(DaySource):
     def fetch(self, first: date, last: date, spool: Path) -> Iterator[Days]:
         try:
             lines = http.retrying(self.settings.retry_scale, self.say)(self._receive, first, last, spool)
-        except http.UnreachableError as error:
+        except (http.UnreachableError, http.BusyError) as error:
             raise SourceUnavailableError(str(error)) from None
         with lines:
-            lines.clean(self.settings.hash_key)
             counts = lines.deduplicate()
+            self._check_time_basis(lines, f"mixpanel: {first} to {last}")
             yield Days(first, last, lines.rows(), lines.quarantine(), counts)
 
     def check(self) -> Check:
@@ -109,11 +109,13 @@ class Mixpanel(DaySource):
     def _receive(self, first: date, last: date, spool: Path) -> EventLines:
         """The lines of one answer that has proven to be whole. The caller closes them."""
         with ExitStack() as stack:
-            lines = stack.enter_context(EventLines(first, last, spool))
+            lines = stack.enter_context(EventLines(first, last, spool, self.settings.hash_key))
             with self._request(first, last) as response:
                 try:
                     for batch in http.line_batches(http.body(response, TRANSFER_SECONDS)):
                         lines.add(batch)
+                except TooLargeError as error:
+                    raise TooLargeError(f"mixpanel: {first} to {last}: {error}") from None
                 except BadResponseError as error:
                     raise http.RetryableError(f"mixpanel: {first} to {last}: {error}") from None
             self._check_whole(lines, first, last)
@@ -130,15 +132,30 @@ class Mixpanel(DaySource):
         errors, example = lines.rejected("error")
         if errors:
             raise http.RetryableError(f"{where}: an error in place of events: {example[:200]}")
-        unreadable, example = lines.rejected("not JSON")
-        if unreadable and unreadable == lines.received:
-            raise http.RetryableError(f"{where}: not an export: none of {unreadable} lines is JSON")
+        strange = lines.rejected("not JSON")[0] + lines.rejected("no event name")[0]
+        if strange and strange == lines.received:
+            raise http.RetryableError(f"{where}: not an export: none of {strange} lines is an event")
         shifted, _ = lines.rejected("shifted")
         if shifted:
             raise BadResponseError(
                 f"{where}: {shifted} events lie hours outside the days asked for: the project's days are not days in "
                 f"{self.timezone(self.settings)}; set MIXPANEL_TIMEZONE to the project's time zone"
             )
+
+    def _check_time_basis(self, lines: EventLines, where: str) -> None:
+        """Local days whose times are local, too, look right under any setting: only when they came tells the zone."""
+        zone = ZoneInfo(self.timezone(self.settings))
+        for day, found in lines.utc_offsets().items():
+            midnights = [datetime.combine(one, time(), zone) for one in (day, day + timedelta(days=1))]
+            if found not in {midnight.utcoffset() for midnight in midnights}:
+                setting = self.settings.mixpanel_timezone or "not set, so that times are taken for UTC"
+                advice = f"set it to the project's time zone, one that was at {_offset(found)} then"
+                if not found:
+                    advice = f"leave it empty: the project's times are UTC; or {advice}"
+                raise BadResponseError(
+                    f"{where}: by when they were processed, the times of most events of {day} are those of "
+                    f"{_offset(found)}, but MIXPANEL_TIMEZONE is {setting}: {advice}"
+                )
 
     @contextmanager
     def _request(self, first: date, last: date) -> Iterator[httpx.Response]:
@@ -158,7 +175,12 @@ class Mixpanel(DaySource):
         credentials = (settings.mixpanel_username, settings.mixpanel_secret.get_secret_value())
         try:
             with (
-                httpx.Client(auth=credentials, timeout=TIMEOUT, trust_env=False) as client,
+                httpx.Client(
+                    auth=credentials,
+                    timeout=TIMEOUT,
+                    trust_env=False,
+                    transport=http.DeadlineTransport(TRANSFER_SECONDS),
+                ) as client,
                 client.stream(
                     "GET",
                     f"{settings.mixpanel_base_url}/api/2.0/export",
@@ -170,20 +192,35 @@ class Mixpanel(DaySource):
                     headers={"accept-encoding": "gzip"},
                 ) as response,
             ):
+                self._check_is_over(response, last)
                 self._check_status(response, f"mixpanel: {first} to {last}")
                 reached("mixpanel.answered")
                 yield response
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise http.UnreachableError(f"mixpanel: can't reach {settings.mixpanel_base_url}: {error}") from None
         except httpx.HTTPError as error:
             raise http.RetryableError(f"mixpanel: {first} to {last}: {type(error).__name__}: {error}") from None
+
+    def _check_is_over(self, response: httpx.Response, last: date) -> None:
+        """Else a clock that is ahead would land days that have not come, as empty. A clock that was set is meant so."""
+        told = http.told_time(response.headers)
+        if self.settings.fixed_now or told is None:
+            return
+        if last >= told.astimezone(ZoneInfo(self.timezone(self.settings))).date():
+            now = datetime.now(UTC)
+            raise FutureDaysError(
+                f"mixpanel: {last} is not over: Mixpanel says that it is {told:%Y-%m-%d %H:%M}Z, and this machine "
+                f"{now:%Y-%m-%d %H:%M}Z; set its clock right"
+            )
 
     def _check_status(self, response: httpx.Response, where: str) -> None:
         status = response.status_code
         if status == 200:
             return
         answer = f"{where}: answered {status}{self._told(response)}"
-        if status == 429 or status >= 500:
+        if status == 429:
+            raise http.BusyError(answer, http.retry_after(response.headers))
+        if status >= 500:
             raise http.RetryableError(answer, http.retry_after(response.headers))
         if status == 400 and "to_date cannot be later" in answer:
             raise BadResponseError(
@@ -192,7 +229,7 @@ class Mixpanel(DaySource):
         if status in {400, 401, 403}:
             answer += (
                 "; check MIXPANEL_USERNAME, MIXPANEL_SECRET and MIXPANEL_PROJECT_ID, and whether the project's data "
-                f"lives in region {self.settings.mixpanel_region} (MIXPANEL_REGION)"
+                f"residency is {self.settings.mixpanel_region} (MIXPANEL_REGION)"
             )
         elif status == 402:
             answer += "; the project's plan does not include the raw export"
@@ -209,3 +246,32 @@ class Mixpanel(DaySource):
             text = text.replace(secret, "[secret]")
         text = " ".join(text.split())
         return "" if not text or text.startswith("<") else f": {mask_text(text)}"
+
+
+def _limiter(file: Path) -> Limiter:
+    """The limits, in a file, so that they hold over restarts and between processes."""
+    try:
+        bucket = _bucket(file)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        # A damaged file. What it counted is lost; where that was too much, Mixpanel says so, and how long to wait.
+        for part in ("", "-wal", "-shm"):
+            file.with_name(file.name + part).unlink(missing_ok=True)
+        bucket = _bucket(file)
+    # Requests of a clock that was ahead would hold back those of the right one until it gets there.
+    now = time_ns() // 1_000_000
+    with bucket.lock:
+        bucket.conn.execute("update mixpanel_export set item_timestamp = ? where item_timestamp > ?", (now, now))
+        bucket.conn.commit()
+    return Limiter(bucket)
+
+
+def _bucket(file: Path) -> SQLiteBucket:
+    rates = [Rate(REQUESTS_PER_SECOND, SECOND), Rate(REQUESTS_PER_HOUR, HOUR)]
+    return SQLiteBucket.init_from_file(rates, table="mixpanel_export", db_path=str(file), use_file_lock=True)
+
+
+def _offset(offset: timedelta) -> str:
+    minutes = round(offset.total_seconds() / 60)
+    return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"

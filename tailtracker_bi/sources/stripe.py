@@ -1,12 +1,19 @@
 """Stripe's objects, each in its state now, and what the events feed tells of the states between.
 
     GET /v1/events       --> history, and the ids that changed --+
-    GET /v1/<table>      --> all objects, or the new ones -------+--> allow-list --> a file in `spool` --> Versions
-    GET /v1/<table>/<id> --> those that changed -----------------+
+    GET /v1/<table>      --> all objects, or the new ones, ------+--> allow-list --> a file in `spool` --> Versions
+                             and once a day the open ones -------+
+    GET /v1/<table>/<id> --> those that changed, or are open in -+
+                             the lake and in no list
 
 Facts this rests on (Stripe's API reference): objects carry no time of their last change, so what changed is known from
 events alone; these are kept for 30 days, come late and in no order, and hold the object as it was, in the shape of an
 API version of then; lists leave deleted objects out; a 429 says whether to try again.
+
+An event that never came would leave its object as it was for ever. So on the first refresh of a day what is open, and
+will change, is read again: by lists, 100 to a request, where Stripe lists by status; by its id where it does not, and
+where an object has left these lists. A full list tells nothing of what is gone, so what the lake has beside it is read
+by its id, too.
 """
 
 from __future__ import annotations
@@ -35,13 +42,16 @@ from tailtracker_bi.sources.base import (
     BadResponseError,
     Check,
     Counts,
+    KnownIds,
     ObjectSource,
     Read,
+    Remark,
     SourceUnavailableError,
     Table,
     Versions,
+    nothing_known,
 )
-from tailtracker_bi.sources.stripe_objects import TYPES, Object, before, kept
+from tailtracker_bi.sources.stripe_objects import STATUSES, TYPES, AllowList, Object, before
 
 if TYPE_CHECKING:
     import stripe
@@ -60,6 +70,12 @@ _ID = re.compile(r"\b[a-z]{2,8}_(?=\w*[0-9A-Z])\w+")
 
 EXPANDED = {"customers": ["discount.source.coupon"], "subscriptions": ["discounts.source.coupon"]}
 FILTERS: dict[str, Object] = {"subscriptions": {"status": "all"}}
+OPEN_LISTS: dict[str, tuple[Object, ...]] = {
+    "subscriptions": ({},),  # without a status: all that are not canceled
+    "invoices": ({"status": "draft"}, {"status": "open"}),
+    "invoice_payments": ({"status": "open"},),
+}
+"""The lists that hold what is open, of the tables that have such."""
 TABLES = {f"{type_}s": type_ for type_ in TYPES}
 EVENTS = "events"
 
@@ -68,6 +84,7 @@ class Stripe(ObjectSource):
     """Customers, what they subscribed to, and what they paid. Every object is kept as JSON, less what is withheld."""
 
     name = "stripe"
+    follows_changes = True
     tables = tuple(
         Table(name, pa.schema([("created_at", pa.timestamp("us")), ("content", pa.string())])) for name in TABLES
     )
@@ -77,7 +94,9 @@ class Stripe(ObjectSource):
         return settings.stripe_api_key is not None
 
     @contextmanager
-    def session(self, since: Mapping[str, datetime], spool: Path) -> Iterator[Read]:
+    def session(
+        self, since: Mapping[str, datetime], spool: Path, known_ids: KnownIds = nothing_known
+    ) -> Iterator[Read]:
         moments = {table: moment.replace(tzinfo=UTC) for table, moment in since.items()}
         known = {table: moment for table, moment in moments.items() if self.settings.now - moment <= LONGEST_GAP}
         if stale := sorted(moments.keys() - known.keys()):
@@ -88,7 +107,7 @@ class Stripe(ObjectSource):
             )
         spool.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=spool) as directory, _api(self.settings, self.say) as api:
-            session = _Session(self, api, known, directory)
+            session = _Session(self, api, known, known_ids, directory)
             session.read_events()
             reached("stripe.events_read")
             yield session.read
@@ -117,10 +136,13 @@ class Stripe(ObjectSource):
 class _Session:
     """One reading of all tables: the events once, then table after table."""
 
-    def __init__(self, source: Stripe, api: _Api, since: Mapping[str, datetime], directory: str) -> None:
+    def __init__(
+        self, source: Stripe, api: _Api, since: Mapping[str, datetime], known_ids: KnownIds, directory: str
+    ) -> None:
         self._source = source
         self._api = api
         self._since = since
+        self._known_ids = known_ids
         self._directory = directory
         self._events_error: BadResponseError | None = None
         self._begin()
@@ -176,20 +198,42 @@ class _Session:
             raise BadResponseError(f"stripe: {table.name}: can't tell what changed: {self._events_error}")
         file = self._files.pop(table.name)
         if table.name != EVENTS:
-            self._add_objects(table.name, file)
+            self._add_objects(table, file)
         with file.versions() as versions:
             yield versions
 
-    def _add_objects(self, table: str, file: _VersionFile) -> None:
-        listed = set()
-        expand = EXPANDED.get(table, [])
-        parameters = FILTERS.get(table, {}) | _created_from(self._since.get(table))
-        for item in self._api.objects(table, **parameters, expand=[f"data.{path}" for path in expand]):
-            file.add(self._api.completed(table, item), "list")
-            listed.add(item["id"])
-        for id_ in sorted(self._changed[table] - listed):
-            item = self._api.find(table, id_, expand=expand)
-            file.add(self._api.completed(table, item), "read", is_deleted=item.get("deleted") is True)
+    def _add_objects(self, table: Table, file: _VersionFile) -> None:
+        name, listed = table.name, set()
+        expand = EXPANDED.get(name, [])
+        for parameters in self._lists(name):
+            for item in self._api.objects(name, **parameters, expand=[f"data.{path}" for path in expand]):
+                if item["id"] not in listed:
+                    file.add(self._api.completed(name, item), "list")
+                    listed.add(item["id"])
+        for id_ in sorted((self._changed[name] | self._in_doubt(table)) - listed):
+            item = self._api.find(name, id_, expand=expand)
+            file.add(self._api.completed(name, item), "read", is_deleted=item.get("deleted") is True)
+
+    def _lists(self, table: str) -> Iterator[Object]:
+        """The parameters of each list that is read: of all objects or the new ones, and of those that are open."""
+        yield FILTERS.get(table, {}) | _created_from(self._since.get(table))
+        if self._is_day_s_first(table):
+            yield from OPEN_LISTS.get(table, ())
+
+    def _in_doubt(self, table: Table) -> set[str]:
+        """The objects that the lake has, and that are read by their id unless a list shows them."""
+        if table.name not in self._since:
+            return set(self._known_ids(table, ""))
+        statuses = STATUSES.get(TABLES[table.name])
+        if statuses is None or not self._is_day_s_first(table.name):
+            return set()
+        lasting = ", ".join(f"'{status}'" for status in sorted(statuses.lasting))
+        return set(self._known_ids(table, f"content ->> '$.status' not in ({lasting})"))
+
+    def _is_day_s_first(self, table: str) -> bool:
+        """Whether the table was last brought up to date on an earlier day, in UTC."""
+        since = self._since.get(table)
+        return since is not None and since.date() < self._source.settings.now.astimezone(UTC).date()
 
 
 class _VersionFile:
@@ -198,7 +242,7 @@ class _VersionFile:
     def __init__(self, table: Table, settings: Settings, directory: Path) -> None:
         self._type = TABLES[table.name]
         self._is_live = settings.is_stripe_live
-        self._hashed = partial(hash_personal_id, key=settings.hash_key)
+        self._allowed = AllowList(TYPES[self._type], partial(hash_personal_id, key=settings.hash_key))
         self._today = settings.now.date()
         self._schema = pa.schema([*VERSION_SCHEMA, *table.schema])
         self._path = directory / f"{table.name}.parquet"
@@ -206,25 +250,62 @@ class _VersionFile:
         self._rows: list[tuple[Any, ...]] = []
         self._quarantine: list[tuple[date, str, str]] = []
         self._counts = Counts()
-        self._withheld: set[str] = set()
+        self._of_other_mode: set[str] = set()
+        self._with_card_number: set[str] = set()
+        self._unknown_statuses: set[str] = set()
+        self._newer_versions: set[str] = set()
 
     def add(self, item: Object, origin: str, effective_at: Any = None, is_deleted: bool = False) -> bool:
         """Take in a version, or set it aside and give False."""
         self._counts.received += 1
         created = item.get("created")
         if item.get("livemode", self._is_live) is not self._is_live:
+            self._of_other_mode.add(item["id"])
             return self._set_aside(item, f"livemode is {item['livemode']}, unlike the key's")
         if not (_is_time(created) and _is_time(effective_at)):
             return self._set_aside(item, "created is not a time")
         try:
-            allowed = kept(item, TYPES[self._type], self._withheld, self._hashed)
+            card_numbers = self._allowed.card_numbers
+            allowed = self._allowed.kept(item)
             content = orjson.dumps(allowed, option=orjson.OPT_SORT_KEYS)
         except TypeError as error:
             return self._set_aside(item, f"can't be written as JSON: {error}")
+        if self._allowed.card_numbers > card_numbers:
+            self._with_card_number.add(item["id"])
+        self._note_unknown(allowed)
         self._rows.append((item["id"], _micros(effective_at), origin, is_deleted, _micros(created), content.decode()))
         if len(self._rows) == BATCH_ROWS:
             self._flush()
         return True
+
+    def _note_unknown(self, item: Object) -> None:
+        status, statuses = item.get("status"), STATUSES.get(self._type)
+        if statuses and isinstance(status, str) and status not in statuses.passing | statuses.lasting:
+            self._unknown_statuses.add(status)
+        # They begin with a date.
+        version = item.get("api_version")
+        if self._type == "event" and isinstance(version, str) and version[:10] > API_VERSION[:10]:
+            self._newer_versions.add(version)
+
+    def _remarks(self) -> Iterator[Remark]:
+        if self._of_other_mode:
+            mode = "live" if self._is_live else "test"
+            yield Remark(
+                f"{len(self._of_other_mode)} objects that are not of the {mode} mode, as the key is, were set aside",
+                is_alarm=True,
+            )
+        if self._with_card_number:
+            yield Remark(
+                f"{len(self._with_card_number)} objects held a card number, which did not land: take it out in Stripe",
+                is_alarm=True,
+            )
+        if self._unknown_statuses:
+            yield Remark(f"no model knows the status {', '.join(sorted(self._unknown_statuses))}")
+        if self._newer_versions:
+            yield Remark(
+                f"events came in API version {max(self._newer_versions)}, newer than {API_VERSION}, in which objects "
+                "are read: of their history fields may be missing"
+            )
 
     def _set_aside(self, item: Object, reason: str) -> bool:
         created = item.get("created")
@@ -249,7 +330,8 @@ class _VersionFile:
                 is_snapshot=False,
                 quarantine=_rows_table(self._quarantine, QUARANTINE_SCHEMA).to_reader(),
                 counts=self._counts,
-                withheld=frozenset(map(mask_text, self._withheld)),
+                withheld=frozenset(map(mask_text, self._allowed.withheld)),
+                remarks=list(self._remarks()),
             )
 
 

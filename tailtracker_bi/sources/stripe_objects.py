@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-from tailtracker_bi.personal_data import is_personal_id, mask_text
+from tailtracker_bi.personal_data import holds_card_number, is_personal_id, mask_text
 
 Object = dict[str, Any]
 """A decoded JSON object."""
@@ -197,51 +198,101 @@ TYPES: dict[str, Fields] = {
 """By Stripe's name of the type, which is that of its list without the s."""
 
 
-def kept(value: Any, fields: Any, withheld: set[str], hash_id: Callable[[str], str] = str, path: str = "") -> Any:
-    """The part of a decoded JSON value that `fields` allow; the names of all others go into `withheld`.
+@dataclass(frozen=True)
+class Statuses:
+    """The statuses of a type that the models know: those that pass, and those that last until somebody acts."""
+
+    passing: frozenset[str]
+    lasting: frozenset[str]
+
+
+def _statuses(passing: str, lasting: str) -> Statuses:
+    return Statuses(frozenset(passing.split()), frozenset(lasting.split()))
+
+
+STATUSES: dict[str, Statuses] = {
+    "subscription": _statuses("trialing active past_due unpaid paused incomplete", "canceled incomplete_expired"),
+    "invoice": _statuses("draft open", "paid uncollectible void"),
+    "invoice_payment": _statuses("open", "paid canceled"),
+    # An intent that waits for its customer may wait for ever; how it ends, its charges tell, which are new objects.
+    "payment_intent": _statuses(
+        "processing requires_capture",
+        "requires_payment_method requires_confirmation requires_action succeeded canceled",
+    ),
+    "charge": _statuses("pending", "succeeded failed"),
+    "refund": _statuses("pending requires_action", "succeeded failed canceled"),
+    "dispute": _statuses(
+        "warning_needs_response warning_under_review needs_response under_review",
+        "warning_closed won lost prevented charge_refunded",
+    ),
+}
+"""By type. An object whose status passes, or is not known, is open: it will change, with or without an event."""
+
+
+@dataclass
+class AllowList:
+    """Takes out of objects what `fields` allow, and remembers what it left out.
 
     An id of ours that is itself an e-mail address or the like goes through `hash_id`, as it does in other sources.
     """
-    if isinstance(value, list):
-        return [kept(item, fields, withheld, hash_id, path) for item in value]
-    if isinstance(value, dict):
-        if not isinstance(fields, dict):
-            _name(value, withheld, path)
-            return value["id"] if isinstance(value.get("id"), str) else None
+
+    fields: Fields
+    hash_id: Callable[[str], str] = str
+    withheld: set[str] = field(default_factory=set)
+    """The names of the fields whose values are not, or not as they are, among what is kept."""
+    card_numbers: int = 0
+    """How many values of fields that are kept held a card number, which is gone from them."""
+
+    def kept(self, item: Object) -> Object:
+        """The part of a decoded JSON object that is allowed."""
         allowed = {}
-        for name, item in value.items():
-            inner = f"{path}.{name}" if path else name
-            if name in fields:
-                allowed[name] = kept(item, fields[name], withheld, hash_id, inner)
+        for name, value in item.items():
+            if name in self.fields:
+                allowed[name] = self._kept(value, self.fields[name], name)
             else:
-                _name(item, withheld, inner)
+                self._name(value, name)
         return allowed
-    if isinstance(value, str):
-        return _kept_text(value, fields, withheld, hash_id, path)
-    return value
 
-
-def _kept_text(value: str, fields: Any, withheld: set[str], hash_id: Callable[[str], str], path: str) -> str | None:
-    if fields == TEXT:
-        return mask_text(value)
-    if fields == OUR_ID:
-        return hash_id(value) if is_personal_id(value) else value
-    # An object that has an id may stand there by its id alone.
-    is_code = (fields == PLAIN or "id" in fields) and _CODE.fullmatch(value)
-    if is_code and not (_LIKE_A_NUMBER.search(value) and is_personal_id(value)):
+    def _kept(self, value: Any, fields: Any, path: str) -> Any:
+        if isinstance(value, list):
+            return [self._kept(item, fields, path) for item in value]
+        if isinstance(value, dict):
+            if not isinstance(fields, dict):
+                self._name(value, path)
+                return value["id"] if isinstance(value.get("id"), str) else None
+            allowed = {}
+            for name, item in value.items():
+                inner = f"{path}.{name}"
+                if name in fields:
+                    allowed[name] = self._kept(item, fields[name], inner)
+                else:
+                    self._name(item, inner)
+            return allowed
+        if isinstance(value, str):
+            return self._kept_text(value, fields, path)
         return value
-    withheld.add(path)
-    return None
 
+    def _kept_text(self, value: str, fields: Any, path: str) -> str | None:
+        # An object that has an id may stand there by its id alone.
+        is_code = (fields == PLAIN or (isinstance(fields, dict) and "id" in fields)) and _CODE.fullmatch(value)
+        if is_code and not (_LIKE_A_NUMBER.search(value) and is_personal_id(value)):
+            return value
+        self.card_numbers += holds_card_number(value)
+        if fields == TEXT:
+            return mask_text(value)
+        if fields == OUR_ID:
+            return self.hash_id(value) if is_personal_id(value) else value
+        self.withheld.add(path)
+        return None
 
-def _name(value: Any, withheld: set[str], path: str) -> None:
-    """Name what is not kept, down to the innermost fields."""
-    for name, item in value.items() if isinstance(value, dict) else ():
-        _name(item, withheld, f"{path}.{name}")
-    for item in value if isinstance(value, list) else ():
-        _name(item, withheld, path)
-    if not isinstance(value, dict | list) or not value:
-        withheld.add(path)
+    def _name(self, value: Any, path: str) -> None:
+        """Name what is not kept, down to the innermost fields."""
+        for name, item in value.items() if isinstance(value, dict) else ():
+            self._name(item, f"{path}.{name}")
+        for item in value if isinstance(value, list) else ():
+            self._name(item, path)
+        if not isinstance(value, dict | list) or not value:
+            self.withheld.add(path)
 
 
 def before(current: Object, previous_attributes: Object) -> Object:

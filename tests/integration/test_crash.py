@@ -2,89 +2,97 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 from tailtracker_bi import bundle
-from tailtracker_bi.sandbox.export_api import SECRET, USER, serve
-from tailtracker_bi.sources.base import each_day
-from tests.export_lines import event_line
+from tailtracker_bi.crash_points import STEPS
+from tailtracker_bi.sandbox import export_api, stripe_api
+from tailtracker_bi.sandbox.service import morning_after
+from tailtracker_bi.sandbox.story import Scenario, tell
 from tests.integration.test_refresh import published, rows
 
-FIRST, LAST = date(2024, 3, 1), date(2024, 3, 12)
-SECONDS = 120.0
-"""What any one wait may take before the test gives up."""
+if TYPE_CHECKING:
+    from tailtracker_bi.sandbox.app_database import AppDatabase
+
+FIRST, LAST = date(2026, 8, 1), date(2026, 8, 10)
+NEXT = LAST + timedelta(days=1)
+KEY = "rk_live_crash"
 
 
-def invented_days(dice: random.Random) -> dict[date, list[bytes]]:
-    """Forty people over twelve days; some are known by their device alone until a later day."""
-    days: dict[date, list[bytes]] = {}
-    for day in each_day(FIRST, LAST):
-        midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
-        days[day] = [
-            event_line(
-                dice.choice(["Open", "User Registration", "Pet Profile Created", "Location Services Enabled"]),
-                midnight + dice.randrange(86_400),
-                f"user-{who}" if is_known else f"$device:device-{who}",
-                platform=dice.choice(["ios", "android"]),
-                _device_id=f"device-{who}",
-                _insert_id=f"{day}-{number}",
-                **({"_user_id": f"user-{who}"} if is_known else {}),
-            )
-            for number in range(60)
-            for who in [dice.randrange(40)]
-            for is_known in [dice.random() < 0.5]
-        ]
-    return days
+class Refresher:
+    """Starts refreshes of one HOME against the sources of one story."""
 
-
-def start(home: Path, url: str) -> subprocess.Popen[bytes]:
-    """A refresh as a process of its own; what it says is kept beside its HOME."""
-    environment = {
-        "HOME": str(home),
-        "TAILTRACKER_HOME": str(home),
-        "TAILTRACKER_ALLOW_LOOPBACK": "1",
-        "TAILTRACKER_RETRY_SCALE": "0",
-        "TAILTRACKER_HISTORY_START": str(FIRST),
-        "TAILTRACKER_NOW": f"{LAST + timedelta(days=1)}T12:00:00Z",
-        "MIXPANEL_PROJECT_ID": "2195193",
-        "MIXPANEL_USERNAME": USER,
-        "MIXPANEL_SECRET": SECRET,
-        "MIXPANEL_EXPORT_URL": url,
-    }
-    with home.with_suffix(".log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", "from tailtracker_bi.cli import main; main()", "refresh"],
-            env=environment,
-            cwd=home.parent,
-            stdout=log,
-            stderr=log,
+    def __init__(self, home: Path, environment: dict[str, str]) -> None:
+        self.home, self.environment = home, environment
+        home.mkdir()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.refresher"],
+            cwd=Path(__file__).parent.parent.parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
 
-def finish(process: subprocess.Popen[bytes], home: Path) -> None:
-    assert process.wait(SECONDS) == 0, home.with_suffix(".log").read_text()
+    @property
+    def log(self) -> str:
+        return Path(f"{self.home}.log").read_text()
 
+    def start(self, now: date, **more: str) -> int:
+        """Begin a refresh on the morning after that day; gives its pid."""
+        # The hour's requests are for one refresh, not for hundreds.
+        (self.home / "rate_limits.sqlite").unlink(missing_ok=True)
+        environment = self.environment | {
+            "TAILTRACKER_HOME": str(self.home),
+            "TAILTRACKER_NOW": f"{morning_after(now)}",
+        }
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(environment | more) + "\n")
+        self._process.stdin.flush()
+        return int(self._answer())
 
-def kill_once(process: subprocess.Popen[bytes], is_time: Callable[[], bool], seconds: float, home: Path) -> None:
-    """Kill the process some seconds after the moment has come."""
-    deadline = time.monotonic() + SECONDS
-    while not is_time():
-        assert process.poll() is None, f"it ended too soon: {home.with_suffix('.log').read_text()}"
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    time.sleep(seconds)
-    process.kill()
-    assert process.wait(SECONDS) == -signal.SIGKILL, "it ended before it could be killed"
+    def ended(self) -> int:
+        """The exit status of the refresh, when it has ended."""
+        return int(self._answer())
+
+    def finish(self, now: date) -> None:
+        self.start(now)
+        assert self.ended() == 0, self.log
+
+    def kill_at(self, step: str, now: date) -> None:
+        """A refresh that dies at this step."""
+        self.start(now, TAILTRACKER_CRASH_AT=step)
+        assert self.ended() == -signal.SIGKILL, f"{step} was not reached: {self.log[-2000:]}"
+
+    def kill_after(self, seconds: float, now: date) -> bool:
+        """A refresh that is killed after so long; whether it was still at work."""
+        pid = self.start(now)
+        time.sleep(seconds)
+        # It stays a zombie until its status has been read, so that the pid is nobody else's.
+        os.kill(pid, signal.SIGKILL)
+        return self.ended() == -signal.SIGKILL
+
+    def _answer(self) -> str:
+        assert self._process.stdout
+        return self._process.stdout.readline()
 
 
 @dataclass
@@ -96,14 +104,16 @@ class Reader:
     """The builds, in the order in which they came to be current."""
     troubles: list[str] = field(default_factory=list)
     reads: int = 0
+    _content: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
     def look(self) -> None:
         try:
             current = bundle.current(self.home)
             told = bundle.query(
                 current,
-                "select build, (select count(*) from metric_values) as rows, (select max(last_day) from data_status) "
-                "as last_day from bundle_info",
+                "select build, as_of, (select count(*) from metric_values) as rows, (select sum(value) from "
+                "metric_values where metric_id = 'dau' and segment = 'all') as active, (select max(last_day) from "
+                "data_status where source = 'mixpanel') as last_day from bundle_info",
             ).to_pylist()
         except bundle.NoBundleError:
             if self.seen:
@@ -113,7 +123,9 @@ class Reader:
             self.troubles.append(repr(error))
             return
         self.reads += 1
-        if [row["build"] for row in told] != [current.build] or not told[0]["rows"] or told[0]["last_day"] != LAST:
+        content = tuple(told[0].values()) if len(told) == 1 else tuple(told)
+        is_whole = content[0] == current.build and content[2] and content[4] == content[1] - timedelta(days=1)
+        if not is_whole or self._content.setdefault(current.build, content) != content:
             self.troubles.append(f"{current.build} says {told}")
         if current.build not in self.seen[-1:]:
             self.seen.append(current.build)
@@ -124,7 +136,7 @@ class Reader:
         is_over = threading.Event()
 
         def keep_looking() -> None:
-            while not is_over.wait(0.02):
+            while not is_over.wait(0.05):
                 self.look()
 
         thread = threading.Thread(target=keep_looking)
@@ -137,50 +149,114 @@ class Reader:
         self.look()
 
 
-def test_a_refresh_killed_at_any_moment_is_made_good_by_the_next_and_no_reader_notices(tmp_path: Path) -> None:
-    dice = random.Random(7)
-    everything = invented_days(dice)
-    # Some events of the last days arrive late: after the first build, and with them the ties of devices to users.
-    in_time = {day: lines[: 40 if day > LAST - timedelta(days=5) else 60] for day, lines in everything.items()}
-    home, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
-    home.mkdir()
-    undisturbed.mkdir()
-    folder, reader = home / "published", Reader(home)
+@dataclass
+class Company:
+    """The sources of one story, and a HOME to be killed beside one that is left in peace."""
 
-    with serve(in_time) as api, serve(everything) as complete_api, reader.looking():
-        other = start(undisturbed, complete_api.url)
+    killed: Refresher
+    undisturbed: Refresher
+    files: Path
+    stripe: stripe_api.StripeApi
+    database: AppDatabase
+
+    def __post_init__(self) -> None:
+        self.story = tell(Scenario(people=60, days=60, until=LAST, seed=11, ahead=1))
+        self.show(LAST)
+
+    def show(self, last: date) -> None:
+        """Let the sources show what they do on the morning after that day."""
+        since = morning_after(LAST) if last > LAST else None
+        self.story.write(self.files, morning_after(last), since=since)
+        self.stripe.load(self.files / "stripe")
+        self.database.follow(self.files / "app_db")
+
+    def check_equal(self) -> None:
+        """The HOME that was killed over and over ends as the undisturbed one, and left nothing behind."""
+        left, right = published(self.killed.home), published(self.undisturbed.home)
+        assert left.keys() == right.keys()
+        for table in left:
+            assert left[table] == right[table], table
+        assert rows(self.killed.home, "select count(*) from metric_values where value > 0")[0][0] > 100
+        folder = self.killed.home / "published"
+        assert bundle.is_pointer_sound(self.killed.home)
+        assert [path.name for path in folder.iterdir() if "draft" in path.name or path.name.startswith(".")] == []
+        assert not (self.killed.home / "spool").exists()
+
+
+@pytest.fixture
+def company(tmp_path: Path, app_database: AppDatabase) -> Iterator[Company]:
+    files = tmp_path / "files"
+    with export_api.serve(files / "mixpanel") as mixpanel, stripe_api.serve(key=KEY) as stripe:
+        environment = {
+            "TAILTRACKER_ALLOW_LOOPBACK": "1",
+            "TAILTRACKER_RETRY_SCALE": "0",
+            "TAILTRACKER_HASH_KEY": "the same key in both of them",
+            "TAILTRACKER_HISTORY_START": str(FIRST),
+            "MIXPANEL_PROJECT_ID": "1",
+            "MIXPANEL_USERNAME": mixpanel.user,
+            "MIXPANEL_SECRET": mixpanel.secret,
+            "MIXPANEL_EXPORT_URL": mixpanel.url,
+            "STRIPE_API_KEY": KEY,
+            "STRIPE_API_BASE": stripe.url,
+            "APP_DATABASE_URL": app_database.url,
+        }
+        killed = Refresher(tmp_path / "killed", environment)
+        undisturbed = Refresher(tmp_path / "undisturbed", environment)
         try:
-            moments: list[tuple[Callable[[], bool], float]] = [
-                # Pull: data is being committed, its ledger rows may be there or not.
-                (lambda: any(home.glob("lake/mixpanel/events/_delta_log/*.json")), dice.uniform(0, 0.01)),
-                # Build: the warehouse has been opened; somewhere among the models.
-                ((home / "warehouse.duckdb").exists, dice.uniform(1, 4)),
-                # Publish: the first build is there, the pointer may name it or not.
-                (lambda: any(folder.glob("*.duckdb")), 0),
-                # Publish: the second build is being written.
-                (lambda: any(folder.glob("*.draft")), dice.uniform(0, 0.01)),
-            ]
-            for number, (is_time, seconds) in enumerate(moments, start=1):
-                if number == len(moments):
-                    api.days = everything
-                kill_once(start(home, api.url), is_time, seconds, home)
-            assert len(bundle.builds(home)) == 1
-            finish(start(home, api.url), home)
-            finish(other, undisturbed)
+            yield Company(killed, undisturbed, files, stripe, app_database)
         finally:
-            other.kill()
-            other.wait()
+            killed.close()
+            undisturbed.close()
 
+
+def cut_at(company: Company, steps: Sequence[str], now: date) -> None:
+    for step in steps:
+        is_failure = step == "lake.failure.recorded"
+        company.stripe.forbidden = {"disputes"} if is_failure else set()
+        company.killed.kill_at(step, now)
+    company.stripe.forbidden = set()
+
+
+PULL = [step for step in STEPS if step.split(".")[0] not in {"build", "publish", "refresh"}]
+
+
+def test_a_refresh_killed_at_any_step_is_made_good_by_the_next_and_no_reader_notices(company: Company) -> None:
+    killed, undisturbed, reader = company.killed, company.undisturbed, Reader(company.killed.home)
+    with reader.looking():
+        cut_at(company, [*PULL, "build.prepared", "build.first_model", "build.ran", "publish.renamed"], LAST)
+        killed.finish(LAST)
+        undisturbed.finish(LAST)
+        company.check_equal()
+        company.show(NEXT)
+        cut_at(company, ["lake.day.committed", "lake.version.committed", "build.half", "publish.drafted_pointer"], NEXT)
+        for seconds in (0.3, 1.5, 4.0):
+            killed.kill_after(seconds, NEXT)
+        killed.finish(NEXT)
+        undisturbed.finish(NEXT)
+    company.check_equal()
     assert reader.troubles == []
-    assert reader.seen == [kept.build for kept in bundle.builds(home)]
-    assert len(reader.seen) == 2
+    # No build but those that came to be current, in their order; one that was killed before that was never seen.
+    assert reader.seen == sorted(set(reader.seen))
     assert reader.reads > 20
 
-    left, right = published(home), published(undisturbed)
-    assert left.keys() == right.keys()
-    for table in left:
-        assert left[table] == right[table], table
-    assert rows(home, "select count(*) from metric_values where value > 0")[0][0] > 100
-    assert bundle.is_pointer_sound(home)
-    assert [path.name for path in folder.iterdir() if "draft" in path.name or path.name.startswith(".")] == []
-    assert not (home / "spool").exists()
+
+@pytest.mark.slow
+def test_two_hundred_kills_are_made_good(company: Company) -> None:
+    dice, kills = random.Random(5), 0
+    killed, undisturbed, reader = company.killed, company.undisturbed, Reader(company.killed.home)
+    with reader.looking():
+        for now in (LAST, NEXT):
+            company.show(now)
+            steps = [step for step in STEPS for _ in range(2)]
+            dice.shuffle(steps)
+            for step in steps:
+                cut_at(company, [step], now)
+                kills += 1
+            while kills < (100 if now == LAST else 200):
+                kills += killed.kill_after(dice.uniform(0, 6), now)
+            killed.finish(now)
+            undisturbed.finish(now)
+            company.check_equal()
+    assert reader.troubles == []
+    assert reader.seen == sorted(set(reader.seen))
+    print(f"{kills} kills, {reader.reads} reads of {len(reader.seen)} builds")

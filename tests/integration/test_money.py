@@ -537,6 +537,95 @@ def test_intervals_packages_and_fractions_of_a_cent_are_exact(models: Models, tm
     assert {type(row["quantity"]) for row in tables["stg_stripe__subscription_items"]} == {int}
 
 
+def test_amounts_of_every_currency_are_exact_up_to_the_metrics(models: Models, tmp_path: Path) -> None:
+    # From 2 ** 53 on doubles can't tell whole numbers apart. ISK and UGX have no decimals, and come as if they had 2.
+    most = 2**53 - 1
+    paid = [("jpy", most), ("jpy", 2), ("kwd", most), ("isk", 50_000), ("ugx", 123_400), ("usd", most), ("usd", 2)]
+    charges = [
+        charge(str(number), "01-05", minor_units, currency, payment_intent=None)
+        for number, (currency, minor_units) in enumerate(paid)
+    ]
+    # More is given back than the 0.02 that were paid.
+    refund = {"id": "re_1", "object": "refund", "created": seconds("01-06"), "charge": "ch_6", "amount": 700}
+    moved = [
+        balance("1", "01-05", "charge", "ch_6", 2) | {"currency": "usd"},
+        balance("2", "01-06", "refund", "re_1", -700) | {"currency": "usd"},
+        balance("3", "01-07", "refund", "re_1", -most) | {"currency": "jpy"},
+    ]
+    told = [*charges, refund | {"currency": "usd"}, *moved, {"id": "cus_price", "object": "customer", "created": 1}]
+    needed = needed_for(models, "pub_payment_outcomes", "pub_metric_values", "stg_stripe__charges")
+    tables = sql_tables([(NOW, map(Version, told))], needed, tmp_path)
+    assert {row["charge_id"]: str(row["captured_amount"]) for row in tables["stg_stripe__charges"]} == {
+        "ch_0": "9007199254740991.000",
+        "ch_1": "2.000",
+        "ch_2": "9007199254740.991",
+        "ch_3": "500.000",
+        "ch_4": "1234.000",
+        "ch_5": "90071992547409.910",
+        "ch_6": "0.020",
+    }
+    assert {
+        row["currency"]: str(row["amount"])
+        for row in tables["pub_payment_outcomes"]
+        if (row["grain"], row["period_start"]) == ("month", date(2024, 1, 1)) and row["currency"] != "all"
+    } == {
+        "JPY": "9007199254740993.000",
+        "KWD": "9007199254740.991",
+        "ISK": "500.000",
+        "UGX": "1234.000",
+        "USD": "90071992547409.930",
+    }
+    assert metric(tables, "gross_volume", "01-01", "currency", "USD") == 90071992547409.93
+    assert metric(tables, "refunds", "01-01", "currency", "USD") == 7
+    assert metric(tables, "net_volume", "01-01", "currency", "USD") == -6.98
+    assert metric(tables, "refunds", "01-01", "currency", "JPY") == 9007199254740991
+
+
+def test_pauses_and_coupons_end_on_their_day(models: Models, tmp_path: Path) -> None:
+    def of(who: str, **fields: Any) -> Object:
+        return subscription(who, "01-01", PREMIUM, **fields)
+
+    def paused(who: str, until: str) -> Object:
+        return of(who, pause_collection={"behavior": "void", "resumes_at": seconds(until)})
+
+    half = discount("half", "forever", percent_off=50.0)
+    months = discount("months", "repeating", percent_off=50.0, duration_in_months=3)
+    told = [
+        *changed(of("pause"), paused("pause", "03-01"), "02-01"),  # nobody tells that it went on
+        *changed(of("longer"), paused("longer", "03-01"), "02-01"),
+        *changed(paused("longer", "03-01"), paused("longer", "04-01"), "02-15"),
+        *changed(of("shorter"), paused("shorter", "03-01"), "02-01"),
+        *changed(paused("shorter", "03-01"), of("shorter"), "02-15"),
+        Version(paused("seen", "03-01")),  # since when nobody tells: it counts until it was seen
+        *changed(of("half", discounts=[half]), of("half"), "02-10"),
+        *changed(of("months", discounts=[months]), of("months"), "02-10"),
+        *map(Version, PRODUCTS),
+    ]
+    tables = sql_tables([(NOW, told)], needed_for(models, "int_subscription_item_spells"), tmp_path)
+    spells = sorted(
+        (
+            row["customer_id"].removeprefix("cus_"),
+            f"{row['from_date']:%m-%d}",
+            row["to_date"] and f"{row['to_date']:%m-%d}",
+            str(row["mrr"]),
+        )
+        for row in tables["int_subscription_item_spells"]
+    )
+    assert spells == [
+        ("half", "01-01", "02-10", "2.995000"),
+        ("half", "02-10", None, "5.990000"),
+        ("longer", "01-01", "02-01", "5.990000"),
+        ("longer", "04-01", None, "5.990000"),
+        ("months", "01-01", "02-10", "5.990000"),
+        ("months", "02-10", None, "5.990000"),
+        ("pause", "01-01", "02-01", "5.990000"),
+        ("pause", "03-01", None, "5.990000"),
+        ("seen", "01-01", "04-10", "5.990000"),
+        ("shorter", "01-01", "02-01", "5.990000"),
+        ("shorter", "02-15", None, "5.990000"),
+    ]
+
+
 def test_what_a_second_reading_tells_moves_no_day_before_it(models: Models, tmp_path: Path) -> None:
     dearer = subscription("a", "01-01", price(699))
     ended = subscription("b", "01-01", PREMIUM, status="canceled", ended_at=seconds("03-10"))
@@ -609,7 +698,9 @@ def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]
                 case "status":
                     item["status"] = dice.choice(["active", "past_due", "unpaid", "paused"])
                 case "pause":
-                    item["pause_collection"] = None if item["pause_collection"] else {"behavior": "void"}
+                    until = int((moment + timedelta(hours=dice.randrange(1, 200))).timestamp())
+                    pause = {"behavior": "void", "resumes_at": dice.choice([None, until])}
+                    item["pause_collection"] = None if item["pause_collection"] else pause
                 case "end":
                     item |= {"status": "canceled", "ended_at": int(moment.timestamp()) - dice.choice([0, 100_000])}
             if dice.random() < 0.7:

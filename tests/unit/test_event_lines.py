@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tailtracker_bi.sources.base import Counts
+from tailtracker_bi.sources import event_lines
+from tailtracker_bi.sources.base import Counts, TooLargeError
 from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
 from tests.export_lines import event_line
 
@@ -19,6 +21,7 @@ DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)
 START = 1_704_067_200
 """DAY begins."""
 HOUR, WHOLE_DAY = 3600, 86400
+KEY = b"a key of the tests"
 GOOD = event_line("Neighbour", START + 1, "neighbour", _insert_id="n", note="as it is, \u00e9")
 
 
@@ -36,10 +39,9 @@ class Outcome:
 
 
 def process(spool: Path, *batches: bytes, last: date = DAY) -> Outcome:
-    with EventLines(DAY, last, spool) as lines:
+    with EventLines(DAY, last, spool, KEY) as lines:
         for batch in batches:
             lines.add(batch)
-        lines.clean(b"a key of the tests")
         counts = lines.deduplicate()
         rows = lines.rows()
         assert rows.schema == EVENTS_SCHEMA
@@ -113,7 +115,7 @@ def test_lines_may_come_in_many_batches_and_the_last_without_newline(tmp_path: P
     ("tail", "is_cut"), [(b"", False), (b'{"event":"Op', True), (b'{"event":"Op\n', False), (GOOD, False)]
 )
 def test_an_export_that_ends_inside_a_line_is_found_out(tmp_path: Path, tail: bytes, is_cut: bool) -> None:
-    with EventLines(DAY, DAY, tmp_path) as lines:
+    with EventLines(DAY, DAY, tmp_path, KEY) as lines:
         lines.add(GOOD + b"\n" + tail)
         assert lines.is_cut is is_cut
 
@@ -180,6 +182,36 @@ def test_an_event_at_the_edge_of_a_day_lands_once_on_its_own_day(tmp_path: Path)
     edges = [START, START + WHOLE_DAY - 1, START + WHOLE_DAY, START + 2 * WHOLE_DAY - 0.001]
     outcome = process_lines(tmp_path, [event_line("E", at, _insert_id="same") for at in edges], last=NEXT_DAY)
     assert outcome.counts[DAY] == outcome.counts[NEXT_DAY] == Counts(received=2, loaded=1, deduplicated=1)
+
+
+def test_copies_in_different_batches_are_one_row_whichever_comes_first(tmp_path: Path) -> None:
+    early, late, other = copies(
+        {"mp_processing_time_ms": START * 1000 + 1}, {"mp_processing_time_ms": START * 1000 + 2}, {"_insert_id": "i2"}
+    )
+    for batches in ([early, other, late], [late, early, other], [other, late, early]):
+        outcome = process(tmp_path, *(batch + b"\n" for batch in batches))
+        assert outcome.counts == {DAY: Counts(received=3, loaded=2, deduplicated=1)}
+        assert {row["processed_at"] and row["processed_at"].microsecond for row in outcome.rows} == {None, 2000}
+
+
+def test_lines_are_worked_through_in_parts_and_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_lines, "LINES_AT_ONCE", 2)
+    lines = [event_line("E", START + number, f"u{number}") for number in range(5)]
+    lines[2] = lines[2].replace(b'"event": ', b'"event":').replace(b', "properties": ', b',"properties":')
+    assert process_lines(tmp_path, lines).column("distinct_id") == ["u0", "u1", "u2", "u3", "u4"]
+
+
+def test_a_disk_that_would_fill_up_is_told_before_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=event_lines.FREE_AFTERWARDS + 3 * len(GOOD))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with EventLines(DAY, DAY, tmp_path, KEY) as lines:
+        lines.add(GOOD)
+        usage = usage._replace(free=event_lines.FREE_AFTERWARDS)
+        with pytest.raises(TooLargeError, match=r"256 MiB more are needed .*, and 256 MiB are free"):
+            lines.add(GOOD)
+    assert list(tmp_path.iterdir()) == []
 
 
 # Times.

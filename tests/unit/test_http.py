@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tailtracker_bi.sources import http
-from tailtracker_bi.sources.base import BadResponseError
+from tailtracker_bi.sources.base import BadResponseError, TooLargeError
 
 TEXT = "\n".join(f'{{"line": {number}, "text": "\u2028 and \u0085"}}' for number in range(2000)).encode()
 
@@ -71,6 +71,19 @@ def test_gzip_bomb_comes_out_in_pieces_of_bounded_size() -> None:
         list(http.line_batches(http.gunzip([bomb])))
 
 
+@pytest.mark.parametrize("line", [b"\0" * 100_000, b"\0\n" * 50_000, b'{"event":"E","properties":{}}\n' * 3000])
+@pytest.mark.parametrize("size", [100, 10**9])
+def test_gzip_bomb_is_refused_whatever_its_lines(line: bytes, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "RATIO_COUNTS_FROM", 1 << 20)
+    bomb = gzip.compress(line * 40)
+    with pytest.raises(TooLargeError, match=r"a gzip bomb: [0-9,]+ bytes became more than"):
+        list(http.gunzip(pieces(bomb, size)))
+
+
+def test_little_that_was_packed_tightly_is_taken() -> None:
+    assert sum(map(len, http.gunzip([gzip.compress(bytes(http.BATCH_BYTES))]))) == http.BATCH_BYTES
+
+
 @pytest.mark.parametrize("size", [1, 1000, 10**9])
 def test_line_batches_are_cut_after_newlines_only(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BATCH_BYTES", 5000)
@@ -94,10 +107,11 @@ def test_plain_body_whose_end_http_tells_is_taken(headers: dict[str, str]) -> No
     assert b"".join(http.body(response(TEXT, **headers), 10)) == TEXT
 
 
-def test_gzip_body_without_any_gzip_in_it_is_refused_unless_http_says_that_it_is_empty() -> None:
+@pytest.mark.parametrize("headers", [{"content_length": "0"}, {"transfer_encoding": "chunked"}])
+def test_gzip_body_without_any_gzip_in_it_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(BadResponseError, match="cut off"):
-        list(http.body(response(b"", content_encoding="gzip", transfer_encoding="chunked"), 10))
-    assert list(http.body(response(b"", content_encoding="gzip", content_length="0"), 10)) == []
+        list(http.body(response(b"", content_encoding="gzip", **headers), 10))
+    assert list(http.body(response(b"", **headers), 10)) == []
 
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip"])

@@ -240,6 +240,47 @@ def test_sources_and_tables_do_not_touch_each_other(lake: Lake) -> None:
     assert lake.landed_days("mixpanel", "people") == {day(3)}
 
 
+# Held.
+
+FULL = [f"e{number}" for number in range(100)]
+
+
+def test_of_a_range_a_day_that_shrank_is_held_and_the_others_land_in_one_commit(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: FULL, 3: ["c"]}, aside={2: ["{kept"], 3: ["{gone"]}))
+    held = lake.land(*SOURCE, whole_days({1: ["a", "late"], 2: FULL[:40], 3: ["c"]}, aside={2: ["{new"]}))
+    assert held == {day(2): "it has 40 rows, and had 100"}
+    assert content(lake) == {1: ["a", "late"], 2: sorted(FULL), 3: ["c"]}
+    assert DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version() == 1
+    # Its quarantine stays with it; that of the 3rd went.
+    (file,) = (tmp_path / "quarantine" / "mixpanel" / "events").iterdir()
+    assert "{kept" in file.read_text()
+    assert [(row["day"], row["status"], row["reason"], row["version"], row["loaded"]) for row in ledger(lake)[3:]] == [
+        (day(1), "landed", None, 1, 2),
+        (day(2), "held", held[day(2)], None, None),
+        (day(3), "landed", None, 1, 1),
+    ]
+    assert lake.troubled_days(*SOURCE) == {day(2): "held"}
+
+
+def test_where_all_days_are_held_nothing_is_committed(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: FULL, 2: FULL}))
+    assert list(lake.land(*SOURCE, whole_days({1: [], 2: []}))) == [day(1), day(2)]
+    assert DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version() == 0
+    assert content(lake) == {1: sorted(FULL), 2: sorted(FULL)}
+
+
+def test_a_day_that_is_accepted_lands_and_the_ledger_keeps_who_took_it_in_against_what(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "olga")
+    lake.land(*SOURCE, whole_days({1: FULL, 2: FULL}))
+    assert list(lake.land(*SOURCE, whole_days({1: [], 2: []}), accepted={day(1)})) == [day(2)]
+    assert content(lake) == {2: sorted(FULL)}
+    (row,) = (row for row in ledger(lake)[2:] if row["status"] == "landed")
+    assert (row["day"], row["is_alarm"]) == (day(1), False)
+    assert row["remark"] == "accepted by olga, though it has 0 rows, and had 100"
+
+
 # Tidying.
 
 

@@ -7,17 +7,20 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from pyrate_limiter import RateItem
 
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.sandbox.export_api import SECRET, USER, Days, serve
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import mixpanel
-from tailtracker_bi.sources.base import BadResponseError, Counts, SourceUnavailableError, each_day
+from tailtracker_bi.sources.base import BadResponseError, Counts, FutureDaysError, SourceUnavailableError, each_day
 from tailtracker_bi.sources.http import TRIES
 from tailtracker_bi.sources.mixpanel import Mixpanel
 from tests.export_lines import event_line
@@ -48,6 +51,7 @@ TRANSIENT = {
     "plain_unknown_length": "can't be told whether it is whole",
     "html_200": "not an export",
     "json_error_200": "query took too long",
+    "pretty_json_error_200": "not an export: none of 7 lines is an event",
     "http_429": "answered 429: .*Query rate limit exceeded",
     "http_500": "answered 500",
     "http_502": "answered 502",
@@ -125,7 +129,8 @@ def test_lasting_fault_is_refused_after_all_tries_naming_the_days(make_settings:
     with (
         serve(EXPORT, faults=lambda _: fault) as api,
         pytest.raises(
-            BadResponseError, match=f"(?s)mixpanel: 2024-01-01 to 2024-01-02: .*{TRANSIENT[fault]}"
+            SourceUnavailableError if fault == "http_429" else BadResponseError,
+            match=f"(?s)mixpanel: 2024-01-01 to 2024-01-02: .*{TRANSIENT[fault]}",
         ) as refusal,
     ):
         fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)))
@@ -253,6 +258,17 @@ def test_retry_after_is_respected_up_to_a_cap(
     assert slept == waits
 
 
+def test_retry_after_as_a_date_to_come_is_waited_for(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    told = formatdate(time.time() + 200, usegmt=True)
+    with serve(EXPORT, faults=["http_429"], retry_after=told) as api:
+        fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_RETRY_SCALE=1)))
+    assert 100 < slept[0] <= 200
+
+
 def test_retry_scale_of_zero_waits_for_nothing(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
@@ -274,6 +290,129 @@ def test_request_limits_hold_over_restarts_and_for_retries(
         assert not restarted._limiter.try_acquire("export", timeout=0.05)
     first, second, third = (request.received_at for request in api.requests)
     assert second - first < 1 <= third - first + 0.05
+
+
+def test_damaged_file_of_the_limits_is_begun_anew(make_settings: MakeSettings, tmp_path: Path) -> None:
+    (tmp_path / "rate_limits.sqlite").write_bytes(b"not a database" * 1000)
+    with serve(EXPORT) as api:
+        assert fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url))).counts == WHOLE
+
+
+def test_requests_of_a_clock_that_was_ahead_hold_back_no_longer_than_any(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixpanel, "REQUESTS_PER_HOUR", 2)
+    monkeypatch.setattr(mixpanel, "REQUESTS_PER_SECOND", 1)
+    settings = make_settings()
+    ahead = Mixpanel(settings)._limiter.buckets()[0]
+    a_day_on = time.time_ns() // 1_000_000 + 86_400_000
+    assert ahead.put(RateItem("export", a_day_on))
+    waiting = Mixpanel(settings)._limiter.buckets()[0]
+    now = time.time_ns() // 1_000_000
+    # It counts as one made now: not at once, but in two seconds.
+    assert not waiting.put(RateItem("export", now))
+    assert waiting.put(RateItem("export", now + 2100))
+
+
+# Time zones that the times tell of.
+
+
+def sent_at(zone: str, day: date = DAY, times: int = 144, late: float = 0.0) -> list[bytes]:
+    """Events all over a day of a project in this zone, whose times are those of its clocks; some come hours late."""
+    begins, ends = (
+        datetime.combine(one, datetime.min.time(), ZoneInfo(zone)) for one in (day, day + timedelta(days=1))
+    )
+    first, length = begins.timestamp(), ends.timestamp() - begins.timestamp()
+    lines = []
+    for number in range(times):
+        moment = first + length * number // times
+        offset = datetime.fromtimestamp(moment, ZoneInfo(zone)).utcoffset()
+        assert offset is not None
+        # In whole seconds; some clocks are a minute ahead.
+        delay = 7200 + number * 311 if number < late * times else number % 45 - (60 if number % 9 == 0 else 0)
+        local = int(moment + offset.total_seconds())
+        processed = int((moment + delay) * 1000)
+        lines.append(event_line("Open", local, f"u{number}", mp_processing_time_ms=processed))
+    return lines
+
+
+ZONES = [
+    ("Asia/Tokyo", DAY, "+09:00"),
+    ("America/New_York", DAY, "-05:00"),
+    ("America/New_York", date(2024, 7, 1), "-04:00"),
+    ("Asia/Kolkata", DAY, "+05:30"),
+    ("Asia/Kathmandu", DAY, "+05:45"),
+    ("Pacific/Kiritimati", DAY, "+14:00"),
+    ("Pacific/Pago_Pago", DAY, "-11:00"),
+    # The clocks change on these days: they have 23, 25, 23, 25 and 24.5 hours.
+    ("Europe/Berlin", date(2024, 3, 31), "+02:00"),
+    ("Europe/Berlin", date(2024, 10, 27), "+01:00"),
+    ("America/New_York", date(2024, 3, 10), "-04:00"),
+    ("America/New_York", date(2024, 11, 3), "-05:00"),
+    ("Australia/Lord_Howe", date(2024, 4, 7), "+10:30"),
+]
+
+
+@pytest.mark.parametrize(("zone", "day", "offset"), ZONES)
+def test_local_times_are_found_out_by_when_they_were_processed(
+    make_settings: MakeSettings, zone: str, day: date, offset: str
+) -> None:
+    with serve({day: sent_at(zone, day, late=0.3)}) as api:
+        right = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url, MIXPANEL_TIMEZONE=zone)), day, day)
+        assert right.counts[day].loaded == 144
+        with pytest.raises(BadResponseError) as refusal:
+            fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), day, day)
+    assert (
+        f"the times of most events of {day} are those of UTC{offset}, but MIXPANEL_TIMEZONE is not set, so that times "
+        f"are taken for UTC: set it to the project's time zone, one that was at UTC{offset} then"
+    ) in str(refusal.value)
+    assert len(api.requests) == 2
+
+
+def test_a_zone_that_is_set_wrong_is_found_out(make_settings: MakeSettings) -> None:
+    with serve({DAY: sent_at("America/New_York"), NEXT_DAY: sent_at("UTC", NEXT_DAY)}) as api:
+        tokyo = Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url, MIXPANEL_TIMEZONE="Asia/Tokyo"))
+        with pytest.raises(BadResponseError, match=r"those of UTC-05:00, but MIXPANEL_TIMEZONE is Asia/Tokyo: set it"):
+            fetch(tokyo, DAY, DAY)
+        with pytest.raises(BadResponseError, match=r"UTC\+00:00, but MIXPANEL_TIMEZONE is Asia/Tokyo: leave it empty"):
+            fetch(tokyo, NEXT_DAY, NEXT_DAY)
+        # A zone is as good as another as long as their clocks agree.
+        fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url, MIXPANEL_TIMEZONE="America/Bogota")), DAY, DAY)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        sent_at("Asia/Tokyo", times=99),
+        sent_at("Asia/Tokyo", late=0.55),
+        [line.replace(b"mp_processing_time_ms", b"other") for line in sent_at("Asia/Tokyo")],
+        # A job's events, all of one time, taken in 7 hours later.
+        [event_line("Job", START, f"u{n}", mp_processing_time_ms=(START + 25_200) * 1000) for n in range(1000)],
+        # A nightly import of what happened all day.
+        [event_line("Job", START + n * 600, "u", mp_processing_time_ms=(START + 90_000) * 1000) for n in range(144)],
+    ],
+    ids=["too few", "too many late", "no processing times", "one time", "nightly import"],
+)
+def test_where_processing_times_tell_nothing_the_setting_is_trusted(
+    make_settings: MakeSettings, lines: list[bytes]
+) -> None:
+    with serve({DAY: lines}) as api:
+        assert fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), DAY, DAY).counts[DAY].loaded == len(lines)
+
+
+def test_a_hundred_times_tell(make_settings: MakeSettings) -> None:
+    with serve({DAY: sent_at("Asia/Tokyo", times=100)}) as api, pytest.raises(BadResponseError, match=r"UTC\+09:00"):
+        fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), DAY, DAY)
+
+
+def test_a_day_that_is_not_over_by_mixpanels_clock_is_refused(make_settings: MakeSettings) -> None:
+    today = datetime.now(UTC).date()
+    with serve({}) as api:
+        source = Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url))
+        with pytest.raises(FutureDaysError, match=r"is not over: Mixpanel says that it is .*; set its clock right"):
+            fetch(source, today, today + timedelta(days=1))
+        fetch(source, today - timedelta(days=2), today - timedelta(days=2))
+    assert len(api.requests) == 2
 
 
 # Planning, and doctor.

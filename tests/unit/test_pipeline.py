@@ -1,4 +1,4 @@
-"""Which days a refresh asks for."""
+"""Which days a refresh asks for, and which objects."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import DayPlan, plan
+from tailtracker_bi.pipeline import DayPlan, LockedError, Progress, locked, plan
 from tailtracker_bi.settings import Settings
+from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.base import each_day
+from tests.stripe_worlds import Version
+from tests.stripe_worlds import land as land_stripe
 from tests.unit.test_lake import SOURCE, day, whole_days
+from tests.worlds import land_objects
 
 
 def asked_for(settings: Settings, lake: Lake) -> list[int]:
@@ -43,3 +49,95 @@ def test_once_a_week_older_days_are_read_again_too_all_in_one_request(
         (found,) = plan(settings, lake, sources=["mixpanel"])
         assert isinstance(found, DayPlan)
         assert found.requests == [(day(wanted[0]), day(wanted[-1]))], days_later
+
+
+@pytest.mark.parametrize("pause", [1, 12, 30])
+def test_after_any_pause_all_that_is_missing_is_asked_for_in_one_request(
+    make_settings: Callable[..., Settings], tmp_path: Path, pause: int
+) -> None:
+    lake = Lake(tmp_path)
+    read_at = datetime.fromisoformat("2024-01-21T06:00Z")
+    lake.land(*SOURCE, whole_days({number: [] for number in range(-60, 21)}), read_at)
+    settings = make_settings(TAILTRACKER_HISTORY_START=day(-60), TAILTRACKER_NOW=read_at + timedelta(days=pause))
+    (found,) = plan(settings, lake, sources=["mixpanel"])
+    assert isinstance(found, DayPlan)
+    # What was read before the 21st and within 7 days of its day is read again; after a week what is older, too.
+    first = 15 if pause < 7 else 20 + pause - 34
+    assert found.requests == [(day(min(first, 15)), day(20 + pause))]
+
+
+def test_days_that_are_missing_here_and_there_are_asked_for_oldest_first(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path)
+    now = datetime.fromisoformat("2024-01-31T06:00Z")
+    missing = {2, 3, 9, 14}
+    for number in set(range(1, 31)) - missing:
+        lake.land(*SOURCE, whole_days({number: []}), now)
+    lake.note_failure(*SOURCE, [day(5)], "the gzip stream was cut off")
+    settings = make_settings(TAILTRACKER_HISTORY_START=day(1), TAILTRACKER_NOW=now)
+    assert asked_for(settings, lake) == [2, 3, 5, 9, 14, *range(24, 31)]
+
+
+def test_a_clock_that_goes_back_asks_for_no_day_that_it_takes_for_unfinished_and_loses_none(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path)
+    now = datetime.fromisoformat("2024-01-31T06:00Z")
+    lake.land(*SOURCE, whole_days({number: [] for number in range(1, 31)}), now)
+    behind = make_settings(TAILTRACKER_HISTORY_START=day(1), TAILTRACKER_NOW=now - timedelta(days=1))
+    assert max(asked_for(behind, lake)) == 29
+    later = make_settings(TAILTRACKER_HISTORY_START=day(1), TAILTRACKER_NOW=now + timedelta(days=1))
+    assert asked_for(later, lake) == list(range(25, 32))
+
+
+def test_what_a_clock_that_was_ahead_read_is_read_again_and_what_it_failed_at_waits_for_its_day(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path)
+    now = datetime.fromisoformat("2024-01-31T06:00Z")
+    lake.land(*SOURCE, whole_days({number: [] for number in range(1, 11)}), now + timedelta(days=3650))
+    lake.land(*SOURCE, whole_days({number: [] for number in range(11, 31)}), now)
+    lake.note_failure(*SOURCE, [day(700)], "to_date cannot be later than today")
+    settings = make_settings(TAILTRACKER_HISTORY_START=day(1), TAILTRACKER_NOW=now)
+    assert asked_for(settings, lake) == [*range(1, 11), *range(24, 31)]
+
+
+def test_a_second_run_says_that_it_waits_and_leaves_with_a_clear_word(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Heard(Progress):
+        def say(self, message: str) -> None:
+            told.append(message)
+
+    with (
+        locked(tmp_path, Progress()),
+        pytest.raises(LockedError, match=r"another run has held .*refresh\.lock for 0 s: is it stuck"),
+        locked(tmp_path, Heard(), patience=0.1),
+    ):
+        pass
+    assert told == ["waiting for another run that works on the same data"]
+    with locked(tmp_path, Heard(), patience=0):
+        pass
+    assert len(told) == 1
+
+
+def test_relisting_asks_stripe_for_everything_and_other_sources_for_what_they_ever_give(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    lake, now = Lake(tmp_path), datetime.fromisoformat("2024-01-31T06:00Z")
+    customer = {"id": "cus_1", "object": "customer", "created": 1_700_000_000}
+    land_stripe(lake, tmp_path / "spool", [Version(customer)], now)
+    land_objects(lake, AppDb, AppDb.tables[0], [{"id": "1"}], now, tmp_path / "spool")
+    settings = make_settings(
+        TAILTRACKER_NOW="2024-02-01T06:00:00Z",
+        STRIPE_API_KEY="rk_live_key_of_the_tests",
+        APP_DATABASE_URL="postgresql://reader:secret@127.0.0.1/app",
+    )
+
+    def said(*, relist: bool) -> list[str]:
+        return [str(item) for item in plan(settings, lake, sources=["stripe", "app_db"], relist=relist)]
+
+    of_app = f"app_db: {len(AppDb.tables)} tables, 1 of them since 2024-01-31 06:00Z, {len(AppDb.tables) - 1} in full"
+    assert said(relist=False) == ["stripe: 12 tables, 1 of them since 2024-01-31 06:00Z, 11 in full", of_app]
+    assert said(relist=True) == ["stripe: 12 tables, 12 in full", of_app]

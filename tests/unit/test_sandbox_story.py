@@ -179,13 +179,6 @@ def test_the_feed_tells_of_thirty_days_and_of_all_that_nothing_else_tells(story:
     assert all((each.subscription_id, at) in told for each, at in turns)
 
 
-def test_test_mode_objects_are_few(shown: Path) -> None:
-    for table in ("customers", "subscriptions", "charges"):
-        modes = [item["livemode"] for item in lines(shown / f"stripe/{table}.jsonl.gz")]
-        assert modes.count(False) == 2
-        assert len(modes) > 10
-
-
 def test_true_numbers_add_up(story: Story) -> None:
     found = list(truth(story, MORNING_AFTER))
     for grain in truths.GRAINS:

@@ -16,10 +16,10 @@ import pytest
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.sandbox.stripe_api import KEY, Object, Request, StripeApi, serve
 from tailtracker_bi.settings import Settings
-from tailtracker_bi.sources.base import VERSION_SCHEMA, BadResponseError, Counts, SourceUnavailableError
+from tailtracker_bi.sources.base import VERSION_SCHEMA, BadResponseError, Counts, Remark, SourceUnavailableError
 from tailtracker_bi.sources.http import TRIES
 from tailtracker_bi.sources.stripe import API_VERSION, Stripe
-from tailtracker_bi.sources.stripe_objects import TYPES, before, kept
+from tailtracker_bi.sources.stripe_objects import TYPES, AllowList, before
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = 86_400
@@ -48,6 +48,7 @@ class Received:
     quarantine: dict[str, list[Object]] = field(default_factory=dict)
     counts: dict[str, Counts] = field(default_factory=dict)
     withheld: dict[str, frozenset[str]] = field(default_factory=dict)
+    remarks: dict[str, list[Remark]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
 
@@ -84,6 +85,7 @@ def pull(settings: Settings, since: datetime | None = None, tables: Iterable[str
                     received.quarantine[name] = versions.quarantine.read_all().to_pylist()
                     received.counts[name] = versions.counts
                     received.withheld[name] = versions.withheld
+                    received.remarks[name] = versions.remarks
             except BadResponseError as error:
                 received.errors[name] = str(error)
         assert all(
@@ -93,7 +95,7 @@ def pull(settings: Settings, since: datetime | None = None, tables: Iterable[str
     return received
 
 
-YESTERDAY = NOW - timedelta(days=1)
+YESTERDAY, THIS_MORNING = NOW - timedelta(days=1), NOW - timedelta(hours=8)
 
 
 # What comes in.
@@ -127,7 +129,7 @@ def test_later_what_is_new_is_listed_and_what_changed_is_read_again(settings: Ma
         api.add("subscriptions", subscription("sub_untouched"))
         api.add("subscriptions", subscription("sub_new", AT - 3600), at=AT - 3600)
         canceled = api.delete("subscriptions", "sub_old", at=AT - 7200)
-        received = pull(settings(api), since=YESTERDAY)
+        received = pull(settings(api), since=THIS_MORNING)
     assert canceled["type"] == "customer.subscription.deleted"
     assert received.versions("subscriptions", "list", "read") == [
         ("sub_new", "list", "active", False),
@@ -187,7 +189,7 @@ def test_a_discount_changes_what_has_it(settings: MakeSettings) -> None:
         api.add("subscriptions", subscription("sub_1"))
         discount = {"id": "di_1", "object": "discount", "customer": "cus_1", "subscription": "sub_1"}
         api.add_event(discount, "deleted", AT - 60)
-        received = pull(settings(api), since=YESTERDAY)
+        received = pull(settings(api), since=THIS_MORNING)
     assert [row["origin"] for row in received.rows["customers"] + received.rows["subscriptions"]] == ["read", "read"]
 
 
@@ -253,6 +255,53 @@ def test_content_is_canonical(settings: MakeSettings) -> None:
     )
 
 
+def test_once_a_day_what_is_open_is_listed_again_a_hundred_to_a_request(settings: MakeSettings) -> None:
+    def requests(since: datetime) -> list[str]:
+        api.requests.clear()
+        pull(settings(api), since=since, tables=["subscriptions", "invoices", "charges"])
+        return [
+            f"{request.path.removeprefix('/v1/')} {request.query.get('status')}"
+            for request in api.requests
+            if request.path != "/v1/events"
+        ]
+
+    midnight = NOW.replace(hour=0)
+    with serve() as api:
+        api.add_all("subscriptions", [subscription(f"sub_{number:03}") for number in range(250)])
+        assert requests(midnight) == ["subscriptions all", "invoices None", "charges None"]
+        assert requests(midnight - timedelta(seconds=1)) == [
+            "subscriptions all",
+            *["subscriptions None"] * 3,
+            "invoices None",
+            "invoices draft",
+            "invoices open",
+            "charges None",
+        ]
+
+
+def test_what_is_not_known_is_kept_and_remarked(settings: MakeSettings) -> None:
+    with serve(event_version="2027-01-27.farro") as api:
+        api.add("subscriptions", subscription("sub_1", status="frozen"), at=AT - 60)
+        api.add("prices", item("price", "price_1", status="frozen"))
+        newer = pull(settings(api))
+        api.event_version = "2024-06-20"
+        api.tables["events"].remove("evt_00000000")
+        api.update("subscriptions", "sub_1", {"status": "active"}, at=AT - 30)
+        api.update("subscriptions", "sub_1", {"status": "past_due"}, at=AT - 20)
+        older = pull(settings(api))
+    assert newer.versions("subscriptions", "list") == [("sub_1", "list", "frozen", False)]
+    assert newer.remarks["subscriptions"] == [Remark("no model knows the status frozen")]
+    assert newer.remarks["events"] == [
+        Remark(
+            "events came in API version 2027-01-27.farro, newer than 2026-10-28.endive, in which objects are read: "
+            "of their history fields may be missing"
+        )
+    ]
+    assert newer.remarks["prices"] == []  # they have no status
+    assert older.remarks["subscriptions"] == [Remark("no model knows the status frozen")]  # it was so before
+    assert older.remarks["events"] == []
+
+
 # Both generations of the API.
 
 
@@ -268,16 +317,17 @@ def test_fields_are_kept_in_their_old_places_and_their_new_ones() -> None:
         "lines": {"data": [{"pricing": {"price_details": {"price": "price_1"}, "unit_amount_decimal": "599"}}]},
         "discounts": ["di_1"],
     }
-    assert kept(old, TYPES["invoice"], set()) == {
+    assert AllowList(TYPES["invoice"]).kept(old) == {
         "subscription": "sub_1", "charge": "ch_1", "payment_intent": "pi_1", "paid": True,
         "lines": {"data": [{"price": {"id": "price_1", "unit_amount": 599}}]},
         "discount": {"id": "di_1", "coupon": {"id": "HALF", "percent_off": 50}},
     }  # fmt: skip
-    assert kept(new, TYPES["invoice"], set()) == new
+    assert AllowList(TYPES["invoice"]).kept(new) == new
     period = {"current_period_start": 1, "current_period_end": 2}
     for shape in (period, {"items": {"data": [period | {"plan": {"id": "p", "amount": 599, "interval": "month"}}]}}):
-        assert kept(shape, TYPES["subscription"], set()) == shape
-    assert kept({"invoice": {"id": "in_1", "customer_email": CANARY}}, TYPES["charge"], set()) == {"invoice": "in_1"}
+        assert AllowList(TYPES["subscription"]).kept(shape) == shape
+    expanded = {"invoice": {"id": "in_1", "customer_email": CANARY}}
+    assert AllowList(TYPES["charge"]).kept(expanded) == {"invoice": "in_1"}
 
 
 def test_an_object_before_an_event_has_its_earlier_values() -> None:
@@ -376,10 +426,10 @@ def test_personal_data_stays_out_of_lists_events_and_names(settings: MakeSetting
 def test_nothing_comes_through_in_the_shape_of_an_object_but_what_is_named(type_: str) -> None:
     """Every field that is declared plain could become an object some day: of it only the id is kept."""
     grown = {name: {"id": "x_1", "email": CANARY, "deep": [{"name": CANARY}]} for name in [*TYPES[type_], "unknown"]}
-    assert CANARY not in json.dumps(kept(grown, TYPES[type_], set()))
+    assert CANARY not in json.dumps(AllowList(TYPES[type_]).kept(grown))
     texts = dict.fromkeys([name for name, fields in TYPES[type_].items() if isinstance(fields, dict)], CANARY)
     assert CANARY not in json.dumps(
-        {name: value for name, value in kept(texts, TYPES[type_], set()).items() if "id" not in TYPES[type_][name]}
+        {name: value for name, value in AllowList(TYPES[type_]).kept(texts).items() if "id" not in TYPES[type_][name]}
     )
 
 
@@ -391,9 +441,9 @@ def test_the_fields_that_numbers_rest_on_are_kept() -> None:
     }  # fmt: skip
     customer = {"address": {"country": "AT"}, "metadata": {"supabase_user_id": "5f0c"}}
     for type_, fields in (("charge", charge), ("customer", customer)):
-        withheld: set[str] = set()
-        assert kept(fields, TYPES[type_], withheld) == fields
-        assert withheld == set()
+        allowed = AllowList(TYPES[type_])
+        assert allowed.kept(fields) == fields
+        assert allowed.withheld == set()
 
 
 def test_objects_of_the_other_mode_are_set_aside(settings: MakeSettings) -> None:
@@ -402,6 +452,12 @@ def test_objects_of_the_other_mode_are_set_aside(settings: MakeSettings) -> None
         api.add("customers", item("customer", "cus_test", email=CANARY) | {"livemode": False}, at=AT - 60)
         received = pull(settings(api))
     assert [row["object_id"] for row in received.rows["customers"]] == ["cus_live"]
+    told = Remark("1 objects that are not of the live mode, as the key is, were set aside", is_alarm=True)
+    assert (received.remarks["customers"], received.remarks["events"], received.remarks["prices"]) == (
+        [told],
+        [told],
+        [],
+    )
     (row,) = received.quarantine["customers"]
     assert json.loads(row["record"]) == {"id": "cus_test", "object": "customer"}
     assert (str(row["day"]), row["reason"]) == ("2026-08-16", "livemode is False, unlike the key's")
@@ -511,11 +567,12 @@ def test_where_the_feed_breaks_off_no_table_claims_to_know_what_changed(settings
 
 @pytest.mark.parametrize("value", ["4242424242424242", "4242-4242-4242-4242", "+491701234567", "203.0.113.77"])
 def test_a_number_of_a_person_is_no_code_and_no_id(value: str) -> None:
-    withheld: set[str] = set()
-    assert kept({"payment_method": value}, TYPES["charge"], withheld) == {"payment_method": None}
-    assert withheld == {"payment_method"}
+    charges, customers = AllowList(TYPES["charge"]), AllowList(TYPES["customer"], lambda _: "hashed")
+    assert charges.kept({"payment_method": value}) == {"payment_method": None}
+    assert charges.withheld == {"payment_method"}
     user = {"metadata": {"supabase_user_id": value}}
-    assert kept(user, TYPES["customer"], set(), lambda _: "hashed") == {"metadata": {"supabase_user_id": "hashed"}}
+    assert customers.kept(user) == {"metadata": {"supabase_user_id": "hashed"}}
+    assert charges.card_numbers == customers.card_numbers == (1 if value.startswith("4242") else 0)
 
 
 def test_an_error_names_no_object(settings: MakeSettings) -> None:

@@ -82,6 +82,20 @@ def test_what_is_no_longer_in_a_snapshot_is_gone_once_and_may_come_back(lake: La
     assert kept(lake)[2:] == [("2", "Mia", True, 1), ("2", "Mia", False, 3)]
 
 
+def test_ids_are_those_of_what_is_there_now_and_meets_the_condition(lake: Lake, tmp_path: Path) -> None:
+    def ids(condition: str) -> set[str]:
+        return lake.ids_now(Shelter, PETS, condition, tmp_path / "spool")  # type: ignore[type-abstract]
+
+    assert ids("") == set()
+    land(lake, told(pet("1", "Rex"), pet("2", "Rex"), pet("3", None), pet("4", "Mia")))
+    land(lake, told(pet("1", "Max"), pet("3", None), pet("4", "Mia")), days=1)
+    history = pet("4", "Rex", effective_at=NOON.replace(tzinfo=None)), pet("5", "Rex", effective_at=None)
+    land(lake, told(*history, is_snapshot=False, origin="event"), days=2)
+    assert ids("") == {"1", "3", "4"}
+    assert ids("name <> 'Mia'") == {"1"}
+    assert ids("name = 'Rex'") == set()
+
+
 def test_many_changes_with_a_few_deletions_among_many_rows(lake: Lake) -> None:
     # So many that DuckDB would filter its scan of what is known with a Bloom filter.
     ids = [str(uuid5(NAMESPACE_OID, str(number))) for number in range(3000)]

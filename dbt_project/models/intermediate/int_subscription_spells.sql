@@ -36,7 +36,9 @@ judged as (
     select
         *,
         case
-            when is_deleted or is_collection_paused then false
+            when is_deleted then false
+            -- Of one that was paused when it was first seen, what was before has to stand for all of it.
+            when is_collection_paused and (is_first or collection_resumes_at is null) then false
             when status = 'trialing'
                 then next_status is null or next_status in ('active', 'past_due', 'unpaid', 'canceled')
             else status in ('active', 'past_due')
@@ -54,7 +56,11 @@ bounded as (
         version,
         customer_id,
         currency,
-        greatest(case when is_first then coalesce(created_at, effective_at) else effective_at end, trial_end_at) as counts_from,
+        greatest(
+            case when is_first then coalesce(created_at, effective_at) else effective_at end,
+            trial_end_at,
+            case when not is_first then collection_resumes_at end
+        ) as counts_from,
         least(case when is_counted then next_at else effective_at end, finally_ended_at) as counts_to
     from judged
     where is_counted or is_counted_until_seen

@@ -29,7 +29,7 @@ landed as (
         table_name,
         sum(case when source_day >= context.history_start then 1 else 0 end) as wanted_days,
         cast(sum(rows_kept) as bigint) as rows_kept,
-        cast(sum(quarantined) as bigint) as quarantined,
+        cast(sum(set_aside) as bigint) as quarantined,
         max(landed_at) as loaded_at
     from landings
     cross join context
@@ -59,20 +59,17 @@ troubled as (
 remarked as (
 
     select
-        landings.source,
-        landings.table_name,
-        landings.remark,
-        landings.is_alarm,
+        remarks.source,
+        remarks.table_name,
+        remarks.remark,
+        remarks.is_alarm,
         row_number() over (
-            partition by landings.source, landings.table_name
-            order by landings.is_alarm desc, landings.landing desc, landings.source_day desc
+            partition by remarks.source, remarks.table_name
+            order by remarks.is_alarm desc, remarks.landing desc, remarks.source_day desc
         ) as place
-    from landings
+    from {{ ref('stg_lake__remarks') }} as remarks
     cross join context
-    where
-        landings.status = 'landed'
-        and landings.remark is not null
-        and cast(landings.as_of as date) > {{ add_days('context.as_of', -7) }}
+    where cast(remarks.as_of as date) > {{ add_days('context.as_of', -7) }}
 
 ),
 

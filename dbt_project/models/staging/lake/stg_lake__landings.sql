@@ -50,10 +50,9 @@ select
     case when is_daily then loaded else versions end as rows_kept,
     status,
     reason,
+    coalesce(set_aside, quarantined) as set_aside,
     landed_at,
     as_of,
-    remark,
-    coalesce(is_alarm, false) as is_alarm,
     latest_attempt = 1 as is_latest_attempt
 from numbered
 where latest = 1

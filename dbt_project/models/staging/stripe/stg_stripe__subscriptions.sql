@@ -17,6 +17,7 @@
     'ended_at': 'ended_at',
     'cancellation_reason': 'cancellation_details.reason',
     'pause_behavior': 'pause_collection.behavior',
+    'resumes_at': 'pause_collection.resumes_at',
 } %}
 
 with versions as (
@@ -64,6 +65,7 @@ select
     status,
     upper(currency) as currency,
     pause_behavior is not null as is_collection_paused,
+    {{ utc_of_seconds('resumes_at') }} as collection_resumes_at,
     is_cancel_at_period_end = 'true' as is_cancel_at_period_end,
     cancellation_reason,
     created_at,

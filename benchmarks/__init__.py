@@ -1,0 +1,1 @@
+"""Measurements that claims rest on; nothing here is a test."""
