@@ -1,4 +1,4 @@
-"""`analytics.yml`: what counts as activity, who is left out, which retentions and funnels are computed.
+"""`analytics.yml`: what counts as activity, who is left out, which retentions, funnels and service levels are computed.
 
 The shipped file holds the defaults; TAILTRACKER_ANALYTICS may replace top-level keys. `load_analytics` checks both and
 tells every mistake with its line.
@@ -126,6 +126,49 @@ class Funnel(_Strict):
     same_property: str | None = Field(None, min_length=1)
 
 
+class ServiceLevel(_Strict):
+    """What a service promises, and the counters of Prometheus that tell whether it keeps it: selectors, no functions.
+
+    Of ratios `total` counts all there is, and `good` or `bad` those of it. `buckets` are those of a histogram in
+    seconds: the quantile is the level then, in milliseconds.
+    """
+
+    slo: Identifier
+    service: str = Field("all", min_length=1)
+    good: str | None = Field(None, min_length=1)
+    bad: str | None = Field(None, min_length=1)
+    total: str | None = Field(None, min_length=1)
+    buckets: str | None = Field(None, min_length=1)
+    quantile: float = Field(0.95, gt=0, lt=1)
+    target: float = Field(gt=0, allow_inf_nan=False)
+    alert_threshold: float | None = Field(None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ServiceLevel:
+        if sum(selector is not None for selector in (self.good, self.bad, self.buckets)) != 1:
+            raise ValueError("give one of good, bad and buckets")
+        if (self.total is None) != (self.buckets is not None):
+            raise ValueError("good and bad need a total, buckets have none")
+        if self.buckets is None and self.target >= 1:
+            raise ValueError("the target of a ratio must be below 1")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.slo} of {self.service}"
+
+    @property
+    def part(self) -> str | None:
+        """The counters of what is good, or bad."""
+        return self.good or self.bad
+
+    @property
+    def allowed_share(self) -> float:
+        """Of all there is, the share that may go wrong: the error budget."""
+        if self.bad is not None:
+            return self.target
+        return round(1 - (self.target if self.buckets is None else self.quantile), 12)
+
+
 class MetricNotes(_Strict):
     """What the business adds to a metric of the catalogue."""
 
@@ -141,7 +184,17 @@ class Analytics(_Strict):
     test_accounts: TestAccounts
     retention: list[Retention]
     funnels: list[Funnel]
+    service_levels: list[ServiceLevel]
     metrics: dict[str, MetricNotes]
+
+    @field_validator("service_levels")
+    @classmethod
+    def _unique_levels(cls, levels: list[ServiceLevel]) -> list[ServiceLevel]:
+        names = [str(level) for level in levels]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{repeated[0]} stands more than once")
+        return levels
 
     @field_validator("retention", "funnels")
     @classmethod

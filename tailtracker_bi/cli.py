@@ -97,7 +97,7 @@ def doctor(
             check = source(settings).check()
             rows.append((check.what, check.is_ok, check.detail))
         else:
-            rows.append((source.name, True, "is off: no credentials are set"))
+            rows.append((source.name, True, f"is off: {source.why_off}"))
     if not on:
         rows.append(("sources", False, "none is on: set the credentials of one, see .env.example"))
     try:
@@ -151,8 +151,8 @@ def refresh(
     if place.exists:
         place.check_is_up()
         err.print(f"sources: the sandbox in {plain(place.folder)}")
-    for off in (item.name for item in SOURCES if not item.is_on(settings)):
-        err.print(f"{off} is off: no credentials are set")
+    for off in (item for item in SOURCES if not item.is_on(settings)):
+        err.print(f"{off.name} is off: {off.why_off}")
     if not (first or last or settings.history_start):
         err.print(f"history starts on {history_start(settings, ())} (TAILTRACKER_HISTORY_START)")
     with Bars() as bars:

@@ -14,6 +14,7 @@ STEPS = {
     "mixpanel.received": "an export is whole, nothing of it is cleaned",
     "stripe.events_read": "the events feed is read, no table is",
     "app_db.copied": "all tables are copied into the spool",
+    "prometheus.received": "all answers for some days are whole, nothing of them has landed",
     "lake.day.committed": "days are in the Delta table, the ledger does not know",
     "lake.day.set_aside": "their quarantine is written, too",
     "lake.day.recorded": "the ledger knows the days",

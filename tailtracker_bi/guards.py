@@ -60,7 +60,7 @@ def changed_shape(shape: Mapping[str, str], had: Mapping[str, str], unreadable: 
     values are readable is no reason.
     """
     if had and not shape:
-        return "the table is gone: was it renamed, or does the role's search_path not name its schema?", []
+        return "the table is gone: was it renamed, or is it out of the reader's sight?", []
     dropped = sorted(had.keys() - shape.keys())
     retyped = [
         f"{column} was {had[column]} and is {type_}"

@@ -31,7 +31,7 @@ from pyarrow.dataset import dataset
 
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
-from tailtracker_bi.sources.base import Counts, Days, HeldError, ObjectSource, Remark, Table, Versions
+from tailtracker_bi.sources.base import BadResponseError, Counts, Days, HeldError, ObjectSource, Remark, Table, Versions
 from tailtracker_bi.versions import ids_now, new_versions
 
 LANDINGS_SCHEMA = pa.schema(
@@ -155,7 +155,8 @@ class Lake:
     ) -> Counts:
         """Add what is new of a table's objects, in one commit, and then write the ledger row; what became of it all.
 
-        Raises HeldError for what looks wrong beside what is there, unless a person has accepted it.
+        Raises HeldError for what looks wrong beside what is there, unless a person has accepted it, and
+        BadResponseError for a snapshot of which nothing can be used.
         """
         path = self._table_path(source.name, table.name)
         self._roll_back_unrecorded(source.name, table.name)
@@ -184,6 +185,10 @@ class Lake:
             doubt = "; ".join(filter(None, doubts))
             if doubt and not is_accepted:
                 raise HeldError(f"{source.name}: {table.name}: {doubt}")
+            received = versions.counts.received
+            if versions.is_snapshot and received and versions.counts.quarantined == received:
+                reason = versions.quarantine.read_next_batch()["reason"][0]
+                raise BadResponseError(f"{source.name}: {table.name}: none of {received} rows can be used: {reason}")
             if counts.loaded or not _exists(path):
                 write_deltalake(path, rows, mode="overwrite" if is_worn else "append")
                 reached("lake.version.committed")

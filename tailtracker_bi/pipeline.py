@@ -52,7 +52,14 @@ from tailtracker_bi.sources.base import (
 from tailtracker_bi.warehouse import DAMAGED, Warehouse, history_start, is_damage, note_first_run
 
 LOCK_SECONDS = 3600.0
-WHERE_SOURCES_ARE = ("mixpanel_export_url", "stripe_api_base", "app_database_url")
+WHERE_SOURCES_ARE = (
+    "mixpanel_export_url",
+    "stripe_api_base",
+    "app_database_url",
+    "csv_folder",
+    "exchange_rates_url",
+    "prometheus_url",
+)
 """The settings that tell one sandbox, or none, from another."""
 HALVINGS_PER_PULL = 5
 """How often a request that failed is made anew for each half of its days: enough to find one bad day among 32, and few
@@ -413,7 +420,8 @@ class _Pull:
         is_accepted = (source.name, table.name) in self.accepted
         try:
             with read(table) as versions:
-                counts = self.lake.land_versions(type(source), table, versions, as_of, self.spool, is_accepted)
+                moment = versions.as_of or as_of
+                counts = self.lake.land_versions(type(source), table, versions, moment, self.spool, is_accepted)
                 fields = {"withheld": sorted(versions.withheld), "lacking": sorted(versions.lacking)}
         except AbsentTableError as error:
             self._note(source, table.name, as_of.date(), status="absent", reason=str(error))
@@ -427,7 +435,7 @@ class _Pull:
             what = f"{source.name}: {table.name}: its rows could not be worked through ({type(error).__name__})"
             self._fail(source, table.name, [as_of.date()], BadResponseError(what))
         else:
-            self._landed(source, table.name, as_of.date(), counts, versions.remarks, **fields)
+            self._landed(source, table.name, moment.date(), counts, versions.remarks, **fields)
 
     def _fail(self, source: Source, table: str, days: Iterable[date], error: TailTrackerError) -> None:
         tried = list(days)

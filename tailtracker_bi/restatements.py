@@ -132,6 +132,7 @@ _EXPLAINED = """
             case landed.source
                 when 'stripe' then 'late Stripe change'
                 when 'app_db' then 'app database changed'
+                when 'exchange_rates' then 'rates changed'
                 else landed.source || ' changed'
             end
         from windows

@@ -43,12 +43,19 @@ OF_THE_SANDBOX = (
     "STRIPE_API_KEY",
     "STRIPE_API_BASE",
     "APP_DATABASE_URL",
+    "TAILTRACKER_CSV_FOLDER",
+    "EXCHANGE_RATES_URL",
+    "PROMETHEUS_URL",
     "TAILTRACKER_ALLOW_LOOPBACK",
     "TAILTRACKER_HISTORY_START",
     "TAILTRACKER_NOW",
 )
 """The settings that a sandbox decides: what it does not name is not set."""
 _STRIPE_KEY = re.compile(r"(?:rk|sk)_(?:live|test)_[A-Za-z0-9_]+")
+_PRIVATE_NAMES = (".internal", ".local", ".svc", ".cluster.local")
+"""How the names end that only a network of one's own knows; a name of one part is one, too."""
+_HOST_NAME = re.compile(r"(?:[a-z0-9-]+\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)
+"""The last part begins with a letter: numbers in all their spellings are addresses."""
 _PLAIN_URL = re.compile(r"[a-z]+://[a-z0-9\[][a-z0-9.:\[\]-]*(?:/[a-z0-9._/-]*)?", re.IGNORECASE | re.ASCII)
 
 
@@ -144,6 +151,12 @@ class Settings(ReaderSettings):
 
     app_database_url: SecretStr | None = Field(None, alias="APP_DATABASE_URL")
 
+    csv_folder: Annotated[Path, AfterValidator(_absolute)] | None = Field(None, alias="TAILTRACKER_CSV_FOLDER")
+
+    exchange_rates_url: str | None = Field(None, alias="EXCHANGE_RATES_URL")
+
+    prometheus_url: str | None = Field(None, alias="PROMETHEUS_URL")
+
     sandbox_database_url: SecretStr | None = Field(None, alias="TAILTRACKER_SANDBOX_DATABASE_URL")
 
     @model_validator(mode="after")
@@ -163,6 +176,10 @@ class Settings(ReaderSettings):
             _check_stripe_key(self.stripe_api_key.get_secret_value(), self.environment)
         if self.app_database_url is not None:
             _check_database_url("APP_DATABASE_URL", self.app_database_url.get_secret_value())
+        if self.exchange_rates_url is not None:
+            _check_base_url("EXCHANGE_RATES_URL", self.exchange_rates_url, "ecb.europa.eu", self.allow_loopback)
+        if self.prometheus_url is not None:
+            _check_prometheus_url(self.prometheus_url, self.allow_loopback)
         if self.sandbox_database_url is not None:
             _check_database_url("TAILTRACKER_SANDBOX_DATABASE_URL", self.sandbox_database_url.get_secret_value())
         if self.history_start and self.history_start >= self.today:
@@ -200,6 +217,10 @@ class Settings(ReaderSettings):
         return self.stripe_api_key is not None and "_live_" in self.stripe_api_key.get_secret_value()
 
     @property
+    def prometheus_base_url(self) -> str:
+        return (self.prometheus_url or "").rstrip("/")
+
+    @property
     def secrets(self) -> list[str]:
         """Every secret value, for redaction; of a database URL its password, too."""
         values = [getattr(self, name) for name in type(self).model_fields]
@@ -224,6 +245,38 @@ def _check_base_url(name: str, url: str, domain: str, allow_loopback: bool) -> N
             return
         raise ValueError(f"{name} points at this machine: set TAILTRACKER_ALLOW_LOOPBACK=1 if that is meant")
     raise ValueError(f"{name} must be an https URL of {domain}")
+
+
+def _check_prometheus_url(url: str, allow_loopback: bool) -> None:
+    """Refuse what can't be a Prometheus of one's own, and plain http beyond one's own network."""
+    name = "PROMETHEUS_URL"
+    if not _PLAIN_URL.fullmatch(url):
+        raise ValueError(f"{name} must be a plain base URL, without user, query or fragment")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(f"{name} is not a URL") from None
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError(f"{name} must be an http or https URL")
+    if _is_loopback(host):
+        if not allow_loopback:
+            raise ValueError(f"{name} points at this machine: set TAILTRACKER_ALLOW_LOOPBACK=1 if that is meant")
+        return
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        if not _HOST_NAME.fullmatch(host):
+            raise ValueError(f"{name} names no host") from None
+        is_private = "." not in host or host.endswith(_PRIVATE_NAMES)
+    else:
+        # 0.0.0.0 is this machine, and what answers at link-local addresses hands out a cloud machine's credentials.
+        mapped = getattr(address, "ipv4_mapped", None)
+        if mapped or address.is_link_local or address.is_unspecified or address.is_multicast or address.is_reserved:
+            raise ValueError(f"{name} points at an address at which no Prometheus is")
+        is_private = address.is_private
+    if parts.scheme == "http" and not is_private:
+        raise ValueError(f"{name} must be https, unless it is a private address or name")
 
 
 def _check_stripe_key(key: str, environment: str) -> None:

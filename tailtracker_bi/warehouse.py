@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tailtracker_bi.analytics import DBT_PROJECT, Analytics
+from tailtracker_bi.analytics import DBT_PROJECT, Analytics, MetricNotes
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.dbt_runner import BuildError, parsed_project, run_dbt
 from tailtracker_bi.lake import Lake
@@ -229,12 +229,13 @@ class Warehouse:
         if not issubclass(source, ObjectSource):
             return None
         told = " union all ".join(
-            f"select created_at from raw_{source.name}.{table.name}"
+            f"select {column}::timestamp as told_at from raw_{source.name}.{table.name}"
             for table in source.tables
-            if "created_at" in table.schema.names
+            for column in DATED_BY
+            if column in table.schema.names
         )
         row = connection.execute(
-            f"select min(created_at) from ({told}) where created_at >= $earliest", {"earliest": EARLIEST}
+            f"select min(told_at) from ({told}) where told_at >= $earliest", {"earliest": EARLIEST}
         ).fetchone()
         zone = ZoneInfo(self._settings.timezone)
         return row[0].replace(tzinfo=UTC).astimezone(zone).date() if row and row[0] else None
@@ -313,7 +314,10 @@ class Warehouse:
     ) -> dict[str, tuple[pa.Schema, Iterable[Any]]]:
         settings, analytics = self._settings, self._analytics
         landed = [row for row in landings.to_pylist() if row["status"] == "landed"]
-        known_days = [row["day"] for row in landed] + [day for day in began.values() if day]
+        helping = {source.name for source in SOURCES if issubclass(source, ObjectSource) and not source.opens_calendar}
+        known_days = [row["day"] for row in landed] + [
+            day for name, day in began.items() if day and name not in helping
+        ]
         calendar = list(each_day(min(known_days) - MARGIN, max(known_days) + MARGIN)) if known_days else []
         started = history_start(settings, [row["day"] for row in landed])
         context = (
@@ -335,6 +339,7 @@ class Warehouse:
                     source=_STRING,
                     table_name=_STRING,
                     is_on=_BOOL,
+                    why_off=_STRING,
                     is_daily=_BOOL,
                     first_told_day=_DATE,
                     last_source_day=_DATE,
@@ -345,6 +350,7 @@ class Warehouse:
                         source.name,
                         table.name,
                         source.is_on(settings),
+                        source.why_off,
                         issubclass(source, DaySource),
                         began[source.name],
                         *last_days(settings, source),
@@ -450,9 +456,32 @@ class Warehouse:
                     for rule in step.where
                 ],
             ),
+            "service_levels": (
+                _schema(
+                    slo=_STRING,
+                    service=_STRING,
+                    is_good=_BOOL,
+                    quantile=pa.float64(),
+                    target=pa.float64(),
+                    alert_threshold=pa.float64(),
+                    allowed_share=pa.float64(),
+                ),
+                [
+                    (
+                        level.slo,
+                        level.service,
+                        level.good is not None,
+                        level.quantile if level.buckets else None,
+                        level.target,
+                        level.alert_threshold,
+                        level.allowed_share,
+                    )
+                    for level in analytics.service_levels
+                ],
+            ),
             "metric_notes": (
                 _schema(metric_id=_STRING, label=_STRING, owner=_STRING, target=pa.float64()),
-                [(name, note.label, note.owner, note.target) for name, note in analytics.metrics.items()],
+                [(name, note.label, note.owner, note.target) for name, note in _metric_notes(analytics).items()],
             ),
         }
 
@@ -480,10 +509,22 @@ def is_damage(error: Exception) -> bool:
     return any(sign in str(error) for sign in SIGNS_OF_DAMAGE)
 
 
+DATED_BY = ("created_at", "date")
+"""The columns that say when an object came to be; a table has one of them, or tells nothing of that."""
 EARLIEST = date(2000, 1, 1)
 """Objects that claim to be older have a clock gone wrong: they open no calendar."""
 MARGIN = timedelta(days=3)
 """Days around those landed that the calendar knows: time zones reach over, and the day after the last is a gap."""
+
+
+def _metric_notes(analytics: Analytics) -> dict[str, MetricNotes]:
+    """What the business says of its metrics; one that is a service level has the level's target, unless it says."""
+    targets = {level.slo: level.target for level in analytics.service_levels if level.service == "all"}
+    said = {name: MetricNotes(target=target) for name, target in targets.items()} | analytics.metrics
+    return {
+        name: note if note.target is not None else note.model_copy(update={"target": targets.get(name)})
+        for name, note in said.items()
+    }
 
 
 def history_start(settings: Settings, landed: Iterable[date]) -> date:

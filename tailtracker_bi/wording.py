@@ -13,8 +13,8 @@ NO_DATA = "no data"
 HUGE = 1e15
 """From here on a number has more digits than a double knows, or than anybody reads."""
 AXIS_FORMATS: dict[str, str] = {"integer": ",~d", "percent": ".0%", "decimal": ",.2~f"}
-COUNTED = {"people", "events", "pets", "alerts", "hours", "customers", "payments"}
-SOURCE_NAMES = {"app_db": "App database"}
+COUNTED = {"people", "events", "pets", "alerts", "hours", "customers", "payments", "tickets", "milliseconds"}
+SOURCE_NAMES = {"app_db": "App database", "csv_files": "CSV files", "exchange_rates": "Exchange rates"}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 

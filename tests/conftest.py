@@ -15,7 +15,7 @@ from tailtracker_bi.settings import Settings, load_settings
 if TYPE_CHECKING:
     from tailtracker_bi.sandbox.app_database import AppDatabase, AppServer
 
-OF_THE_PROJECT = ("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE")
+OF_THE_PROJECT = ("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE", "EXCHANGE_RATES_", "PROMETHEUS_")
 """How the names of its settings begin."""
 
 

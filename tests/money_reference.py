@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.stripe_worlds import Version
+from tests.stripe_worlds import Rates, Version
 
 Object = dict[str, Any]
 MovementKey = tuple[str, date, str, str, str, str]
@@ -22,7 +22,14 @@ MovementRow = tuple[int, Decimal | None]
 MONTHS = {"month": Fraction(1), "year": Fraction(1, 12), "week": Fraction(52, 12), "day": Fraction(365, 12)}
 CYCLES = {"month": "monthly", "year": "annual", "week": "weekly", "day": "daily"}
 RANK = {"before": 0, "event": 1, "list": 2}
-ADDED = ("new", "reactivation", "expansion", "contraction", "churn", "switched_in", "switched_out")
+WENT = ("contraction", "churn", "switched_out")
+
+States = dict[tuple[str, str, str, str], Decimal]
+"""MRR by currency, segment, segment value and customer, where it is not 0."""
+Payers = set[tuple[str, str]]
+"""Currency and customer."""
+Found = dict[tuple[str, str, str, str], list[Decimal | None]]
+"""Amounts by currency, segment, segment value and movement."""
 
 
 def rounded(amount: Fraction) -> Decimal:
@@ -34,6 +41,23 @@ def in_order(versions: list[tuple[datetime, Version]]) -> list[tuple[datetime, V
     """As they came into force; what was before an event is news only where nothing earlier is known."""
     ordered = sorted(versions, key=lambda each: (each[0], RANK[each[1].origin]))
     return [each for place, each in enumerate(ordered) if place == 0 or each[1].origin != "before"]
+
+
+def in_euros(amount: Decimal, currency: str, day: date, rates: Rates) -> Decimal | None:
+    """At the last rate published in the 8 days that end on this day, half away from zero to 6 decimals."""
+    if currency == "EUR" or not amount:
+        return amount
+    for age in range(8):
+        rate = rates.get((day - timedelta(days=age), currency))
+        if rate:
+            return rounded(Fraction(abs(amount)) / Fraction(rate)).copy_sign(amount)
+    return None
+
+
+def total(amounts: list[Decimal | None]) -> Decimal | None:
+    """Their sum, which nobody knows where one of them is not known."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known, Decimal()) if len(known) == len(amounts) else None
 
 
 def counts(versions: list[tuple[datetime, Version]], end: datetime) -> Object | None:
@@ -104,9 +128,7 @@ def mrr_of_items(subscription: Object) -> list[tuple[Object, Decimal]]:
     return found
 
 
-def mrr_at_end_of(
-    day: date, subscriptions: dict[str, list[tuple[datetime, Version]]], timezone: str
-) -> dict[tuple[str, str, str, str], Decimal]:
+def mrr_at_end_of(day: date, subscriptions: dict[str, list[tuple[datetime, Version]]], timezone: str) -> States:
     """By currency, segment, segment value and customer, where it is not 0."""
     end = datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(timezone)).astimezone(UTC)
     found: dict[tuple[str, str, str, str], Decimal] = defaultdict(Decimal)
@@ -116,13 +138,13 @@ def mrr_at_end_of(
             recurring = item["price"]["recurring"]
             cycle = CYCLES[recurring["interval"]]
             values = {"all": "all", "plan": item["price"]["product"], "billing_cycle": cycle}
-            for currency in ("all", subscription["currency"].upper()):  # type: ignore[index]
-                for segment, value in values.items():
-                    found[currency, segment, value, subscription["customer"]] += mrr  # type: ignore[index]
+            currency = subscription["currency"].upper()  # type: ignore[index]
+            for segment, value in values.items():
+                found[currency, segment, value, subscription["customer"]] += mrr  # type: ignore[index]
     return {key: mrr for key, mrr in found.items() if mrr}
 
 
-def movement_of(before: Decimal, after: Decimal, whole: tuple[Decimal, Decimal], paid_earlier: bool) -> str:
+def movement_of(before: Decimal, after: Decimal, whole: tuple[Decimal, Decimal], paid_earlier: bool, grew: bool) -> str:
     """What a customer's change is, inside a segment value, given the customer as a whole."""
     if whole[0] == 0:
         return "reactivation" if paid_earlier else "new"
@@ -132,43 +154,89 @@ def movement_of(before: Decimal, after: Decimal, whole: tuple[Decimal, Decimal],
         return "switched_in"
     if after == 0:
         return "switched_out"
-    return "expansion" if after > before else "contraction"
+    return "expansion" if grew else "contraction"
+
+
+def movements_of_a_day(before: States, after: States, day: date, paid_earlier: Payers, rates: Rates) -> Found:
+    """What moved on a day: by currency in its own units, and in euros at the day's rates."""
+    found: Found = defaultdict(list)
+    of_customers: dict[tuple[str, str, str, str], dict[str, tuple[Decimal, Decimal]]] = defaultdict(dict)
+    for currency, segment, value, customer in before.keys() | after.keys():
+        pair = tuple(state.get((currency, segment, value, customer), Decimal()) for state in (before, after))
+        for key in (currency, "all"):
+            of_customers[key, segment, value, customer][currency] = pair  # type: ignore[assignment]
+    for (key, segment, value, customer), pairs in of_customers.items():
+        whole = of_customers[key, "all", "all", customer]
+        # Whether anything is paid does not depend on units.
+        was, now = (sum(pair[place] for pair in pairs.values()) for place in (0, 1))
+        change = total(
+            [
+                new - old if key != "all" else in_euros(new - old, currency, day, rates)
+                for currency, (old, new) in pairs.items()
+            ]
+        )
+        if change or change is None or (not was) != (not now):
+            bounds = tuple(sum(pair[place] for pair in whole.values()) for place in (0, 1))
+            grew = change if change is not None else now - was
+            movement = movement_of(Decimal(was), Decimal(now), bounds, (key, customer) in paid_earlier, grew > 0)  # type: ignore[arg-type]
+            found[key, segment, value, movement].append(None if change is None else abs(change))
+    return found
+
+
+def balances(state: States, day: date, rates: Rates) -> dict[tuple[str, str, str], tuple[int, int, Decimal | None]]:
+    """Customers, customers in another currency than the euro, and MRR; in the total each currency is converted once."""
+    customers: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    amounts: dict[tuple[str, str, str], dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    foreign: dict[tuple[str, str, str], int] = defaultdict(int)
+    for (currency, segment, value, customer), mrr in state.items():
+        for key in (currency, "all"):
+            customers[key, segment, value].add(customer)
+            amounts[key, segment, value][currency] += mrr
+        foreign["all", segment, value] += currency != "EUR"
+    return {
+        key: (
+            len(customers[key]),
+            foreign[key],
+            total([in_euros(mrr, currency, day, rates) if key[0] == "all" else mrr for currency, mrr in own.items()]),
+        )
+        for key, own in amounts.items()
+    }
 
 
 def mrr_movements(
-    subscriptions: dict[str, list[tuple[datetime, Version]]], first: date, last: date, timezone: str
+    subscriptions: dict[str, list[tuple[datetime, Version]]], first: date, last: date, timezone: str, rates: Rates
 ) -> dict[MovementKey, MovementRow]:
-    """Each customer's net change of a day; months sum their days. Rows of nothing are left out. One currency."""
-    found: dict[MovementKey, tuple[int, Decimal]] = {}
-    paid_earlier: set[tuple[str, str]] = set()
-    before: dict[tuple[str, str, str, str], Decimal] = {}
-
-    def add(day: date, grain: str, key: tuple[str, str, str], movement: str, customers: int, amount: Decimal) -> None:
-        start = day if grain == "day" else day.replace(day=1)
-        so_far = found.get((grain, start, *key, movement), (0, Decimal()))
-        found[grain, start, *key, movement] = (so_far[0] + customers, so_far[1] + amount)
-
-    day = first
-    while day <= last:
-        after = mrr_at_end_of(day, subscriptions, timezone)
-        tomorrow = day + timedelta(days=1)
-        for grain in ("day", "month"):
-            if grain == "day" or day == first or day.day == 1:
-                for (*key, _), mrr in before.items():
-                    add(day, grain, tuple(key), "opening", 1, mrr)
-            if grain == "day" or day == last or tomorrow.day == 1:
-                for (*key, _), mrr in after.items():
-                    add(day, grain, tuple(key), "closing", 1, mrr)
-        for currency, segment, value, customer in before.keys() | after.keys():
-            was, now = (state.get((currency, segment, value, customer), Decimal()) for state in (before, after))
-            whole = (
-                before.get((currency, "all", "all", customer), Decimal()),
-                after.get((currency, "all", "all", customer), Decimal()),
-            )
-            if was != now:
-                movement = movement_of(was, now, whole, (currency, customer) in paid_earlier)
-                for grain in ("day", "month"):
-                    add(day, grain, (currency, segment, value), movement, 1, abs(now - was))
-        paid_earlier |= {(currency, customer) for currency, segment, _, customer in after if segment == "all"}
-        before, day = after, tomorrow
-    return dict(found)
+    """Each customer's net change of a day; months sum their days; in the total, fx is the rest. No rows of nothing."""
+    found: dict[MovementKey, MovementRow] = {}
+    paid_earlier: Payers = set()
+    states: dict[date, States] = {first - timedelta(days=1): {}}
+    moved: dict[date, Found] = {}
+    for day in (first + timedelta(days=number) for number in range((last - first).days + 1)):
+        states[day] = mrr_at_end_of(day, subscriptions, timezone)
+        moved[day] = movements_of_a_day(states[day - timedelta(days=1)], states[day], day, paid_earlier, rates)
+        paid_earlier |= {(key, customer) for currency, *_, customer in states[day] for key in (currency, "all")}
+    for grain in ("day", "month"):
+        starts = sorted({day if grain == "day" else day.replace(day=1) for day in moved})
+        for start in starts:
+            days = [day for day in moved if start == (day if grain == "day" else day.replace(day=1))]
+            opening = balances(states[days[0] - timedelta(days=1)], days[0] - timedelta(days=1), rates)
+            closing = balances(states[days[-1]], days[-1], rates)
+            amounts: Found = defaultdict(list)
+            for day in days:
+                for key, own in moved[day].items():
+                    amounts[key] += own
+            rows = {key: (len(own), total(own)) for key, own in amounts.items()}
+            for key in opening.keys() | closing.keys() | {key[:3] for key in amounts}:
+                began, ended = (state.get(key, (0, 0, Decimal())) for state in (opening, closing))
+                rows |= {(*key, "opening"): (began[0], began[2]), (*key, "closing"): (ended[0], ended[2])}
+                if key[0] == "all":
+                    signed = [
+                        amount if amount is None or movement not in WENT else -amount
+                        for (*of, movement), own in amounts.items()
+                        if tuple(of) == key
+                        for amount in own
+                    ]
+                    parts = [ended[2], None if began[2] is None else -began[2]]
+                    rows[*key, "fx"] = (ended[1], total([*parts, *(None if a is None else -a for a in signed)]))
+            found |= {(grain, start, *key): row for key, row in rows.items() if row[0] or row[1] != 0}
+    return found

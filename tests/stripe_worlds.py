@@ -1,8 +1,8 @@
-"""What Stripe holds, as objects with their versions, through the real lake and the project's own compiled SQL."""
+"""What Stripe holds, as objects with their versions, and rates, through the real lake and the project's own SQL."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,10 +16,13 @@ from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.settings import load_settings
 from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions
+from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.stripe import Stripe
 from tailtracker_bi.sources.stripe_objects import TYPES, AllowList, Object
 from tailtracker_bi.warehouse import Warehouse
 
+Rates = Mapping[tuple[date, str], str]
+"""Units of a currency for one euro, by the day they were published and currency."""
 Models = list[tuple[str, str, str]]
 Rows = list[dict[str, Any]]
 
@@ -60,11 +63,33 @@ def land(lake: Lake, spool: Path, versions: Iterable[Version], now: datetime) ->
         lake.land_versions(Stripe, table, found, now, spool)
 
 
+def land_rates(lake: Lake, spool: Path, rates: Rates, now: datetime) -> None:
+    """One reading of the file of exchange rates."""
+    [table] = ExchangeRates.tables
+    schema = pa.schema([*VERSION_SCHEMA, *table.schema])
+    rows = [
+        dict(zip(schema.names, (f"{day}/{currency}", None, "list", False, day, currency, rate), strict=True))
+        for (day, currency), rate in rates.items()
+    ]
+    nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
+    found = Versions(pa.Table.from_pylist(rows, schema).to_reader(), False, nothing, Counts(received=len(rows)))
+    lake.land_versions(ExchangeRates, table, found, now, spool)
+
+
 def sql_tables(
-    readings: Iterable[tuple[datetime, Iterable[Version]]], models: Models, home: Path, **settings: Any
+    readings: Iterable[tuple[datetime, Iterable[Version]]],
+    models: Models,
+    home: Path,
+    rates: Iterable[tuple[datetime, Rates]] = (),
+    **settings: Any,
 ) -> dict[str, Rows]:
-    """The rows of each of the models, by its name, right after the last of these readings."""
+    """The rows of each of the models, by its name, right after the last of these readings.
+
+    The source of exchange rates is on where they were read.
+    """
     lake = Lake(home)
+    for moment, told in rates:
+        land_rates(lake, home / "spool", told, moment)
     now = datetime.min.replace(tzinfo=UTC)
     for now, versions in readings:
         land(lake, home / "spool", versions, now)
@@ -73,6 +98,7 @@ def sql_tables(
         "TAILTRACKER_NOW": now,
         "TAILTRACKER_HISTORY_START": date(2020, 1, 1),
         "STRIPE_API_KEY": "rk_live_key_of_the_tests",
+        "EXCHANGE_RATES_URL": "https://www.ecb.europa.eu/eurofxref-hist.xml" if rates else None,
     }
     known = load_settings(**defaults | settings)
     warehouse = Warehouse(known, load_analytics(known.analytics_path), lake)

@@ -115,6 +115,7 @@ def analytics_of(world: World) -> Analytics:
         },
         "retention": world.retention,
         "funnels": [{**funnel, "window": {"seconds": funnel["window"]}} for funnel in world.funnels],
+        "service_levels": [],
         "metrics": {},
     }
     return Analytics.model_validate(content)

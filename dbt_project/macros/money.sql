@@ -28,3 +28,14 @@
 {% macro money_segment_value(row, names) -%}
     case segments.segment{% for name in names %} when '{{ name }}' then {{ row }}.{{ name }}{% endfor %} else 'all' end
 {%- endmacro %}
+
+-- An amount in the reporting currency, rounded once, half away from zero, to 6 decimals; null where the rate is not known.
+-- It reads `context` and the day's row of int_exchange_rates_daily as `rates`, which may have none.
+{% macro in_reporting_currency(amount, currency) -%}
+    case
+        when {{ currency }} = context.currency or {{ amount }} = 0 then cast({{ amount }} as decimal(38, 6))
+        when {{ amount }} > 0
+            then {{ exact_quotient(amount ~ ' * rates.reporting_units_per_euro', 'rates.units_per_euro') }}
+        else -{{ exact_quotient('-' ~ amount ~ ' * rates.reporting_units_per_euro', 'rates.units_per_euro') }}
+    end
+{%- endmacro %}

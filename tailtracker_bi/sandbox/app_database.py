@@ -29,7 +29,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from psycopg2.extensions import quote_ident
 
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.sources.app_db import TABLES
+from tailtracker_bi.sources.app_tables import TABLES
 
 ROLE, PASSWORD = "analytics", "p@ss/of the:role"
 SCHEMA = Path(__file__).with_name("app_schema.sql")

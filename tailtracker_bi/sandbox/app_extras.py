@@ -10,8 +10,8 @@ import polars as pl
 
 from tailtracker_bi.sandbox.app_view import Row, View, frame_of, ids_of, moment_of, moments_of
 from tailtracker_bi.sandbox.chance import Ints, between, is_chosen, picked
-from tailtracker_bi.sandbox.people import CHANNELS, PLATFORMS, WEB
-from tailtracker_bi.sandbox.plot import CHECKLIST, DAY, HOUR, NEVER, PAYWALL, VARIANTS, dates_of
+from tailtracker_bi.sandbox.people import CHANNELS, PLATFORMS, WEB, People
+from tailtracker_bi.sandbox.plot import CHECKLIST, DAY, HOUR, NEVER, PAYWALL, VARIANTS, Plot, dates_of
 
 _REMINDERS = ("vaccination", "deworming", "medication", "grooming", "check_up")
 _THREATS = ("brute_force_login", "credential_stuffing", "api_abuse", "sql_injection", "app_tampering")
@@ -184,19 +184,12 @@ def security_events(view: View) -> pl.DataFrame:
 
 def marketing_metrics(view: View) -> pl.DataFrame:
     """What was spent a day and channel: around what each sign-up from it costs."""
-    plot, people = view.plot, view.people
-    days = min((view.now - plot.start) // DAY + 1, plot.days + plot.ahead)
-    paid = [number for number, channel in enumerate(CHANNELS) if channel.cost]
-    joined = (people.signed_up[: people.accounts] - plot.start) // DAY
-    channel = people.channel[: people.accounts]
-    counts = np.zeros((plot.days + plot.ahead, len(CHANNELS)), np.int64)
-    np.add.at(counts, (joined, channel), 1)
-    day, of = np.repeat(np.arange(days), len(paid)), np.tile(paid, days)
-    cost = np.array([each.cost for each in CHANNELS])[of]
-    cents = counts[day, of] * cost * between(day * 10 + of, "spend", 80, 120) // 100 + cost
+    day, of, cents = marketing_spend(view.plot, view.people)
+    is_there = day <= (view.now - view.plot.start) // DAY
+    day, of, cents = day[is_there], of[is_there], cents[is_there]
     return pl.DataFrame(
         {
-            "date": dates_of(plot.start + day * DAY),
+            "date": dates_of(view.plot.start + day * DAY),
             "channel": pl.Series([each.name for each in CHANNELS]).gather(of),
             "spend": [f"{each // 100}.{each % 100:02}" for each in cents.tolist()],
             "currency": pl.repeat("EUR", len(day), eager=True),
@@ -204,8 +197,20 @@ def marketing_metrics(view: View) -> pl.DataFrame:
     )
 
 
+def marketing_spend(plot: Plot, people: People) -> tuple[Ints, Ints, Ints]:
+    """Of each day and paid channel: the day from 0, the channel, and cents of a euro."""
+    days = plot.days + plot.ahead
+    paid = [number for number, channel in enumerate(CHANNELS) if channel.cost]
+    joined = (people.signed_up[: people.accounts] - plot.start) // DAY
+    counts = np.zeros((days, len(CHANNELS)), np.int64)
+    np.add.at(counts, (joined, people.channel[: people.accounts]), 1)
+    day, of = np.repeat(np.arange(days), len(paid)), np.tile(paid, days)
+    cost = np.array([each.cost for each in CHANNELS])[of]
+    return day, of, counts[day, of] * cost * between(day * 10 + of, "spend", 80, 120) // 100 + cost
+
+
 def support_tickets(view: View) -> pl.DataFrame:
-    who, at = _now_and_then(view, "ticket", 0.06)
+    who, at = _there(view, *tickets(view.people))
     resolved = at + between(who, "ticket resolved", HOUR, 6 * DAY)
     return pl.DataFrame(
         {
@@ -220,37 +225,65 @@ def support_tickets(view: View) -> pl.DataFrame:
 
 
 def app_store_ratings(view: View) -> pl.DataFrame:
-    who, at = _now_and_then(view, "rating", 0.04)
-    platform = view.people.platform[who]
+    who, at = _there(view, *ratings(view.people))
     return pl.DataFrame(
         {
             "id": ids_of("rating", who),
-            "platform": pl.Series(PLATFORMS).gather(platform),
-            "score": picked(who, "score", (5, 5, 5, 4, 4, 3, 2, 1)),
-            "created_at": moments_of(at),
-        }
-    ).filter(platform != WEB)
-
-
-def nps_responses(view: View) -> pl.DataFrame:
-    who, at = _now_and_then(view, "nps", 0.05)
-    return pl.DataFrame(
-        {
-            "id": ids_of("nps", who),
-            "user_id": view.users.gather(who),
-            "score": picked(who, "nps score", (10, 10, 9, 9, 9, 8, 8, 7, 6, 4, 2)),
+            "platform": pl.Series(PLATFORMS).gather(view.people.platform[who]),
+            "score": rating_scores(who),
             "created_at": moments_of(at),
         }
     )
 
 
-def _now_and_then(view: View, what: str, share: float) -> tuple[Ints, Ints]:
-    """Some people, and a moment in their first 60 days, as far as it has come and they are still there."""
-    people = view.people
-    who = np.flatnonzero(view.is_there)
+def nps_responses(view: View) -> pl.DataFrame:
+    who, at = _there(view, *nps_answers(view.people))
+    return pl.DataFrame(
+        {
+            "id": ids_of("nps", who),
+            "user_id": view.users.gather(who),
+            "score": nps_scores(who),
+            "created_at": moments_of(at),
+        }
+    )
+
+
+def tickets(people: People) -> tuple[Ints, Ints]:
+    """Who asks for help, and when."""
+    return _now_and_then(people, "ticket", 0.06)
+
+
+def ratings(people: People) -> tuple[Ints, Ints]:
+    """Who rates the app in a store, and when."""
+    who, at = _now_and_then(people, "rating", 0.04)
+    is_in_a_store = people.platform[who] != WEB
+    return who[is_in_a_store], at[is_in_a_store]
+
+
+def rating_scores(who: Ints) -> pl.Series:
+    return picked(who, "score", (5, 5, 5, 4, 4, 3, 2, 1))
+
+
+def nps_answers(people: People) -> tuple[Ints, Ints]:
+    """Who answers how likely they recommend the app, and when."""
+    return _now_and_then(people, "nps", 0.05)
+
+
+def nps_scores(who: Ints) -> pl.Series:
+    return picked(who, "nps score", (10, 10, 9, 9, 9, 8, 8, 7, 6, 4, 2))
+
+
+def _now_and_then(people: People, what: str, share: float) -> tuple[Ints, Ints]:
+    """Some people, and a moment in their first 60 days."""
+    who = np.arange(people.accounts)
     who = who[is_chosen(who, what, share)]
-    at = people.signed_up[who] + between(who, f"{what} at", HOUR, 60 * DAY)
-    return who[at <= view.now], at[at <= view.now]
+    return who, people.signed_up[who] + between(who, f"{what} at", HOUR, 60 * DAY)
+
+
+def _there(view: View, who: Ints, at: Ints) -> tuple[Ints, Ints]:
+    """As far as it has come, and of those who are still there."""
+    is_there = view.is_there[who] & (at <= view.now)
+    return who[is_there], at[is_there]
 
 
 def _each_alert(view: View, times: int) -> tuple[Ints, Ints]:

@@ -5,6 +5,8 @@
   429, or is cut too, in turn.
 - Stripe: the key may not read disputes. Charges are refused with 429 once, invoices with `lock_timeout` once.
 - The app's database: the role may not read lost_pet_reports.
+- Prometheus: the first question is refused with 503 once. What it tells of durations on the tenth day comes with a
+  warning whenever it is asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from itertools import cycle
 
-from tailtracker_bi.sandbox import export_api, stripe_api
+from tailtracker_bi.sandbox import export_api, prometheus_api, stripe_api
+from tailtracker_bi.sandbox.plot import DAY, seconds_of
 
 RETRY_AFTER = "1"
 FORBIDDEN_TABLE = "disputes"
@@ -50,3 +53,19 @@ class StripeFaults:
 
     def __call__(self, request: stripe_api.Request) -> str | None:
         return self._once.pop(request.path, None)
+
+
+class PrometheusFaults:
+    """What a question to Prometheus meets."""
+
+    def __init__(self, first: date) -> None:
+        begins = seconds_of(spoilt_day(first))
+        self._spoilt = begins, begins + DAY
+        self._is_first = True
+
+    def __call__(self, request: prometheus_api.Request) -> str | None:
+        if self._is_first:
+            self._is_first = False
+            return "http_503"
+        is_spoilt = request.start <= self._spoilt[1] and request.end > self._spoilt[0]
+        return "warnings" if is_spoilt and request.query.startswith("sum by (le)") else None

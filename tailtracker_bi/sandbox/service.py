@@ -1,4 +1,4 @@
-"""The process of a sandbox: serves Mixpanel, Stripe and the app's database on this machine, and lets its days pass.
+"""The process of a sandbox: serves Mixpanel, Stripe, the app's database and Prometheus here, and lets its days pass.
 
 `python -m tailtracker_bi.sandbox.service HOME`, started by `tailtracker-bi sandbox up`, serves the plan that stands in
 HOME until it is told to end.
@@ -22,9 +22,11 @@ from secrets import token_hex
 from pydantic import TypeAdapter
 
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.sandbox import app_database, export_api, faults, stripe_api
+from tailtracker_bi.sandbox import app_database, export_api, faults, prometheus_api, stripe_api
 from tailtracker_bi.sandbox.app_database import AppDatabase
 from tailtracker_bi.sandbox.home import Running, SandboxHome, replace
+from tailtracker_bi.sandbox.monitoring import Monitoring
+from tailtracker_bi.sandbox.plot import Plot
 from tailtracker_bi.sandbox.story import Scenario, tell
 from tailtracker_bi.sandbox.stripe_api import StripeApi
 from tailtracker_bi.settings import load_own_settings
@@ -121,6 +123,8 @@ def serving(place: SandboxHome, plan: Plan, database_url: str | None = None) -> 
             _serve_mixpanel(sandbox, stack)
         if "stripe" in plan.recordings:
             _serve_stripe(sandbox, stack)
+        if plan.story:
+            _serve_prometheus(sandbox, plan.story, plan.is_faulty, stack)
         sandbox.say_settings()
         running.urls = sandbox.urls
         place.say_running(running)
@@ -162,6 +166,19 @@ def _serve_stripe(sandbox: Sandbox, stack: ExitStack) -> None:
     sandbox.stripe = api
     sandbox.urls["stripe"] = api.url
     sandbox.settings |= {"STRIPE_API_KEY": key, "STRIPE_API_BASE": api.url}
+
+
+def _serve_prometheus(sandbox: Sandbox, story: Scenario, is_faulty: bool, stack: ExitStack) -> None:
+    monitoring = Monitoring(Plot(story.until, story.days, story.ahead), story.people, story.seed)
+    api = stack.enter_context(
+        prometheus_api.serve(
+            monitoring.series(),
+            keeps_from=monitoring.plot.start,
+            faults=faults.PrometheusFaults(monitoring.plot.first) if is_faulty else (),
+        )
+    )
+    sandbox.urls["prometheus"] = api.url
+    sandbox.settings["PROMETHEUS_URL"] = api.url
 
 
 def _serve_database(sandbox: Sandbox, stack: ExitStack, url: str | None) -> None:

@@ -7,6 +7,7 @@ those that the product comes with. Each docstring says the definition that its f
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,19 @@ from decimal import ROUND_HALF_UP, Decimal
 from statistics import fmean, median
 from typing import NamedTuple
 
+import numpy as np
+
+from tailtracker_bi.sandbox.app_extras import (
+    marketing_spend,
+    nps_answers,
+    nps_scores,
+    rating_scores,
+    ratings,
+    tickets,
+)
 from tailtracker_bi.sandbox.behaviour import KINDS, TESTER
 from tailtracker_bi.sandbox.money import Payment, Price, Subscription, balance_changes
+from tailtracker_bi.sandbox.monitoring import SHARES, SLOTS_A_DAY, SLOWER, Monitoring
 from tailtracker_bi.sandbox.pets import TEST_SHARE
 from tailtracker_bi.sandbox.plot import DAY, NEVER
 from tailtracker_bi.sandbox.story import Story
@@ -95,6 +107,8 @@ def truth(story: Story, as_of: datetime, readings: Sequence[datetime] = ()) -> I
     yield from _subscriptions(frame)
     yield from _payments(frame)
     yield from _balance(frame)
+    yield from _service_levels(frame)
+    yield from _voices(frame)
 
 
 def _period_of(grain: str, day: date) -> date:
@@ -336,6 +350,18 @@ def _subscriptions(frame: _Frame) -> Iterator[Truth]:
         yield from _sums(frame, f"mrr_{movement}", by_day)
     yield from _sums(frame, "mrr_net_new", [now - was for was, now in zip([Decimal(0), *mrr], mrr, strict=False)])
     yield from _churn(frame, here, counts["new"], counts["churn"])
+    yield from _acquisition(frame, counts["new"])
+
+
+def _acquisition(frame: _Frame, new: list[int]) -> Iterator[Truth]:
+    """Marketing spend per customer who begins to pay."""
+    cents = [0] * frame.days
+    for day, _, spent in zip(
+        *(each.tolist() for each in marketing_spend(frame.story.plot, frame.story.people)), strict=True
+    ):
+        if day < frame.days:
+            cents[day] += spent
+    yield from _shares(frame, "cac", cents, [100 * customers for customers in new])
 
 
 def _churn(frame: _Frame, here: list[int], new: list[int], churned: list[int]) -> Iterator[Truth]:
@@ -452,3 +478,82 @@ def _balance(frame: _Frame) -> Iterator[Truth]:
                 found["fees"][day] -= change.cents
     for metric_id, by_day in found.items():
         yield from _sums(frame, metric_id, [Decimal(cents) / 100 for cents in by_day])
+
+
+# Service levels
+
+
+def _service_levels(frame: _Frame) -> Iterator[Truth]:
+    """What servers answered, but for the minutes that nobody measured and those in which they began anew.
+
+    The budget is a thousandth of the month's minutes. It is used up by the share of requests that failed since the
+    first of the month, times the minutes measured since then.
+    """
+    monitoring = Monitoring(frame.story.plot, frame.story.scenario.people, frame.story.scenario.seed)
+    answered, failed, minutes = [0] * frame.days, [0] * frame.days, [0] * frame.days
+    slower = {bound: [0] * frame.days for bound in SLOWER}
+    for _, day in frame.each_day():
+        slots = monitoring.first_slot + day * SLOTS_A_DAY + np.arange(SLOTS_A_DAY)
+        slots = slots[monitoring.is_scraped(slots) & ~monitoring.is_restart(slots)]
+        minutes[day] = 5 * len(slots)
+        answered[day] = sum(int(monitoring.requests(service, slots).sum()) for service in SHARES)
+        failed[day] = sum(int(monitoring.errors(service, slots).sum()) for service in SHARES)
+        for bound, by_day in slower.items():
+            by_day[day] = sum(int(monitoring.slower_than(bound, service, slots).sum()) for service in SHARES)
+    served = [whole - part for whole, part in zip(answered, failed, strict=True)]
+    yield from _shares(frame, "availability", served, answered)
+    yield from _shares(frame, "error_rate", failed, answered)
+    for grain, periods in frame.periods.items():
+        for start, days in periods.items():
+            longer = {bound: sum(by_day[day] for day in days) for bound, by_day in slower.items()}
+            yield Truth("latency_p95_ms", grain, start, _p95(sum(answered[day] for day in days), longer))
+            last = frame.story.plot.first + timedelta(days=days[-1])
+            since = range(max(days[-1] - last.day + 1, 0), days[-1] + 1)
+            share = _ratio(sum(failed[day] for day in since), sum(answered[day] for day in since))
+            used = None if share is None else share * sum(minutes[day] for day in since)
+            budget = monthrange(last.year, last.month)[1] * 1.44
+            yield Truth("error_budget_remaining", grain, start, None if used is None else 1 - used / budget)
+
+
+def _p95(answered: int, longer: dict[float, int]) -> float | None:
+    """Milliseconds that 95 of 100 requests stay below, which lie evenly between the bounds that they fall between."""
+    rank, lower, below = 0.95 * answered, 0.0, 0
+    for bound, count in longer.items():
+        if answered and answered - count >= rank:
+            return 1000 * (lower + (bound - lower) * (rank - below) / (answered - count - below))
+        lower, below = bound, answered - count
+    return None
+
+
+# Voices
+
+
+def _voices(frame: _Frame) -> Iterator[Truth]:
+    """Tickets, ratings and answers that some reading of the app's database shows, by the day on which they are given.
+
+    The score of promoters: the answers of 9 and 10 less those of 0 to 6, of a hundred.
+    """
+    people = frame.story.people
+    deleted = people.deleted.tolist()
+
+    def shown(who: list[int], at: list[int]) -> Iterator[tuple[int, int]]:
+        """Which of them, and the day."""
+        for place, (person, moment) in enumerate(zip(who, at, strict=True)):
+            if frame.seen_and_missed(moment, deleted[person])[0] and frame.has_been(moment):
+                yield place, frame.day_of(moment)
+
+    asked = [0] * frame.days
+    who, at = tickets(people)
+    for _, day in shown(who.tolist(), at.tolist()):
+        asked[day] += 1
+    yield from _sums(frame, "support_tickets", asked)
+    points = {10: 100, 9: 100, 8: 0, 7: 0}
+    for metric_id, (who, at), scores in (
+        ("app_store_rating", ratings(people), [int(score) for score in rating_scores(ratings(people)[0])]),
+        ("nps", nps_answers(people), [points.get(score, -100) for score in nps_scores(nps_answers(people)[0])]),
+    ):
+        summed, given = [0] * frame.days, [0] * frame.days
+        for place, day in shown(who.tolist(), at.tolist()):
+            summed[day] += scores[place]
+            given[day] += 1
+        yield from _shares(frame, metric_id, summed, given)

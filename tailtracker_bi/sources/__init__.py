@@ -2,7 +2,10 @@
 
 from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.base import Source
+from tailtracker_bi.sources.csv_files import CsvFiles
+from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.mixpanel import Mixpanel
+from tailtracker_bi.sources.prometheus import Prometheus
 from tailtracker_bi.sources.stripe import Stripe
 
-SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb)
+SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, CsvFiles, ExchangeRates, Prometheus)

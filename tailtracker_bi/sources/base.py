@@ -113,6 +113,7 @@ class Source(ABC):
 
     name: ClassVar[str]
     tables: ClassVar[tuple[Table, ...]]
+    why_off: ClassVar[str] = "no credentials are set"
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
         self.settings = settings
@@ -221,6 +222,8 @@ class Versions:
     shape: Mapping[str, str] | None = None
     """The columns that were read and the types the source gives them, where it has such; none: the table is gone."""
     remarks: list[Remark] = field(default_factory=list)
+    as_of: datetime | None = None
+    """The business time at which it was so, in UTC, where that is not the time at which it was read."""
 
 
 Read = Callable[[Table], AbstractContextManager[Versions]]
@@ -239,6 +242,8 @@ class ObjectSource(Source):
 
     follows_changes: ClassVar[bool] = False
     """Whether it reads, after the first time, what has changed and no more; `--relist` then reads everything."""
+    opens_calendar: ClassVar[bool] = True
+    """Whether there are values from its first object on; not so where its objects only help to read others."""
 
     @classmethod
     def raw_schema(cls, table: Table) -> pa.Schema:

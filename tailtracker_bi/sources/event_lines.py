@@ -277,7 +277,11 @@ class EventLines:
         self._stack = ExitStack()
         self._directory = Path(self._stack.enter_context(TemporaryDirectory(dir=spool)))
         # A batch is one piece of work: a second thread would only wait for it.
-        config = {"memory_limit": MEMORY_LIMIT, "temp_directory": str(self._directory), "threads": 1}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(self._directory),
+            "threads": 1,
+        }
         self._connection = self._stack.enter_context(duckdb.connect(config=config))
         self._connection.execute(_CREATE)
         self._file = self._stack.enter_context(pa.OSFile(str(self._directory / "rows.arrow"), "wb"))

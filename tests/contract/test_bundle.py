@@ -41,6 +41,10 @@ CONTRACT = {
     "stickiness": "grain period_start days_active users",
     "mrr_movements": "grain period_start currency movement segment segment_value customers amount is_complete",
     "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
+    "slo_status": (
+        "service slo month target value budget_minutes consumed_minutes remaining_share burn_per_hour policy "
+        "is_complete"
+    ),
     "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "restatements": ("metric_id grain period_start segment segment_value old_value new_value build restated_on reason"),
@@ -54,12 +58,13 @@ KEYS = {
     "stickiness": "grain, period_start, days_active",
     "mrr_movements": "grain, period_start, currency, movement, segment, segment_value",
     "payment_outcomes": "grain, period_start, currency, outcome, decline_code",
+    "slo_status": "service, slo, month",
     "data_status": "source, table_name",
     "reconciliation": "what, period_start, currency",
     "restatements": "metric_id, grain, period_start, segment, segment_value, build",
 }
-OFF_HERE = {"mrr_movements", "payment_outcomes", "reconciliation", "restatements"}
-"""Tables that stay empty without Stripe and the app database, which `tests/integration/test_money.py` fills, and in a
+OFF_HERE = {"mrr_movements", "payment_outcomes", "reconciliation", "slo_status", "restatements"}
+"""Tables that stay empty without Stripe, the app database and Prometheus, which `tests/integration/` fills, and in a
 first build."""
 USER_ID, DEVICE_ID, EMAIL = "canary-user", "canary-device", "canary.jane@example.com"
 COUNTS = {"people", "events", "pets", "alerts"}
@@ -180,13 +185,13 @@ def test_every_metric_is_catalogued_and_has_values(ask: duckdb.DuckDBPyConnectio
     )  # fmt: skip
     active = {metric_id for metric_id, entry in catalogued.items() if entry["status"] == "active"}
     assert {row["metric_id"] for row in found} == active
-    # What only Stripe or the app database can tell has no data here; what events can stand in for has.
+    # What only Stripe, the app database or Prometheus can tell has no data here; what events can stand in for has.
     assert {
         source.split(".")[0]
         for metric_id, entry in catalogued.items()
         if metric_id not in active
         for source in entry["sources"].split(",")
-    } == {"stripe", "app_db"}
+    } == {"stripe", "app_db", "prometheus"}
     assert {"sign_ups", "total_pets", "pets_recovered"} < active
     assert {"onboarding_conversion", "lost_pet_recovery_conversion", "retention_d90"} < set(catalogued)
     for row in found:

@@ -107,9 +107,15 @@ def test_refresh_prints_what_became_of_the_records_and_the_build(
         f"bundle {build}",
     ]
     assert re.fullmatch(BUILD, build)
-    said = ["stripe is off: no credentials are set", "app_db is off: no credentials are set"]
-    assert process.stderr.splitlines()[:2] == said
-    assert [line.split()[0] for line in process.stderr.splitlines()[2:]] == ["pull", "build", "publish"]
+    said = [
+        "stripe is off: no credentials are set",
+        "app_db is off: no credentials are set",
+        "csv_files is off: TAILTRACKER_CSV_FOLDER is not set",
+        "exchange_rates is off: EXCHANGE_RATES_URL is not set: totals that hold another currency are unknown",
+        "prometheus is off: PROMETHEUS_URL is not set",
+    ]
+    assert process.stderr.splitlines()[: len(said)] == said
+    assert [line.split()[0] for line in process.stderr.splitlines()[len(said) :]] == ["pull", "build", "publish"]
     runs = [json.loads(file.read_bytes()) for file in (cli.home / "runs").iterdir()]
     assert [(run["status"], run["build"], len(run["days"])) for run in runs] == [("success", build, 5)]
 
@@ -382,7 +388,7 @@ def test_doctor_says_what_is_well(built: Cli, tmp_path: Path) -> None:
     assert process.returncode == 0, process.stdout
     assert [line.split()[:2] for line in process.stdout.splitlines()] == [
         ["ok", "settings"], ["ok", "analytics.yml"], ["ok", "mixpanel"], ["ok", "stripe"], ["ok", "app_db"],
-        ["ok", "bundle"],
+        ["ok", "prometheus"], ["ok", "bundle"],
     ]  # fmt: skip
 
 

@@ -21,7 +21,9 @@ import pytest
 
 from tailtracker_bi import bundle
 from tailtracker_bi.crash_points import STEPS
-from tailtracker_bi.sandbox import export_api, stripe_api
+from tailtracker_bi.sandbox import export_api, prometheus_api, stripe_api
+from tailtracker_bi.sandbox.monitoring import Monitoring
+from tailtracker_bi.sandbox.plot import Plot
 from tailtracker_bi.sandbox.service import morning_after
 from tailtracker_bi.sandbox.story import Scenario, tell
 from tests.integration.test_refresh import published, rows
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 FIRST, LAST = date(2026, 8, 1), date(2026, 8, 10)
 NEXT = LAST + timedelta(days=1)
 KEY = "rk_live_crash"
+STORY = Scenario(people=60, days=60, until=LAST, seed=11, ahead=1)
 
 
 class Refresher:
@@ -160,7 +163,7 @@ class Company:
     database: AppDatabase
 
     def __post_init__(self) -> None:
-        self.story = tell(Scenario(people=60, days=60, until=LAST, seed=11, ahead=1))
+        self.story = tell(STORY)
         self.show(LAST)
 
     def show(self, last: date) -> None:
@@ -186,7 +189,12 @@ class Company:
 @pytest.fixture
 def company(tmp_path: Path, app_database: AppDatabase) -> Iterator[Company]:
     files = tmp_path / "files"
-    with export_api.serve(files / "mixpanel") as mixpanel, stripe_api.serve(key=KEY) as stripe:
+    monitoring = Monitoring(Plot(STORY.until, STORY.days, STORY.ahead), STORY.people, STORY.seed)
+    with (
+        export_api.serve(files / "mixpanel") as mixpanel,
+        stripe_api.serve(key=KEY) as stripe,
+        prometheus_api.serve(monitoring.series(), keeps_from=monitoring.plot.start) as prometheus,
+    ):
         environment = {
             "TAILTRACKER_ALLOW_LOOPBACK": "1",
             "TAILTRACKER_RETRY_SCALE": "0",
@@ -199,6 +207,7 @@ def company(tmp_path: Path, app_database: AppDatabase) -> Iterator[Company]:
             "STRIPE_API_KEY": KEY,
             "STRIPE_API_BASE": stripe.url,
             "APP_DATABASE_URL": app_database.url,
+            "PROMETHEUS_URL": prometheus.url,
         }
         killed = Refresher(tmp_path / "killed", environment)
         undisturbed = Refresher(tmp_path / "undisturbed", environment)

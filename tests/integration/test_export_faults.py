@@ -558,12 +558,12 @@ def test_72_a_clock_that_is_a_day_behind_costs_no_day(make_settings: MakeSetting
 
 def test_a_day_that_failed_in_the_middle_is_asked_for_by_the_next_run(make: Callable[..., Settings]) -> None:
     with serve(EXPORT, faults=lambda request: "cut_gzip" if asks_for(4)(request) else None) as api:
-        settings = make(api, TAILTRACKER_NOW="2024-01-16T06:00Z")
-        assert pulled(settings, None, None).failed == [day(4)]
-        later = make(api, TAILTRACKER_NOW="2024-02-01T06:00Z", TAILTRACKER_HISTORY_START=FIRST)
+        assert pulled(make(api, TAILTRACKER_NOW="2024-01-31T06:00Z"), None, None).failed == [day(4)]
+        later = make(api)
         asked = len(api.requests)
         api.faults = ()
         outcome = pulled(later, None, None)
     assert same({day(4): outcome.content[day(4)]}, expected(4))
-    assert api.requests[asked].from_date == str(day(4))
+    days_asked = [(request.from_date, request.to_date) for request in api.requests[asked:]]
+    assert days_asked == [(str(day(4)), str(day(4))), ("2024-01-25", "2024-01-31")]
     assert outcome.failed == []

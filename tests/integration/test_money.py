@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.money_reference import mrr_movements
-from tests.stripe_worlds import Models, Object, Rows, Version, needed_for, sql_tables
+from tests.stripe_worlds import Models, Object, Rates, Rows, Version, needed_for, sql_tables
 from tests.worlds import compile_models, differences
 
 WORLDS = [*range(10), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 50))]
@@ -390,6 +390,7 @@ def test_currencies_have_their_own_units_and_a_total_that_lacks_a_rate_is_null(s
         "new": (2, None),
         "expansion": (1, amount("8.333333")),
         "churn": (2, amount("11.980000")),
+        "fx": (2, None),
         "closing": (9, None),
     }
     assert metric(story, "mrr", "01-01") == 53.591667
@@ -399,6 +400,180 @@ def test_currencies_have_their_own_units_and_a_total_that_lacks_a_rate_is_null(s
     assert metric(story, "mrr", "02-01", "plan", "pro") == 13.485
     assert metric(story, "gross_volume", "02-01") is None
     assert metric(story, "gross_volume", "02-01", "currency", "KWD") == 1.25
+
+
+YEN = price(1500, "pro", currency="jpy")
+DOLLARS = {cents: price(cents, currency="usd") for cents in (600, 1100, 1300)}
+THREE_CURRENCIES = [
+    Version(subscription("euro", "01-05", price(1000))),
+    *changed_once("dollar", "01-05", DOLLARS[1100], "01-09", to=DOLLARS[1300]),
+    Version(subscription("weekend", "01-06", DOLLARS[600], status="canceled", ended_at=seconds("01-10"))),
+    Version(subscription("yen", "01-08", YEN)),
+    *map(
+        Version,
+        [
+            *PRODUCTS,
+            charge("1", "01-06", 2200, "usd"),
+            charge("2", "01-08", 1500, "jpy"),
+            charge("3", "01-08", 500),
+            charge("4", "01-18", 1200, "usd"),
+            {**balance("1", "01-09", "refund", "re_1", -600), "currency": "usd"},
+            {**balance("2", "01-10", "fee", "", -120), "currency": "usd"},
+        ],
+    ),
+]
+# The 5th is a Friday. Nothing is published on Monday the 8th, no yen on the 10th, and nothing at all after that.
+RATES = {
+    (date(2024, 1, 5), "USD"): "1.10",
+    (date(2024, 1, 5), "JPY"): "160",
+    (date(2024, 1, 9), "USD"): "1.20",
+    (date(2024, 1, 9), "JPY"): "150.0",
+    (date(2024, 1, 10), "USD"): "1.2500",
+}
+ON_THE_20TH = datetime(2024, 1, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def converted(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
+    readings, rates = [(ON_THE_20TH, THREE_CURRENCIES)], [(ON_THE_20TH, RATES)]
+    return sql_tables(readings, models, tmp_path_factory.mktemp("converted"), rates)
+
+
+def test_a_total_is_converted_at_the_rate_of_each_day_and_fx_is_what_is_left(converted: dict[str, Rows]) -> None:
+    # EUR 10, and USD 11 at 1.10.
+    assert movements(converted, "01-05", "all", grain="day") == {
+        "new": (2, amount("20.000000")),
+        "fx": (1, amount("0")),
+        "closing": (2, amount("20.000000")),
+    }
+    # Saturday, at Friday's rate: USD 6 more are 5.4545454..., USD 17 are 15.4545454...
+    assert movements(converted, "01-06", "all", grain="day") == {
+        "opening": (2, amount("20.000000")),
+        "new": (1, amount("5.454545")),
+        "fx": (2, amount("0")),
+        "closing": (3, amount("25.454545")),
+    }
+    # Monday without rates, at Friday's: JPY 1,500 at 160.
+    assert movements(converted, "01-08", "all", grain="day") == {
+        "opening": (3, amount("25.454545")),
+        "new": (1, amount("9.375000")),
+        "fx": (3, amount("0")),
+        "closing": (4, amount("34.829545")),
+    }
+    # USD 2 more at 1.20. USD 19 are 15.8333..., JPY 1,500 at 150 are 10. USD 17 lost 1.287879, JPY 1,500 won 0.625.
+    assert movements(converted, "01-09", "all", grain="day") == {
+        "opening": (4, amount("34.829545")),
+        "expansion": (1, amount("1.666667")),
+        "fx": (3, amount("-0.662879")),
+        "closing": (4, amount("35.833333")),
+    }
+    # USD 6 less at 1.25. USD 13 are 10.4; the yen's rate is of the day before. USD 19 lost 0.633333.
+    assert movements(converted, "01-10", "all", grain="day") == {
+        "opening": (4, amount("35.833333")),
+        "churn": (1, amount("4.800000")),
+        "fx": (2, amount("-0.633333")),
+        "closing": (3, amount("30.400000")),
+    }
+    assert metric(converted, "mrr", "01-08", grain="week") == 30.4
+    assert metric(converted, "mrr_expansion", "01-08", grain="week") == 1.666667
+    assert metric(converted, "mrr_net_new", "01-08", grain="week") == 6.241667  # 9.375 + 1.666667 - 4.8: no fx
+    assert metric(converted, "mrr", "01-09", "currency", "USD", "day") == 19
+
+
+def test_a_rate_is_used_for_seven_days_and_then_the_total_is_not_known(converted: dict[str, Rows]) -> None:
+    assert metric(converted, "mrr", "01-16", grain="day") == 30.4
+    assert movements(converted, "01-17", "all", grain="day") == {  # the yen's rate is 8 days old
+        "opening": (3, amount("30.400000")),
+        "fx": (2, None),
+        "closing": (3, None),
+    }
+    assert metric(converted, "mrr", "01-17", grain="day") is None
+    assert metric(converted, "mrr", "01-17", "plan", "premium", "day") == 20.4  # EUR 10 and USD 13
+    assert metric(converted, "mrr", "01-18", "plan", "premium", "day") is None
+    assert metric(converted, "mrr", "01-18", "currency", "EUR", "day") == 10
+    assert metric(converted, "subscribers", "01-18", grain="day") == 3
+    assert movements(converted, "01-01", "all")["fx"] == (2, None)
+
+
+def test_payments_are_converted_on_their_own_days(converted: dict[str, Rows]) -> None:
+    assert metric(converted, "gross_volume", "01-06", grain="day") == 20  # USD 22 at Friday's 1.10
+    assert metric(converted, "gross_volume", "01-08", grain="day") == 14.375  # JPY 1,500 at 160, and EUR 5
+    assert metric(converted, "gross_volume", "01-01", grain="week") == 20
+    assert metric(converted, "gross_volume", "01-18", grain="day") is None
+    assert metric(converted, "gross_volume", "01-01") is None
+    assert metric(converted, "gross_volume", "01-18", "currency", "USD", "day") == 12
+    assert metric(converted, "refunds", "01-09", grain="day") == 5  # USD 6 at 1.20
+    assert metric(converted, "fees", "01-10", grain="day") == 0.96  # USD 1.20 at 1.25
+    assert metric(converted, "net_volume", "01-08", grain="week") == -5.96
+
+
+def test_totals_in_another_currency_cross_two_rates(models: Models, tmp_path: Path) -> None:
+    told, rates = [(ON_THE_20TH, THREE_CURRENCIES)], [(ON_THE_20TH, RATES)]
+    tables = sql_tables(told, needed_for(models, "pub_mrr_movements"), tmp_path, rates, TAILTRACKER_CURRENCY="USD")
+    # EUR 10 x 1.10 = 11, USD 17, JPY 1,500 x 1.10 / 160 = 10.3125.
+    assert movements(tables, "01-08", "all", grain="day")["closing"] == (4, amount("38.312500"))
+    assert movements(tables, "01-08", "all", grain="day")["fx"] == (2, amount("0"))
+    # The dollar's rate is 8 days old: only dollars are known in dollars.
+    assert movements(tables, "01-18", "all", "plan", "premium", "day")["closing"] == (2, None)
+
+
+def test_a_corrected_rate_restates_its_days(models: Models, tmp_path: Path) -> None:
+    corrected = (ON_THE_20TH, {(date(2024, 1, 5), "USD"): "1.00"})
+    tables = sql_tables(
+        [(ON_THE_20TH, THREE_CURRENCIES)],
+        needed_for(models, "pub_mrr_movements"),
+        tmp_path,
+        [(ON_THE_20TH - timedelta(days=1), RATES), corrected],
+    )
+    assert movements(tables, "01-06", "all", grain="day")["closing"] == (3, amount("27.000000"))
+    assert movements(tables, "01-10", "all", grain="day")["closing"] == (3, amount("30.400000"))
+
+
+def completeness(tables: dict[str, Rows], metric_id: str, start: str, segment: str = "all", of: str = "all") -> bool:
+    [row] = [
+        row
+        for row in tables["pub_metric_values"]
+        if (row["metric_id"], row["grain"], row["period_start"], row["segment"], row["segment_value"])
+        == (metric_id, "day", at(start).date(), segment, of)
+    ]
+    return bool(row["is_complete"])
+
+
+def test_a_total_is_complete_once_the_rates_of_its_days_are_known(
+    converted: dict[str, Rows], models: Models, tmp_path: Path
+) -> None:
+    read_on_the_12th = [(at("01-12 06:00"), RATES)]
+    tables = sql_tables(
+        [(ON_THE_20TH, THREE_CURRENCIES)],
+        needed_for(models, "pub_mrr_movements", "pub_metric_values"),
+        tmp_path,
+        read_on_the_12th,
+    )
+    assert [completeness(tables, "mrr", day) for day in ("01-11", "01-12")] == [True, False]
+    assert metric(tables, "mrr", "01-12", grain="day") == 30.4  # meanwhile, by the rates that are there
+    assert completeness(tables, "mrr", "01-12", "currency", "USD")
+    assert completeness(tables, "subscribers", "01-12")
+    assert completeness(converted, "mrr", "01-19")
+    closings = {
+        (row["period_start"], row["currency"]): row["is_complete"]
+        for row in tables["pub_mrr_movements"]
+        if (row["grain"], row["segment"], row["movement"]) == ("day", "all", "closing")
+    }
+    assert closings[date(2024, 1, 11), "all"]
+    assert not closings[date(2024, 1, 12), "all"]
+    assert closings[date(2024, 1, 12), "USD"]
+
+
+def test_rates_open_no_days_and_hold_back_nothing_that_needs_none(models: Models, tmp_path: Path) -> None:
+    in_euros = [Version(subscription("euro", "01-05", price(1000))), *map(Version, PRODUCTS)]
+    old = [(at("01-12"), {(date(1999, 1, 4), "USD"): "1.1789", **RATES})]
+    tables = sql_tables([(ON_THE_20TH, in_euros)], models, tmp_path, old)
+    assert min(row["period_start"] for row in tables["pub_metric_values"]) == date(2024, 1, 1)
+    assert completeness(tables, "mrr", "01-19")
+    assert movements(tables, "01-19", "all", grain="day") == {
+        "opening": (1, amount("10.000000")),
+        "closing": (1, amount("10.000000")),
+    }
 
 
 def test_subscribers_and_churn(story: dict[str, Rows]) -> None:
@@ -660,11 +835,15 @@ def test_what_test_accounts_pay_is_left_out(models: Models, tmp_path: Path) -> N
     assert [row["excluded"] for row in tables["pub_data_status"] if row["table_name"] == "customers"] == [1]
 
 
-def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]], str]:
-    """A few subscriptions over a few weeks, with what events and one list tell of them; and a time zone."""
+def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]], str, Rates]:
+    """A few subscriptions over a few weeks, as events and one list tell of them; a time zone; rates of some days.
+
+    A customer may pay in two currencies; of one in three worlds no rates are known.
+    """
     dice = random.Random(seed)
     first = at("01-05") + timedelta(hours=dice.randrange(24))
-    prices = [PREMIUM, PREMIUM_ANNUAL, PRO, PRO_ANNUAL, price(333, "pro", "week"), price(77, interval="day")]
+    in_euros = [PREMIUM, PREMIUM_ANNUAL, PRO, PRO_ANNUAL, price(333, "pro", "week"), price(77, interval="day")]
+    in_dollars = [price(649, currency="usd"), price(5900, "pro", "year", "usd"), price(599, "pro", currency="usd")]
     metered = {**price(500), "recurring": {"interval": "month", "interval_count": 1, "usage_type": "metered"}}
     coupons = [
         discount("third", "forever", percent_off=33.33),
@@ -674,6 +853,7 @@ def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]
     found = {}
     for number in range(dice.randint(1, 6)):
         began = first + timedelta(hours=dice.randrange(600))
+        prices = dice.choice([in_euros, in_euros, in_dollars])
         item = subscription(
             f"{dice.randrange(3)}_{number}", "01-01", dice.choice(prices), created=int(began.timestamp())
         )
@@ -685,7 +865,7 @@ def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]
             item["status"] = "trialing"
             item["trial_start"] = int(began.timestamp())
             item["trial_end"] = int((began + timedelta(days=dice.choice([3, 7]))).timestamp())
-        item["discounts"] = dice.sample(coupons, dice.choice([0, 0, 1, 2, 3]))
+        item["discounts"] = dice.sample(coupons, dice.choice([0, 0, 1, 2, 3])) if prices is in_euros else []
         history, moment = [], began
         for _ in range(dice.randrange(5)):
             moment += timedelta(hours=dice.randrange(1, 200))
@@ -709,12 +889,15 @@ def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]
                 break
         versions = [*history, Version(item)]
         found[item["id"]] = [(version.at or NOW, version) for version in versions]
-    return found, dice.choice(["UTC", "Europe/Berlin", "Pacific/Auckland"])
+    days = [first.date() + timedelta(days=number) for number in range(-9, 80)]
+    published = [day for day in days if dice.random() < 0.4 and not date(2024, 2, 1) < day < date(2024, 2, 12)]
+    rates = {(day, "USD"): f"{dice.uniform(0.9, 1.2):.4f}" for day in published}
+    return found, dice.choice(["UTC", "Europe/Berlin", "Pacific/Auckland"]), rates if dice.random() < 0.7 else {}
 
 
 @pytest.mark.parametrize("seed", WORLDS)
 def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_path: Path) -> None:
-    subscriptions, timezone = random_versions(seed)
+    subscriptions, timezone, rates = random_versions(seed)
     products = [
         Version(
             {
@@ -728,7 +911,11 @@ def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_
     ]
     told = [version for versions in subscriptions.values() for _, version in versions]
     tables = sql_tables(
-        [(NOW, [*told, *products])], needed_for(models, "pub_mrr_movements"), tmp_path, TAILTRACKER_TIMEZONE=timezone
+        [(NOW, [*told, *products])],
+        needed_for(models, "pub_mrr_movements"),
+        tmp_path,
+        [(NOW, rates)] if rates else [],
+        TAILTRACKER_TIMEZONE=timezone,
     )
     given = {
         tuple(row[key] for key in ("grain", "period_start", "currency", "segment", "segment_value", "movement")): (
@@ -736,7 +923,7 @@ def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_
             row["amount"],
         )
         for row in tables["pub_mrr_movements"]
-        if row["customers"] and row["segment"] != "country"
+        if (row["customers"] or row["amount"] != 0) and row["segment"] != "country"
     }
     yesterday = NOW.astimezone(ZoneInfo(timezone)).date() - timedelta(days=1)
-    assert differences(given, mrr_movements(subscriptions, date(2024, 1, 1), yesterday, timezone)) == {}
+    assert differences(given, mrr_movements(subscriptions, date(2024, 1, 1), yesterday, timezone, rates)) == {}

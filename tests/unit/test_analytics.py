@@ -151,3 +151,33 @@ def test_a_file_that_is_not_text_is_named() -> None:
     Path("own.yml").write_bytes(b"activity: \xff")
     with pytest.raises(SettingsError, match=r"TAILTRACKER_ANALYTICS: can't read own\.yml"):
         load_analytics(Path("own.yml"))
+
+
+def test_the_shipped_service_levels_have_the_budgets_of_their_targets() -> None:
+    levels = {str(level): level for level in load_analytics().service_levels}
+    assert {name: (level.target, level.alert_threshold, level.allowed_share) for name, level in levels.items()} == {
+        "availability of all": (0.999, 0.995, 0.001),
+        "availability of api": (0.9995, 0.995, 0.0005),
+        "availability of payments": (0.998, 0.995, 0.002),
+        "latency_p95_ms of all": (1000, 2000, 0.05),
+        "error_rate of all": (0.001, 0.01, 0.001),
+        "app_crash_rate of all": (0.001, None, 0.001),
+        "alert_success of all": (0.3, None, 0.7),
+        "payment_success of all": (0.995, None, 0.005),
+    }
+
+
+@pytest.mark.parametrize(
+    ("level", "reason"),
+    [
+        ("{slo: x, good: a, bad: b, total: c, target: 0.9}", "give one of good, bad and buckets"),
+        ("{slo: x, target: 0.9}", "give one of good, bad and buckets"),
+        ("{slo: x, good: a, target: 0.9}", "need a total"),
+        ("{slo: x, buckets: a, total: c, target: 900}", "buckets have none"),
+        ("{slo: x, good: a, total: c, target: 99.9}", "must be below 1"),
+        ("{slo: x, good: a, total: c, target: 0.9, query: d}", "unknown key"),
+        ("{slo: x, good: a, total: c, target: 0.9}, {slo: x, bad: a, total: c, target: 0.9}", "more than once"),
+    ],
+)
+def test_a_service_level_that_can_t_be_measured_is_refused(level: str, reason: str) -> None:
+    assert reason in mistake(f"service_levels: [{level}]")

@@ -14,9 +14,9 @@ import psycopg2
 import pytest
 
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.sandbox import export_api, stripe_api
+from tailtracker_bi.sandbox import export_api, prometheus_api, stripe_api
 from tailtracker_bi.sandbox.app_database import OWN_SCHEMA, AppDatabase, serve_on
-from tailtracker_bi.sandbox.faults import ExportFaults, StripeFaults
+from tailtracker_bi.sandbox.faults import ExportFaults, PrometheusFaults, StripeFaults
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.app_db import AppDb
 
@@ -79,6 +79,15 @@ def test_faults_are_the_documented_ones() -> None:
     of_stripe = StripeFaults()
     charges = stripe_api.Request("/v1/charges", {}, {}, 0.0)
     assert [of_stripe(charges), of_stripe(charges)] == ["http_429", None]
+    of_prometheus, midnight = PrometheusFaults(DAY), 1_704_067_200
+    durations = [
+        prometheus_api.Request(
+            "/", "sum by (le) (...)", midnight + day * 86_400 + 300, midnight + (day + 1) * 86_400, {}
+        )
+        for day in (8, 9, 10)
+    ]
+    assert of_prometheus(durations[1]) == "http_503"
+    assert [of_prometheus(request) for request in durations] == [None, "warnings", None]
 
 
 def write_csv(directory: Path, table: str, *lines: str) -> None:

@@ -191,6 +191,42 @@ def test_urls_of_the_vendor_are_taken(url: str) -> None:
 # Time.
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://prometheus.example.com/base", "http://prometheus:9090", "http://10.1.2.3:9090", "http://[fd00::1]:9090",
+        "http://prometheus.monitoring.svc", "http://PROM.internal/",
+    ],
+)  # fmt: skip
+def test_a_prometheus_of_one_s_own_may_be_plain_inside(url: str) -> None:
+    assert load_settings(PROMETHEUS_URL=url).prometheus_base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://prometheus.example.com", "must be https"),
+        ("http://8.8.8.8:9090", "must be https"),
+        ("http://169.254.169.254", "at which no Prometheus is"),
+        ("https://169.254.169.254", "at which no Prometheus is"),
+        ("https://[::ffff:169.254.169.254]", "at which no Prometheus is"),
+        ("http://0.0.0.0:9090", "at which no Prometheus is"),
+        ("http://2852039166", "names no host"),
+        ("http://0xa9fea9fe", "names no host"),
+        ("http://robot:short-secret@prometheus:9090", "without user"),
+        ("http://prometheus:9090/?x=short-secret", "without user"),
+        ("file:///etc/passwd", "plain base URL"),
+        ("ftp://prometheus", "http or https"),
+        ("http://localhost:9090", "TAILTRACKER_ALLOW_LOOPBACK=1"),
+    ],
+)
+def test_what_can_t_be_a_prometheus_of_one_s_own_is_refused(url: str, reason: str) -> None:
+    message = mistake(PROMETHEUS_URL=url)
+    assert "PROMETHEUS_URL" in message
+    assert reason in message
+    assert "short-secret" not in message
+
+
 def test_today_is_a_day_of_the_reporting_time_zone() -> None:
     evening = {"TAILTRACKER_NOW": "2024-03-31T22:30:00Z"}
     assert load_settings(**evening).today == date(2024, 3, 31)

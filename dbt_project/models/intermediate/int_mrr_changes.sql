@@ -14,6 +14,12 @@ context as (
 
 ),
 
+rates as (
+
+    select * from {{ ref('int_exchange_rates_daily') }}
+
+),
+
 known_days as (
 
     select first_day, last_day from {{ ref('int_sources_covered') }}
@@ -65,7 +71,8 @@ in_own_currency as (
 
 ),
 
--- In the total of all currencies, what can't be converted is kept apart.
+-- In the total of all currencies each counts at the rate of the day, and none where one is not known. Whether a customer
+-- pays at all no rate has a say in: the sum in whatever units is 0 only where nothing is paid.
 in_each_currency as (
 
     select
@@ -75,8 +82,7 @@ in_each_currency as (
         customer_id,
         change_date,
         change,
-        0 as unconverted_change,
-        false as is_unconverted
+        change as units_change
     from in_own_currency
 
     union all
@@ -87,12 +93,17 @@ in_each_currency as (
         in_own_currency.segment_value,
         in_own_currency.customer_id,
         in_own_currency.change_date,
-        sum(in_own_currency.change) as change,
-        sum(case when in_own_currency.currency = context.currency then 0 else in_own_currency.change end) as unconverted_change,
-        sum(case when in_own_currency.currency <> context.currency and in_own_currency.change <> 0 then 1 else 0 end) > 0
-            as is_unconverted
+        case
+            when count({{ in_reporting_currency('in_own_currency.change', 'in_own_currency.currency') }}) = count(*)
+                then sum({{ in_reporting_currency('in_own_currency.change', 'in_own_currency.currency') }})
+        end as change,
+        sum(in_own_currency.change) as units_change
     from in_own_currency
     cross join context
+    left join rates
+        on
+            in_own_currency.change_date = rates.day
+            and in_own_currency.currency = rates.currency
     group by 2, 3, 4, 5
 
 ),
@@ -101,10 +112,10 @@ balances as (
 
     select
         *,
-        sum(change) over (
+        sum(units_change) over (
             partition by currency, segment, segment_value, customer_id
             order by change_date
-        ) as mrr_after
+        ) as units_after
     from in_each_currency
 
 ),
@@ -115,9 +126,9 @@ customers as (
         currency,
         customer_id,
         change_date,
-        mrr_after,
-        mrr_after - change as mrr_before,
-        max(mrr_after) over (
+        units_after,
+        units_after - units_change as units_before,
+        max(units_after) over (
             partition by currency, customer_id
             order by change_date
             rows between unbounded preceding and 1 preceding
@@ -137,24 +148,24 @@ classified as (
         balances.customer_id,
         balances.change_date,
         case
-            when customers.mrr_before = 0 and coalesce(customers.highest_before, 0) = 0 then 'new'
-            when customers.mrr_before = 0 then 'reactivation'
-            when customers.mrr_after = 0 then 'churn'
-            when balances.mrr_after = balances.change then 'switched_in'
-            when balances.mrr_after = 0 then 'switched_out'
-            when balances.change > 0 then 'expansion'
+            when customers.units_before = 0 and coalesce(customers.highest_before, 0) = 0 then 'new'
+            when customers.units_before = 0 then 'reactivation'
+            when customers.units_after = 0 then 'churn'
+            when balances.units_after = balances.units_change then 'switched_in'
+            when balances.units_after = 0 then 'switched_out'
+            when coalesce(balances.change, balances.units_change) > 0 then 'expansion'
             else 'contraction'
         end as movement,
-        balances.change,
-        balances.unconverted_change,
-        balances.is_unconverted
+        balances.change
     from balances
     inner join customers
         on
             balances.currency = customers.currency
             and balances.customer_id = customers.customer_id
             and balances.change_date = customers.change_date
-    where balances.change <> 0 or balances.is_unconverted
+    where
+        balances.change is distinct from 0
+        or (balances.units_after = 0) <> (balances.units_after = balances.units_change)
 
 )
 

@@ -1,6 +1,6 @@
 -- The entries stand beside the models that compute them: `meta.metrics` in this folder's YAML.
 {%- set fields = [
-    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'sources', 'fallback_sources', 'grains', 'retention_id'
+    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'sources', 'fallback_sources', 'either_of', 'optional_sources', 'grains', 'retention_id'
 ] -%}
 {%- set numbers = ['trailing_days', 'previous_periods', 'following_days'] -%}
 {%- set entries = [] -%}
@@ -50,6 +50,8 @@ per_funnel as (
         entries.decision,
         entries.sources,
         entries.fallback_sources,
+        entries.either_of,
+        entries.optional_sources,
         entries.grains,
         entries.retention_id,
         entries.trailing_days,
@@ -88,7 +90,14 @@ select
     single.domain,
     single.owner,
     single.decision,
-    case when sources_off.sources is null then single.sources else coalesce(single.fallback_sources, single.sources) end as sources,
+    case
+        when single.either_of is null and sources_off.sources is not null then coalesce(single.fallback_sources, single.sources)
+        when single.sources is null then single.either_of
+        when single.either_of is null then single.sources
+        else single.sources || ',' || single.either_of
+    end as sources,
+    single.either_of,
+    single.optional_sources,
     single.grains,
     single.retention_id,
     single.trailing_days,

@@ -1,8 +1,20 @@
-{%- set movements = ['new', 'reactivation', 'expansion', 'contraction', 'churn', 'switched_in', 'switched_out', 'fx'] %}
+{%- set movements = ['new', 'reactivation', 'expansion', 'contraction', 'churn', 'switched_in', 'switched_out'] %}
 
 with changes as (
 
     select * from {{ ref('int_mrr_changes') }}
+
+),
+
+rates as (
+
+    select * from {{ ref('int_exchange_rates_daily') }}
+
+),
+
+context as (
+
+    select * from {{ source('config', 'run_context') }}
 
 ),
 
@@ -50,8 +62,8 @@ moved as (
         changes.segment_value,
         changes.movement,
         count(*) as customers,
-        sum(abs(changes.change)) as amount,
-        sum(case when changes.is_unconverted then 1 else 0 end) as unconverted
+        coalesce(sum(abs(changes.change)), 0) as amount,
+        count(*) - count(changes.change) as unconverted
     from changes
     inner join day_periods on changes.change_date = day_periods.day
     group by
@@ -72,27 +84,22 @@ steps as (
         segment_value,
         change_date,
         sum(customer_change) as customers,
-        sum(change) as amount,
-        sum(unconverted_change) as unconverted
+        sum(change) as amount
     from changes
     group by currency, segment, segment_value, change_date
 
 ),
 
--- What there is at the end of each day, and was at the end of the day before.
-balances as (
+-- What there is at the end of each day. An amount says something within one currency only.
+days as (
 
     select
         series.currency,
         series.segment,
         series.segment_value,
         day_periods.day,
-        coalesce(steps.customers, 0) as customers_moved,
-        coalesce(steps.amount, 0) as amount_moved,
-        coalesce(steps.unconverted, 0) as unconverted_moved,
         sum(coalesce(steps.customers, 0)) over series_so_far as customers,
-        sum(coalesce(steps.amount, 0)) over series_so_far as amount,
-        sum(coalesce(steps.unconverted, 0)) over series_so_far as unconverted
+        sum(coalesce(steps.amount, 0)) over series_so_far as amount
     from series
     cross join day_periods
     left join steps
@@ -106,37 +113,125 @@ balances as (
 
 ),
 
-opened as (
+-- The total of a day: each currency at the rate of that day, whenever it was subscribed to.
+converted_days as (
 
     select
-        periods.grain,
-        periods.period_start,
-        balances.currency,
-        balances.segment,
-        balances.segment_value,
-        'opening' as movement,
-        balances.customers - balances.customers_moved as customers,
-        balances.amount - balances.amount_moved as amount,
-        balances.unconverted - balances.unconverted_moved as unconverted
-    from balances
-    inner join periods on balances.day = periods.first_day
+        days.segment,
+        days.segment_value,
+        days.day,
+        sum(case when days.currency = context.currency then 0 else days.customers end) as foreign_customers,
+        coalesce(sum({{ in_reporting_currency('days.amount', 'days.currency') }}), 0) as amount,
+        count(*) - count({{ in_reporting_currency('days.amount', 'days.currency') }}) as unconverted
+    from days
+    cross join context
+    left join rates
+        on
+            days.day = rates.day
+            and days.currency = rates.currency
+    where days.currency <> 'all'
+    group by days.segment, days.segment_value, days.day
 
 ),
 
-closed as (
+balances as (
+
+    select
+        currency,
+        segment,
+        segment_value,
+        day,
+        customers,
+        0 as foreign_customers,
+        amount,
+        0 as unconverted
+    from days
+    where currency <> 'all'
+
+    union all
+
+    select
+        days.currency,
+        days.segment,
+        days.segment_value,
+        days.day,
+        days.customers,
+        coalesce(converted_days.foreign_customers, 0) as foreign_customers,
+        coalesce(converted_days.amount, 0) as amount,
+        coalesce(converted_days.unconverted, 0) as unconverted
+    from days
+    left join converted_days
+        on
+            days.segment = converted_days.segment
+            and days.segment_value = converted_days.segment_value
+            and days.day = converted_days.day
+    where days.currency = 'all'
+
+),
+
+-- What there is at the end of a period was there at the beginning of the next.
+bounds as (
 
     select
         periods.grain,
         periods.period_start,
-        balances.currency,
-        balances.segment,
-        balances.segment_value,
-        'closing' as movement,
-        balances.customers,
-        balances.amount,
-        balances.unconverted
-    from balances
-    inner join periods on balances.day = periods.last_day
+        closings.currency,
+        closings.segment,
+        closings.segment_value,
+        closings.customers,
+        closings.foreign_customers,
+        closings.amount,
+        closings.unconverted,
+        coalesce(openings.customers, 0) as opening_customers,
+        coalesce(openings.amount, 0) as opening_amount,
+        coalesce(openings.unconverted, 0) as opening_unconverted
+    from periods
+    inner join balances as closings on periods.last_day = closings.day
+    left join balances as openings
+        on
+            periods.first_day = {{ add_days('openings.day', 1) }}
+            and closings.currency = openings.currency
+            and closings.segment = openings.segment
+            and closings.segment_value = openings.segment_value
+
+),
+
+moved_in_all as (
+
+    select
+        grain,
+        period_start,
+        segment,
+        segment_value,
+        sum(case when movement in ('contraction', 'churn', 'switched_out') then -amount else amount end) as amount,
+        sum(unconverted) as unconverted
+    from moved
+    where currency = 'all'
+    group by grain, period_start, segment, segment_value
+
+),
+
+-- What nobody moved and is worth more or less all the same; the millionths that rounding left over are in it.
+revalued as (
+
+    select
+        bounds.grain,
+        bounds.period_start,
+        bounds.currency,
+        bounds.segment,
+        bounds.segment_value,
+        'fx' as movement,
+        bounds.foreign_customers as customers,
+        bounds.amount - bounds.opening_amount - coalesce(moved_in_all.amount, 0) as amount,
+        bounds.unconverted + bounds.opening_unconverted + coalesce(moved_in_all.unconverted, 0) as unconverted
+    from bounds
+    left join moved_in_all
+        on
+            bounds.grain = moved_in_all.grain
+            and bounds.period_start = moved_in_all.period_start
+            and bounds.segment = moved_in_all.segment
+            and bounds.segment_value = moved_in_all.segment_value
+    where bounds.currency = 'all'
 
 ),
 
@@ -161,19 +256,45 @@ nothing as (
             ('{{ movement }}'){{ ',' if not loop.last }}
         {% endfor %}
     ) as movements (movement)
-    where series.segment = 'all' and (movements.movement <> 'fx' or series.currency = 'all')
+    where series.segment = 'all'
 
 ),
 
 everything as (
 
-    select * from opened
+    select
+        grain,
+        period_start,
+        currency,
+        segment,
+        segment_value,
+        'opening' as movement,
+        opening_customers as customers,
+        opening_amount as amount,
+        opening_unconverted as unconverted
+    from bounds
+
     union all
+
     select * from moved
     union all
     select * from nothing
     union all
-    select * from closed
+    select * from revalued
+
+    union all
+
+    select
+        grain,
+        period_start,
+        currency,
+        segment,
+        segment_value,
+        'closing' as movement,
+        customers,
+        amount,
+        unconverted
+    from bounds
 
 )
 
@@ -187,5 +308,5 @@ select
     cast(sum(customers) as bigint) as customers,
     case when sum(unconverted) = 0 then cast(sum(amount) as decimal(38, 6)) end as amount
 from everything
-where segment = 'all' or customers > 0
+where segment = 'all' or customers > 0 or amount <> 0 or unconverted > 0
 group by grain, period_start, currency, segment, segment_value, movement

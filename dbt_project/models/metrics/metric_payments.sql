@@ -40,6 +40,12 @@ day_periods as (
 
 ),
 
+rates as (
+
+    select * from {{ ref('int_exchange_rates_daily') }}
+
+),
+
 context as (
 
     select * from {{ source('config', 'run_context') }}
@@ -160,6 +166,21 @@ amount_days as (
 
 ),
 
+-- Each amount at the rate of its own day.
+converted_days as (
+
+    select
+        amount_days.*,
+        {{ in_reporting_currency('amount_days.amount', 'amount_days.currency') }} as converted_amount
+    from amount_days
+    cross join context
+    left join rates
+        on
+            amount_days.day = rates.day
+            and amount_days.currency = rates.currency
+
+),
+
 counts_by_segment as (
 
     select
@@ -178,19 +199,13 @@ counts_by_segment as (
 amounts_by_segment as (
 
     select
-        amount_days.metric_id,
-        amount_days.day,
+        converted_days.metric_id,
+        converted_days.day,
         segments.segment,
-        {{ money_segment_value('amount_days', segments) }} as segment_value,
-        sum(amount_days.amount) as amount,
-        sum(
-            case
-                when segments.segment <> 'currency' and amount_days.currency <> context.currency and amount_days.amount <> 0 then 1
-                else 0
-            end
-        ) as unconverted
-    from amount_days
-    cross join context
+        {{ money_segment_value('converted_days', segments) }} as segment_value,
+        sum(case when segments.segment = 'currency' then converted_days.amount else converted_days.converted_amount end) as amount,
+        sum(case when segments.segment <> 'currency' and converted_days.converted_amount is null then 1 else 0 end) as unconverted
+    from converted_days
     cross join {{ money_segments(segments) }}
     group by 1, 2, 3, 4
 

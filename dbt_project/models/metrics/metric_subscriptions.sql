@@ -37,7 +37,7 @@ net as (
                 then sum(case when movement in ('contraction', 'churn', 'switched_out') then -amount else amount end)
         end as amount
     from movements
-    where movement not in ('opening', 'closing')
+    where movement not in ('opening', 'closing', 'fx')
     group by grain, period_start, segment, segment_value
 
 ),

@@ -93,6 +93,7 @@ described as (
         sources.source,
         sources.table_name,
         sources.is_on,
+        sources.why_off,
         sources.is_daily,
         covered.last_day,
         covered.complete_through,
@@ -162,7 +163,7 @@ select
             then
                 cast(troubled_days as varchar) || ' days did not land (' || cast(first_troubled_day as varchar) || ' to '
                 || cast(last_troubled_day as varchar) || '): ' || trouble_reason
-        when not is_on then 'no credentials are set'
+        when not is_on then why_off
         when loaded_at is null then 'nothing has landed yet'
         when is_alarm then remark
         when complete_through is null then 'no day since history start has landed whole'

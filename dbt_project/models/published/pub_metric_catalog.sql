@@ -25,6 +25,15 @@ declared_retentions as (
 
 ),
 
+either_landed as (
+
+    select definitions.metric_id
+    from definitions
+    inner join covered on position(covered.source || '.' || covered.table_name in definitions.either_of) > 0
+    where covered.last_day is not null
+
+),
+
 landed as (
 
     select distinct definitions.metric_id
@@ -32,6 +41,10 @@ landed as (
     inner join covered on position(covered.source || '.' || covered.table_name in definitions.sources) > 0
     where
         covered.last_day is not null
+        and (
+            definitions.either_of is null
+            or definitions.metric_id in (select either_landed.metric_id from either_landed)
+        )
         and (
             definitions.retention_id is null
             or definitions.retention_id in (select declared_retentions.retention_id from declared_retentions)

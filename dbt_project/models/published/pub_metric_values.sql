@@ -3,7 +3,8 @@ with computed as (
     {% for model in [
         'metric_active_users', 'metric_lifecycle', 'metric_events', 'metric_retention_headlines', 'metric_funnel_conversion',
         'metric_accounts_and_pets', 'metric_recovery',
-        'metric_subscriptions', 'metric_subscriber_churn', 'metric_payments'
+        'metric_subscriptions', 'metric_subscriber_churn', 'metric_acquisition', 'metric_payments', 'metric_feedback',
+        'metric_service_levels'
     ] %}
         select metric_id, grain, period_start, segment, segment_value, numerator, denominator, value
         from {{ ref(model) }}
@@ -24,6 +25,18 @@ definitions as (
 covered as (
 
     select * from {{ ref('int_sources_covered') }}
+
+),
+
+sources as (
+
+    select * from {{ source('config', 'sources') }}
+
+),
+
+context as (
+
+    select * from {{ source('config', 'run_context') }}
 
 ),
 
@@ -54,6 +67,26 @@ metrics_covered as (
 
 ),
 
+-- Totals over currencies can change until the rates of their days are known, where there is another currency at all.
+converted as (
+
+    select distinct definitions.metric_id, covered.complete_through
+    from definitions
+    inner join covered on definitions.optional_sources = covered.source || '.' || covered.table_name
+    inner join sources
+        on
+            covered.source = sources.source
+            and covered.table_name = sources.table_name
+            and sources.is_on
+    cross join context
+    inner join computed
+        on
+            definitions.metric_id = computed.metric_id
+            and computed.segment = 'currency'
+            and context.currency <> computed.segment_value
+
+),
+
 missing_days as (
 
     select distinct definitions.metric_id, landed_days.day
@@ -62,6 +95,14 @@ missing_days as (
         on
             position(landed_days.source || '.' || landed_days.table_name in definitions.sources) > 0
             and not landed_days.is_landed
+
+),
+
+-- What has landed may still be known in part.
+partly_seen as (
+
+    select metric_id, grain, period_start, segment, segment_value from {{ ref('metric_service_levels') }}
+    where not is_seen
 
 ),
 
@@ -147,17 +188,23 @@ select
     end as numerator,
     case
         when missing_days.day is not null then null
-        when computed.metric_id is null and seen_periods.unit in ('share', 'ratio', 'hours') then 0
+        when computed.metric_id is null and seen_periods.unit in ('share', 'ratio', 'hours', 'milliseconds') then 0
         else computed.denominator
     end as denominator,
     case
         when missing_days.day is not null then null
-        when computed.metric_id is null and seen_periods.unit not in ('share', 'ratio', 'hours') then 0
+        when computed.metric_id is null and seen_periods.unit not in ('share', 'ratio', 'hours', 'milliseconds') then 0
         else computed.value
     end as value,
     coalesce(
         seen_periods.reads_from >= seen_periods.covered_from
-        and seen_periods.reads_through <= seen_periods.complete_through,
+        and seen_periods.reads_through <= seen_periods.complete_through
+        and (
+            converted.metric_id is null
+            or spine.segment = 'currency'
+            or seen_periods.reads_through <= converted.complete_through
+        )
+        and partly_seen.metric_id is null,
         false
     ) as is_complete
 from spine
@@ -178,3 +225,11 @@ left join missing_days
         spine.metric_id = missing_days.metric_id
         and spine.grain = 'day'
         and spine.period_start = missing_days.day
+left join converted on spine.metric_id = converted.metric_id
+left join partly_seen
+    on
+        spine.metric_id = partly_seen.metric_id
+        and spine.grain = partly_seen.grain
+        and spine.period_start = partly_seen.period_start
+        and spine.segment = partly_seen.segment
+        and spine.segment_value = partly_seen.segment_value

@@ -19,6 +19,23 @@ covered as (
     from {{ ref('int_sources_covered') }}
     where source = 'stripe' and table_name in ('customers', 'products', 'subscriptions')
 
+),
+
+-- Totals can change until the rates of their days are known, where there is another currency at all.
+converted as (
+
+    select distinct
+        'all' as currency,
+        covered_rates.complete_through
+    from movements
+    cross join {{ source('config', 'run_context') }} as context
+    inner join {{ source('config', 'sources') }} as sources on sources.source = 'exchange_rates' and sources.is_on
+    inner join {{ ref('int_sources_covered') }} as covered_rates
+        on
+            sources.source = covered_rates.source
+            and sources.table_name = covered_rates.table_name
+    where movements.currency not in ('all', context.currency)
+
 )
 
 select
@@ -31,7 +48,10 @@ select
     movements.customers,
     movements.amount,
     coalesce(
-        movements.period_start >= covered.covered_from and period_ends.period_end <= covered.complete_through, false
+        movements.period_start >= covered.covered_from
+        and period_ends.period_end <= covered.complete_through
+        and (converted.currency is null or period_ends.period_end <= converted.complete_through),
+        false
     ) as is_complete
 from movements
 inner join period_ends
@@ -39,3 +59,4 @@ inner join period_ends
         movements.grain = period_ends.grain
         and movements.period_start = period_ends.period_start
 cross join covered
+left join converted on movements.currency = converted.currency

@@ -1,0 +1,19 @@
+with source as (
+
+    select * from {{ source('raw_app_db', 'nps_responses') }}
+
+),
+
+renamed as (
+
+    select
+        object_id as nps_response_id,
+        user_id,
+        {{ to_decimal('score') }} as score,
+        created_at,
+        {{ version_columns() }}
+    from source
+
+)
+
+select * from renamed

@@ -1,0 +1,259 @@
+"""The European Central Bank's reference rates: how much of a currency one euro buys, on each day they were published.
+
+    the file (history, 90 days or the last day) --http.body--> XML parser --> check --> Versions
+
+Facts this rests on (the bank's page on its euro foreign exchange reference rates): a file holds a `Cube` a day, in it
+one a currency; rates are set on working days, and are published at about 16:00 in Frankfurt. A file tells of some days
+only, so that a rate that is not in it is no rate taken back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from xml.etree.ElementTree import ParseError
+from zoneinfo import ZoneInfo
+
+import httpx
+import orjson
+import pyarrow as pa
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+
+from tailtracker_bi.settings import Settings
+from tailtracker_bi.sources import http
+from tailtracker_bi.sources.base import (
+    QUARANTINE_SCHEMA,
+    VERSION_SCHEMA,
+    BadResponseError,
+    Check,
+    Counts,
+    KnownIds,
+    ObjectSource,
+    Read,
+    Remark,
+    SourceUnavailableError,
+    Table,
+    Versions,
+    nothing_known,
+)
+
+ROOT = "{http://www.gesmes.org/xml/2002-08-01}Envelope"
+CUBE = "{http://www.ecb.int/vocabulary/2002-08-01/eurofxref}Cube"
+FRANKFURT = ZoneInfo("Europe/Berlin")
+LONGEST_AGE = timedelta(days=7)
+"""Models use a rate no longer than that (`int_exchange_rates_daily`): once the newest is older, totals are lacking."""
+LARGEST_BYTES = 32 << 20
+"""The whole history since 1999 has about 8 MiB."""
+LONGEST_TEXT = 100
+TRANSFER_SECONDS = 300.0
+TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+# As many digits as models multiply exactly.
+_RATE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
+
+Told = tuple[str, str, str]
+"""Day, currency and rate, as the file has them."""
+Rate = tuple[date, str, str]
+
+
+class ExchangeRates(ObjectSource):
+    """Units of a currency for one euro, as decimal text. A rate that the bank corrects is a new version."""
+
+    name = "exchange_rates"
+    tables = (
+        Table("daily_rates", pa.schema([("date", pa.date32()), ("currency", pa.string()), ("rate", pa.string())])),
+    )
+    opens_calendar = False
+    why_off = "EXCHANGE_RATES_URL is not set: totals that hold another currency are unknown"
+
+    @classmethod
+    def is_on(cls, settings: Settings) -> bool:
+        return settings.exchange_rates_url is not None
+
+    @contextmanager
+    def session(
+        self, since: Mapping[str, datetime], spool: Path, known_ids: KnownIds = nothing_known
+    ) -> Iterator[Read]:
+        yield self._read
+
+    def check(self) -> Check:
+        try:
+            rates, _ = self._sorted(self._receive())
+        except (BadResponseError, SourceUnavailableError) as error:
+            return Check(self.name, is_ok=False, detail=str(error))
+        doubt = self._doubt(rates)
+        newest = f"the newest rates are of {max(day for day, *_ in rates)}" if rates else ""
+        return Check(self.name, is_ok=not doubt, detail=f"{self.name}: {doubt}" if doubt else newest)
+
+    @contextmanager
+    def _read(self, table: Table) -> Iterator[Versions]:
+        told = http.retrying(self.settings.retry_scale, self.say)(self._receive)
+        rates, quarantine = self._sorted(told)
+        doubt = self._doubt(rates)
+        yield Versions(
+            rows=_versions(rates, table),
+            is_snapshot=False,
+            quarantine=pa.Table.from_pylist(quarantine, QUARANTINE_SCHEMA).to_reader(),
+            counts=Counts(received=len(told), quarantined=len(quarantine)),
+            remarks=[Remark(doubt, is_alarm=True)] if doubt else [],
+        )
+
+    @property
+    def _today(self) -> date:
+        """Today where the rates are set."""
+        return self.settings.now.astimezone(FRANKFURT).date()
+
+    def _receive(self) -> list[Told]:
+        """What a whole file tells, unchecked. Raises RetryableError where asking again may help."""
+        url = str(self.settings.exchange_rates_url)
+        try:
+            with (
+                httpx.Client(timeout=TIMEOUT, trust_env=False) as client,
+                client.stream("GET", url, headers={"accept-encoding": "gzip"}) as response,
+            ):
+                _check_status(response)
+                try:
+                    return _parsed(_bounded(http.body(response, TRANSFER_SECONDS)))
+                except (ParseError, DefusedXmlException) as error:
+                    what = f"not whole, or not the bank's XML ({type(error).__name__}: {error})"
+                    raise http.RetryableError(f"{self.name}: the file is {what}") from None
+        except httpx.HTTPError as error:
+            raise http.RetryableError(f"{self.name}: {url}: {type(error).__name__}: {error}") from None
+
+    def _sorted(self, told: list[Told]) -> tuple[list[Rate], list[dict[str, object]]]:
+        """The rates that can be used, and rows of the quarantine."""
+        of_a_day = defaultdict(set)
+        for day, currency, rate in told:
+            of_a_day[day, currency].add(rate)
+        rates, quarantine = [], []
+        for day, currency, rate in told:
+            found = _date(day)
+            reason = _what_is_wrong(found, currency, rate, self._today)
+            if not reason and len(of_a_day[day, currency]) > 1:
+                reason = "the file has two rates of that day"
+            if found is None or reason:
+                record = {"date": day, "currency": currency, "rate": rate}
+                short = {name: text[:LONGEST_TEXT] for name, text in record.items()}
+                quarantine.append(
+                    {"day": found or self._today, "reason": reason, "record": orjson.dumps(short).decode()}
+                )
+            else:
+                rates.append((found, currency, rate))
+        return rates, quarantine
+
+    def _doubt(self, rates: list[Rate]) -> str:
+        """What somebody has to know of rates that will be missing; empty where they are fresh."""
+        newest = max((day for day, *_ in rates), default=None)
+        if newest is None:
+            return "the file holds no rate that can be used"
+        if self._today - newest > LONGEST_AGE:
+            return (
+                f"the newest rates are of {newest}: totals over currencies are unknown from "
+                f"{newest + LONGEST_AGE + timedelta(days=1)} on; does EXCHANGE_RATES_URL name a file that is kept up?"
+            )
+        return ""
+
+
+class _Cubes:
+    """What the XML parser calls: it collects the rates, and refuses another kind of document."""
+
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+        self._day: str | None = None
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if self._day is None:
+            if tag != ROOT:
+                raise BadResponseError(
+                    "exchange_rates: the file is not one of the bank's reference rates, but "
+                    f"<{tag[:LONGEST_TEXT]}>: check EXCHANGE_RATES_URL"
+                )
+            self._day = ""
+        if tag == CUBE:
+            self._day = attributes.get("time", self._day)
+            if "currency" in attributes:
+                self.told.append((self._day, attributes["currency"], attributes.get("rate", "")))
+
+    def end(self, tag: str) -> None:
+        """Nothing: a day lasts until the next begins."""
+
+
+def _parsed(pieces: Iterator[bytes]) -> list[Told]:
+    # A file of rates has no use for a document type or entities, with which a small file can grow without end.
+    cubes = _Cubes()
+    parser = DefusedXMLParser(target=cubes, forbid_dtd=True)
+    for piece in pieces:
+        parser.feed(piece)
+    parser.close()
+    if not cubes.told:
+        raise BadResponseError("exchange_rates: the file is whole and has no rates in it")
+    return cubes.told
+
+
+def _bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The body; raises BadResponseError where it has no end in sight, RetryableError where it breaks off."""
+    size = 0
+    try:
+        for piece in pieces:
+            size += len(piece)
+            if size > LARGEST_BYTES:
+                break
+            yield piece
+    except BadResponseError as error:
+        raise http.RetryableError(f"exchange_rates: {error}") from None
+    if size > LARGEST_BYTES:
+        raise BadResponseError(f"exchange_rates: the file is larger than {LARGEST_BYTES >> 20} MiB")
+
+
+def _check_status(response: httpx.Response) -> None:
+    status = response.status_code
+    if status == 200:
+        return
+    answer = f"exchange_rates: {response.url}: answered {status}"
+    if status == 429 or status >= 500:
+        raise http.RetryableError(answer, http.retry_after(response.headers))
+    if 300 <= status < 400:
+        answer += "; redirects are not followed"
+    raise SourceUnavailableError(f"{answer}; check EXCHANGE_RATES_URL")
+
+
+def _what_is_wrong(day: date | None, currency: str, rate: str, today: date) -> str:
+    if day is None:
+        return "the day is not a date"
+    if day > today:
+        return "the day has not come yet"
+    if not _CURRENCY.fullmatch(currency):
+        return "the currency is not a code of three letters"
+    if not _RATE.fullmatch(rate) or not rate.strip("0."):
+        return "the rate is not a decimal number above 0, of at most 12 digits and 8 decimals"
+    return ""
+
+
+@cache
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def _versions(rates: list[Rate], table: Table) -> pa.RecordBatchReader:
+    days, currencies, amounts = ([rate[place] for rate in rates] for place in range(3))
+    columns = {
+        "object_id": [f"{day}/{currency}" for day, currency, _ in rates],
+        "effective_at": [None] * len(rates),
+        "origin": ["list"] * len(rates),
+        "is_deleted": [False] * len(rates),
+        "date": days,
+        "currency": currencies,
+        "rate": amounts,
+    }
+    return pa.table(columns, pa.schema([*VERSION_SCHEMA, *table.schema])).to_reader()

@@ -1,0 +1,370 @@
+"""Prometheus: what each declared service level counted in every five minutes of whole days, in UTC.
+
+    analytics.yml --selectors--> range queries --http.body--> points on a grid -> intervals, known or unknown -> Days
+
+Parts and wholes are asked for apart and never as a quotient, so that any longer period is sum over sum; a latency comes
+as the counts of its histogram's buckets. Prometheus answers 200 with less than all: what has no proper measurement is
+unknown here, never 0 and never 100 %. A gap is no row; an interval with a doubt is a row that says which.
+
+Facts this rests on (Prometheus' HTTP API and PromQL references): `increase(x[300s])` at a time covers the 300 s before
+it; both ends of a range are evaluated; a series gives at most 11,000 points; warnings come with `status: success`; days
+older than the server keeps come back empty.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pyarrow as pa
+
+from tailtracker_bi.analytics import ServiceLevel, load_analytics
+from tailtracker_bi.crash_points import reached
+from tailtracker_bi.personal_data import mask_text
+from tailtracker_bi.settings import Settings
+from tailtracker_bi.sources import http
+from tailtracker_bi.sources.base import (
+    QUARANTINE_SCHEMA,
+    BadResponseError,
+    Check,
+    Counts,
+    Days,
+    DaySource,
+    Remark,
+    SourceUnavailableError,
+    Table,
+    each_day,
+    ranges,
+)
+
+# It has to divide a day. Rows carry their own length, so days landed with another step stay right. Below 8 s a single
+# day has more points than Prometheus gives: it refuses, and every day fails with its word for that.
+STEP_SECONDS = 300
+POINTS_A_DAY = 86_400 // STEP_SECONDS
+MOST_POINTS = 11_000
+LONGEST_REQUEST_DAYS = 7
+"""What a query loads into Prometheus' memory grows with its days."""
+
+MOST_BYTES = 64 << 20
+TRANSFER_SECONDS = 120.0
+TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+
+SERVICE_LEVELS_SCHEMA = pa.schema(
+    [
+        ("day", pa.date32()),
+        ("slo", pa.string()),
+        ("service", pa.string()),
+        ("starts_at", pa.timestamp("us")),  # UTC
+        ("seconds", pa.int32()),  # length of the interval
+        ("le", pa.float64()),  # upper bound of a bucket, in the histogram's unit; null: the whole of the interval
+        ("numerator", pa.float64()),  # what is good or bad, or lies in the bucket or a lower one
+        ("denominator", pa.float64()),
+        ("unknown_because", pa.string()),  # reset, warning, part missing, not a number: both numbers are null then
+    ]
+)
+
+Points = dict[int, float]
+"""Values by the second at which they were evaluated."""
+
+
+@dataclass
+class _Answer:
+    """The points of one query, by the upper bound of their bucket; one series without buckets has none."""
+
+    series: dict[str | None, Points] = field(default_factory=dict)
+    warnings: dict[date, str] = field(default_factory=dict)
+    infos: set[str] = field(default_factory=set)
+
+    def add(self, other: _Answer) -> None:
+        for bound, points in other.series.items():
+            self.series.setdefault(bound, {}).update(points)
+        self.warnings |= other.warnings
+        self.infos |= other.infos
+
+
+@dataclass
+class _Intervals:
+    """The rows of some days, and what is to be said of them."""
+
+    first: date
+    last: date
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    remarks: dict[date, list[Remark]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.begins = {
+            second: datetime.fromtimestamp(second - STEP_SECONDS, UTC).replace(tzinfo=None)
+            for second in _grid(self.first, self.last)
+        }
+        """When the interval begins that ends at a second."""
+
+    def add(
+        self,
+        level: ServiceLevel,
+        second: int,
+        numerator: float | None,
+        denominator: float | None,
+        *,
+        le: float | None = None,
+        unknown_because: str | None = None,
+    ) -> None:
+        starts_at = self.begins[second]
+        self.rows.append(
+            (
+                starts_at.date(), level.slo, level.service, starts_at, STEP_SECONDS, le, numerator, denominator,
+                unknown_because,
+            )
+        )  # fmt: skip
+
+    def remark(self, day: date, text: str) -> None:
+        self.remarks.setdefault(day, []).append(Remark(text))
+
+    def days(self) -> Days:
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(SERVICE_LEVELS_SCHEMA)
+        rows = pa.table(dict(zip(SERVICE_LEVELS_SCHEMA.names, columns, strict=True)), SERVICE_LEVELS_SCHEMA)
+        held = Counter(row[0] for row in self.rows)
+        counts = {day: Counts(held[day], held[day]) for day in each_day(self.first, self.last)}
+        nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
+        return Days(self.first, self.last, rows.to_reader(), nothing, counts, self.remarks)
+
+
+class Prometheus(DaySource):
+    """Service levels through range queries; it asks without credentials."""
+
+    name = "prometheus"
+    why_off = "PROMETHEUS_URL is not set"
+    tables = (Table("service_levels", SERVICE_LEVELS_SCHEMA),)
+    look_back = timedelta(days=2)  # what is written to it remotely may come late
+
+    def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
+        super().__init__(settings, say)
+        self._levels = load_analytics(settings.analytics_path).service_levels
+
+    @classmethod
+    def is_on(cls, settings: Settings) -> bool:
+        return settings.prometheus_url is not None
+
+    @classmethod
+    def timezone(cls, settings: Settings) -> str:
+        return "UTC"
+
+    @classmethod
+    def split(cls, days: list[date], records_a_day: float | None) -> list[tuple[date, date]]:
+        return ranges(days, longest=max(1, min(LONGEST_REQUEST_DAYS, MOST_POINTS // POINTS_A_DAY)))
+
+    @contextmanager
+    def fetch(self, first: date, last: date, spool: Path) -> Iterator[Days]:
+        found = _Intervals(first, last)
+        try:
+            with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+                for level in self._levels:
+                    self._measure(client, level, found)
+        except http.UnreachableError as error:
+            raise SourceUnavailableError(str(error)) from None
+        reached("prometheus.received")
+        yield found.days()
+
+    def check(self) -> Check:
+        yesterday = self.today(self.settings) - timedelta(days=1)
+        try:
+            with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+                self._received(client, "vector(1)", "a constant", yesterday, yesterday)
+        except (BadResponseError, SourceUnavailableError) as error:
+            return Check(self.name, is_ok=False, detail=str(error))
+        return Check(self.name, is_ok=True, detail=f"answers, and is asked for {len(self._levels)} service levels")
+
+    def _measure(self, client: httpx.Client, level: ServiceLevel, found: _Intervals) -> None:
+        """Add the intervals of one service level."""
+        window = f"[{STEP_SECONDS}s]"
+
+        def ask(query: str, *, by_bucket: bool = False) -> _Answer:
+            return self._asked(client, query, str(level), found.first, found.last, by_bucket=by_bucket)
+
+        if level.buckets is not None:
+            counted = ask(f"sum by (le) (increase({level.buckets}{window}))", by_bucket=True)
+            part = None
+            resets = ask(f"sum(resets({level.buckets}{window}))")
+        else:
+            counted = ask(f"sum(increase({level.total}{window}))")
+            # A counter is not there before it first counts: beside a whole that is there, none is 0.
+            part = ask(f"sum(increase({level.part}{window})) or vector(0)")
+            resets = ask(f"(sum(resets({level.part}{window})) or vector(0)) + sum(resets({level.total}{window}))")
+        answers = [counted, resets, *([part] if part else [])]
+        warnings = {day: text for answer in answers for day, text in answer.warnings.items()}
+        series = _bounded(counted, level)
+        unknown: dict[date, Counter[str]] = {day: Counter() for day in each_day(found.first, found.last)}
+        resets_at = resets.series.get(None, {})
+        for second, starts_at in found.begins.items():
+            day = starts_at.date()
+            whole = series[None].get(second)
+            if whole is None:
+                unknown[day]["no sample"] += 1
+                continue
+            parts = part.series.get(None, {}).get(second) if part else whole
+            values = [whole, parts, *(points.get(second) for bound, points in series.items() if bound is not None)]
+            reason = _doubt(values, resets_at.get(second), is_warned=day in warnings)
+            if reason:
+                unknown[day][reason] += 1
+                found.add(level, second, None, None, unknown_because=reason)
+                continue
+            found.add(level, second, parts, whole)
+            for bound, points in series.items():
+                if bound is not None:
+                    found.add(level, second, points[second], whole, le=bound)
+        for day, reasons in unknown.items():
+            if reasons:
+                what = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+                told = f"; Prometheus warns: {warnings[day]}" if day in warnings else ""
+                found.remark(day, f"{level}: {reasons.total()} of {POINTS_A_DAY} intervals unknown ({what}){told}")
+            for info in sorted({info for answer in answers for info in answer.infos}):
+                found.remark(day, f"{level}: Prometheus says: {info}")
+
+    def _asked(
+        self, client: httpx.Client, query: str, what: str, first: date, last: date, *, by_bucket: bool
+    ) -> _Answer:
+        """The points of a query. One with warnings is asked again for each day, to know the days that they are of."""
+        where = f"prometheus: {what}: {first} to {last}"
+        told = http.retrying(self.settings.retry_scale, self.say)(self._received, client, query, what, first, last)
+        if told.get("warnings") and first < last:
+            answer = _Answer()
+            for day in each_day(first, last):
+                answer.add(self._asked(client, query, what, day, day, by_bucket=by_bucket))
+            return answer
+        try:
+            answer = _Answer(_series(told["data"], by_bucket, first, last))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadResponseError(f"{where}: not what a range query gives: {type(error).__name__}: {error}") from None
+        if told.get("warnings"):
+            answer.warnings[first] = _texts(told["warnings"])
+        if told.get("infos"):
+            answer.infos.add(_texts(told["infos"]))
+        return answer
+
+    def _received(self, client: httpx.Client, query: str, what: str, first: date, last: date) -> dict[str, Any]:
+        """The JSON of one answer that has proven to be whole and says that it is a success."""
+        where = f"prometheus: {what}: {first} to {last}"
+        grid = _grid(first, last)
+        try:
+            with client.stream(
+                "GET",
+                f"{self.settings.prometheus_base_url}/api/v1/query_range",
+                params={"query": query, "start": str(grid[0]), "end": str(grid[-1]), "step": str(STEP_SECONDS)},
+                headers={"accept-encoding": "gzip"},
+            ) as response:
+                self._check_status(response, where, query)
+                try:
+                    content = _whole(response)
+                except BadResponseError as error:
+                    raise http.RetryableError(f"{where}: {error}") from None
+        except httpx.ConnectError as error:
+            url = self.settings.prometheus_base_url
+            raise http.UnreachableError(f"prometheus: can't reach {url}: {error}") from None
+        except httpx.HTTPError as error:
+            raise http.RetryableError(f"{where}: {type(error).__name__}: {error}") from None
+        try:
+            told = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            raise http.RetryableError(f"{where}: the answer is not JSON") from None
+        if not isinstance(told, dict) or told.get("status") != "success":
+            raise http.RetryableError(f"{where}: the answer is no success: {_shown(content)}")
+        return told
+
+    def _check_status(self, response: httpx.Response, where: str, query: str) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        content = b""
+        with suppress(httpx.HTTPError, BadResponseError):
+            content = next(http.body(response, 30.0), b"")
+        answer = f"{where}: answered {status}{_shown(content)}"
+        if status == 429 or status >= 500:
+            raise http.RetryableError(answer, http.retry_after(response.headers))
+        if status == 400 and "maximum resolution" in answer:
+            raise BadResponseError(f"{answer}; a step of {STEP_SECONDS} s is too short for so many days")
+        if status == 422:
+            raise BadResponseError(f"{answer}; it was asked for {query}")
+        if status == 400:
+            answer += f"; it was asked for {query}: check service_levels in analytics.yml"
+        elif 300 <= status < 400:
+            answer += "; redirects are not followed: check PROMETHEUS_URL"
+        else:
+            answer += "; check PROMETHEUS_URL, and whether it may be asked without credentials"
+        raise SourceUnavailableError(answer)
+
+
+def _grid(first: date, last: date) -> range:
+    """The seconds at which the intervals of these days end."""
+    start = int(datetime.combine(first, time.min, UTC).timestamp())
+    return range(start + STEP_SECONDS, start + (last - first).days * 86_400 + 86_401, STEP_SECONDS)
+
+
+def _whole(response: httpx.Response) -> bytes:
+    content = bytearray()
+    for piece in http.body(response, TRANSFER_SECONDS):
+        content += piece
+        if len(content) > MOST_BYTES:
+            raise BadResponseError(f"the answer is longer than {MOST_BYTES >> 20} MiB")
+    return bytes(content)
+
+
+def _series(data: dict[str, Any], by_bucket: bool, first: date, last: date) -> dict[str | None, Points]:
+    """The series of a matrix; raises ValueError for what a sum over all series can't give."""
+    if data["resultType"] != "matrix":
+        raise ValueError(f"a {data['resultType']} in place of a matrix")
+    grid = _grid(first, last)
+    found: dict[str | None, Points] = {}
+    for item in data["result"]:
+        bound = item["metric"]["le"] if by_bucket else None
+        if bound in found:
+            raise ValueError("several series where one was expected")
+        if "histograms" in item:
+            raise ValueError("a native histogram, which has no buckets that can be read")
+        seconds = [float(second) for second, _ in item["values"]]
+        steps = [(second - grid.start) / STEP_SECONDS for second in seconds]
+        if not all(step.is_integer() and 0 <= step < len(grid) for step in steps) or len(set(steps)) < len(steps):
+            raise ValueError("points that were not asked for")
+        found[bound] = {int(second): float(text) for second, (_, text) in zip(seconds, item["values"], strict=True)}
+    return found
+
+
+def _bounded(counted: _Answer, level: ServiceLevel) -> dict[float | None, Points]:
+    """The counts by the upper bound of their bucket; those of the whole have none."""
+    if level.buckets is None:
+        return {None: counted.series.get(None, {})}
+    bounds = {bound: float(bound) for bound in counted.series if bound is not None}
+    series = {None if math.isinf(bound) else bound: counted.series[text] for text, bound in bounds.items()}
+    if len(series) < len(bounds) or any(bound is not None and math.isnan(bound) for bound in series):
+        raise BadResponseError(f"prometheus: {level}: buckets whose bounds can't be told apart: {sorted(bounds)}")
+    if series and None not in series:
+        raise BadResponseError(f"prometheus: {level}: the histogram has no bucket +Inf, so nobody knows the whole")
+    return {None: series.pop(None, {})} | dict(sorted(series.items(), key=lambda item: item[0] or 0.0))
+
+
+def _doubt(values: list[float | None], resets: float | None, *, is_warned: bool) -> str | None:
+    """Why an interval counts as not measured."""
+    if is_warned:
+        return "warning"
+    if any(value is None for value in values) or resets is None:
+        return "part missing"
+    if not all(value is not None and math.isfinite(value) and value >= 0 for value in [*values, resets]):
+        return "not a number"
+    return "reset" if resets else None
+
+
+def _texts(told: Any) -> str:
+    """Warnings on one line, without personal data."""
+    return mask_text("; ".join(map(str, told)) if isinstance(told, list) else str(told))[:300]
+
+
+def _shown(content: bytes) -> str:
+    """The beginning of an answer on one line, without markup and personal data."""
+    text = " ".join(content[:300].decode(errors="replace").split())
+    return "" if not text or text.startswith("<") else f": {mask_text(text)}"

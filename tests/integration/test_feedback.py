@@ -1,0 +1,122 @@
+"""What people say and ask, and what it costs to win them, through the real lake and the project's SQL, by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, ObjectSource, Versions
+from tailtracker_bi.sources.csv_files import CsvFiles
+from tests.integration.test_money import DOLLARS, PRODUCTS, price, subscription
+from tests.stripe_worlds import Models, Rows, Version, needed_for, sql_tables
+from tests.worlds import compile_models
+
+NOW = datetime(2024, 1, 20, 12, tzinfo=UTC)
+
+
+def land(home: Path, source: type[ObjectSource], name: str, *rows: dict[str, Any]) -> None:
+    """A snapshot of a table, as of NOW."""
+    [table] = [table for table in source.tables if table.name == name]
+    schema = pa.schema([*VERSION_SCHEMA, *table.schema])
+    full = [
+        dict.fromkeys(schema.names) | {"object_id": str(number), "origin": "snapshot", "is_deleted": False} | row
+        for number, row in enumerate(rows)
+    ]
+    nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
+    found = Versions(pa.Table.from_pylist(full, schema).to_reader(), True, nothing, Counts(received=len(rows)))
+    Lake(home).land_versions(source, table, found, NOW, home / "spool")
+
+
+def on(day: int, **row: Any) -> dict[str, Any]:
+    return {"created_at": datetime(2024, 1, day, 10), **row}  # noqa: DTZ001 - the lake's times are UTC without saying so
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
+    models: Models = compile_models(tmp_path_factory.mktemp("compiled"))
+    home = tmp_path_factory.mktemp("home")
+    land(home, AppDb, "user_profiles", on(1, user_id="anna"))
+    land(
+        home, AppDb, "nps_responses",
+        *(on(8, user_id="anna", score=score) for score in ("10", "9", "8", "7", "6", "11")),
+    )  # fmt: skip
+    # The same keys as the app's: other answers all the same.
+    land(home, CsvFiles, "nps_responses", on(9, score="0"), on(9, score="10"))
+    land(
+        home, AppDb, "app_store_ratings",
+        on(8, platform="ios", score="5"), on(8, platform="ios", score="4"), on(8, platform="android", score="1"),
+        on(8, platform="ios", score="0"),
+    )  # fmt: skip
+    land(home, CsvFiles, "support_tickets", on(8, priority="high", category="bug"), on(9, priority="high"))
+    spend = {"channel": "search"}
+    land(
+        home, AppDb, "marketing_metrics",
+        {"date": date(2024, 1, 8), "spend": "30.00", "currency": "EUR", **spend},
+        {"date": date(2024, 1, 8), "spend": "11.00", "currency": "usd", **spend},
+        {"date": date(2024, 1, 10), "spend": "5", "currency": "EUR", **spend},
+        {"date": date(2024, 1, 12), "spend": "7", "currency": "JPY", **spend},
+    )  # fmt: skip
+    stripe = [
+        Version(subscription("euro", "01-08", price(1000))),
+        Version(subscription("dollar", "01-08", DOLLARS[1100])),
+        Version(subscription("later", "01-12", price(1000))),
+        *map(Version, PRODUCTS),
+    ]
+    rates = [(NOW, {(date(2024, 1, 5), "USD"): "1.10"})]
+    needed = needed_for(models, "pub_metric_values", "pub_metric_catalog")
+    return sql_tables([(NOW, stripe)], needed, home, rates)
+
+
+def metric(tables: dict[str, Rows], metric_id: str, day: int, grain: str = "day", segment: str = "all") -> Any:
+    """Numerator, denominator and value by segment value; of the whole alone without it."""
+    found = {
+        row["segment_value"]: (row["numerator"], row["denominator"], row["value"])
+        for row in tables["pub_metric_values"]
+        if (row["metric_id"], row["grain"], row["period_start"], row["segment"])
+        == (metric_id, grain, date(2024, 1, day), segment)
+    }
+    return found["all"] if segment == "all" else found
+
+
+def test_nps_is_promoters_less_detractors_over_all_answers(tables: dict[str, Rows]) -> None:
+    # 10 and 9 promote, 6 detracts, 8 and 7 do neither; 11 is no answer.
+    assert metric(tables, "nps", 8) == (100, 5, 20)
+    assert metric(tables, "nps", 9) == (0, 2, 0)
+    assert metric(tables, "nps", 8, "week") == (100, 7, 100 / 7)
+    assert metric(tables, "nps", 10) == (0, 0, None)
+
+
+def test_ratings_are_a_mean_by_platform(tables: dict[str, Rows]) -> None:
+    assert metric(tables, "app_store_rating", 8) == (10, 3, 10 / 3)
+    by_platform = metric(tables, "app_store_rating", 8, segment="platform")
+    assert by_platform == {"ios": (9, 2, 4.5), "android": (1, 1, 1)}
+
+
+def test_tickets_of_files_count_where_the_app_has_none(tables: dict[str, Rows]) -> None:
+    assert metric(tables, "support_tickets", 8, "week") == (2, None, 2)
+    assert metric(tables, "support_tickets", 8, "week", "priority") == {"high": (2, None, 2)}
+    by_category = metric(tables, "support_tickets", 8, "week", "category")
+    assert by_category == {"bug": (1, None, 1), "(unknown)": (1, None, 1)}
+
+
+def test_cac_is_spend_in_the_reporting_currency_per_new_customer(tables: dict[str, Rows]) -> None:
+    # EUR 30, and USD 11 at 1.10, for two; on the 10th nobody came; yen can't be converted.
+    assert metric(tables, "cac", 8) == (40, 2, 20)
+    assert metric(tables, "cac", 10) == (5, 0, None)
+    assert metric(tables, "cac", 12) == (None, 1, None)
+
+
+def test_without_spend_there_is_no_cost_of_acquisition(tables: dict[str, Rows], tmp_path: Path) -> None:
+    status = {row["metric_id"]: row["status"] for row in tables["pub_metric_catalog"]}
+    assert (status["cac"], status["nps"]) == ("active", "active")
+    models = compile_models(tmp_path / "compiled")
+    needed = needed_for(models, "pub_metric_catalog")
+    bare = sql_tables([(NOW, [Version(subscription("euro", "01-08", price(1000)))])], needed, tmp_path / "home")
+    status = {row["metric_id"]: row["status"] for row in bare["pub_metric_catalog"]}
+    assert (status["cac"], status["nps"], status["mrr"]) == ("no_data", "no_data", "active")
