@@ -119,7 +119,7 @@ class Lake:
                 path,
                 _without(days.rows, held),
                 mode="overwrite",
-                predicate=_replaced(days, held) if _exists(path) else None,
+                predicate=_replaced(days, held) if _version(path) is not None else None,
                 partition_by=["day"],
                 writer_properties=_WRITING,
             )
@@ -128,7 +128,7 @@ class Lake:
                 self.quarantine_file(source, table, day).unlink(missing_ok=True)
             self._set_aside(source, table, _without(days.quarantine, held))
             reached("lake.day.set_aside")
-        version = DeltaTable(path).version() if landing else None
+        version = _version(path) if landing else None
         digests = self._digests_of_new(path, known) if landing else {}
         moment = as_of.replace(tzinfo=None) if as_of else None
         about = {"source": source, "table_name": table, "as_of": moment}
@@ -189,9 +189,9 @@ class Lake:
             if versions.is_snapshot and received and versions.counts.quarantined == received:
                 reason = versions.quarantine.read_next_batch()["reason"][0]
                 raise BadResponseError(f"{source.name}: {table.name}: none of {received} rows can be used: {reason}")
-            if counts.loaded or not _exists(path):
+            if counts.loaded or _version(path) is None:
                 write_deltalake(path, rows, mode="overwrite" if is_worn else "append")
-                reached("lake.version.committed")
+            reached("lake.version.committed")
         if versions.is_snapshot:  # which tells of everything again
             shutil.rmtree(self._quarantine / source.name / table.name, ignore_errors=True)
         self._set_aside(source.name, table.name, versions.quarantine, known=self._quarantined(source.name, table.name))
@@ -201,13 +201,13 @@ class Lake:
                     "source": source.name,
                     "table_name": table.name,
                     "day": as_of.date(),
-                    "version": DeltaTable(path).version(),
+                    "version": _version(path),
                     **asdict(counts),
                     "status": "landed",
                     "as_of": as_of.replace(tzinfo=None),
                     "set_aside": len(self._quarantined(source.name, table.name)),
                     "shape": None if versions.shape is None else _json(versions.shape),
-                    "digests": _json(self._digests_of_new(path, set(known))),
+                    "digests": _json(self._digests_of_new(path, set(known)) if counts.loaded else {}),
                 }
                 | _remarked([*remarks, *_accepted(doubt)])
             ]
@@ -224,14 +224,15 @@ class Lake:
 
     def landings(self) -> pa.Table:
         """The whole ledger, in LANDINGS_SCHEMA, oldest first."""
-        if not _exists(self._ledger_path):
+        version = _version(self._ledger_path)
+        if version is None:
             return LANDINGS_SCHEMA.empty_table()
         # Not `to_pyarrow_table`: it reads through Python file objects, and Arrow's threads that still hold one when the
         # interpreter goes kill the process ("terminate called without an active exception").
-        ledger = DeltaTable(self._ledger_path)
-        if self._read is None or self._read[0] != ledger.version():
-            rows = dataset(ledger.file_uris(), schema=LANDINGS_SCHEMA, format="parquet").to_table()
-            self._read = ledger.version(), rows.sort_by([("landing", "ascending"), ("day", "ascending")])
+        if self._read is None or self._read[0] != version:
+            files = DeltaTable(self._ledger_path, version=version).file_uris()
+            rows = dataset(files, schema=LANDINGS_SCHEMA, format="parquet").to_table()
+            self._read = version, rows.sort_by([("landing", "ascending"), ("day", "ascending")])
         return self._read[1]
 
     def attempts(self, source: str, table: str) -> list[dict[str, Any]]:
@@ -310,7 +311,7 @@ class Lake:
 
     def tidy(self) -> None:
         """Compact the ledger and drop files that no reader can still be using."""
-        if _exists(self._ledger_path):
+        if _version(self._ledger_path) is not None:
             ledger = DeltaTable(self._ledger_path)
             if len(ledger.file_uris()) >= COMPACT_AT:
                 ledger.optimize.compact()
@@ -318,7 +319,7 @@ class Lake:
         for log in self._root.glob("[!_]*/*/_delta_log"):
             # Else a commit left by a crash would pass for the table's state, and what the ledger names for old.
             self._roll_back_unrecorded(log.parent.parent.name, log.parent.name)
-            if not _exists(log.parent):
+            if _version(log.parent) is None:
                 continue
             table = DeltaTable(log.parent)
             table.vacuum(retention_hours=int(KEEP_OLD_FILES.total_seconds() // 3600), dry_run=False)
@@ -342,12 +343,13 @@ class Lake:
 
     def _roll_back_unrecorded(self, source: str, table: str) -> None:
         path = self._table_path(source, table)
-        if not _exists(path):
+        version = _version(path)
+        if version is None:
             return
         recorded = pc.max(self._landed(source, table)["version"]).as_py()
         if recorded is None:
             shutil.rmtree(path)
-        elif DeltaTable(path).version() > recorded:
+        elif version > recorded:
             DeltaTable(path).restore(recorded)
 
     def _set_aside(
@@ -378,7 +380,8 @@ class Lake:
         return found
 
     def _next_landing(self) -> int:
-        return int(DeltaTable(self._ledger_path).version()) + 1 if _exists(self._ledger_path) else 0
+        version = _version(self._ledger_path)
+        return 0 if version is None else version + 1
 
     def _record(self, rows: Iterable[dict[str, object]]) -> None:
         landing = self._next_landing()
@@ -428,5 +431,8 @@ def _accepted(doubt: str | None) -> list[Remark]:
     return [Remark(f"accepted by {getpass.getuser()}, though {doubt}")] if doubt else []
 
 
-def _exists(path: Path) -> bool:
-    return DeltaTable.is_deltatable(str(path))
+def _version(path: Path) -> int | None:
+    """The latest version of a Delta table, None where there is none: the names of its commits, which say so by Delta's
+    protocol. Opening the table for it costs milliseconds, many times a landing.
+    """
+    return max((int(commit.stem) for commit in path.glob(f"_delta_log/{'[0-9]' * 20}.json")), default=None)

@@ -5,8 +5,9 @@
 What the tables are, and how their rows are typed, stands in `app_tables.py`. A column that it does not name is not even
 selected.
 
-The connection is encrypted unless the server is this machine or the URL says otherwise (`sslmode`). It goes to the
-server itself: a pooler that hands out a connection per transaction is fine, one per statement is not.
+The connection is encrypted and the server's certificate checked, unless the server is this machine or the URL says
+otherwise (`sslmode`). It goes to the server itself: a pooler that hands out a connection per transaction is fine, one
+per statement is not. What a replica tells is as of the last transaction that it has replayed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -47,6 +48,7 @@ from tailtracker_bi.sources.base import (
     KnownIds,
     ObjectSource,
     Read,
+    Remark,
     SourceUnavailableError,
     Table,
     Versions,
@@ -55,6 +57,8 @@ from tailtracker_bi.sources.base import (
 
 TRIES = 4
 STATEMENT_TIMEOUT = "10min"
+WORTH_SAYING = timedelta(minutes=5)
+"""A replica that is as far behind is remarked."""
 _BEGIN = (
     "begin isolation level repeatable read, read only",
     "set local row_security = off",  # what row-level security would hide is an error, not a table without rows
@@ -83,15 +87,44 @@ _STRUCTURE = f"""
         and c.relkind in ('r', 'p', 'v', 'm', 'f')
         and pg_catalog.pg_table_is_visible(c.oid)
 """
+# Whether it is a replica, and how many seconds it is behind; null where nobody knows. One that has replayed all that it
+# received is not behind, however old that is; unless nothing sends to it, as then it would not know.
+_REPLICA = """
+    select
+        pg_catalog.pg_is_in_recovery(),
+        case
+            when
+                exists (select from pg_catalog.pg_stat_wal_receiver)
+                and pg_catalog.pg_last_wal_receive_lsn() = pg_catalog.pg_last_wal_replay_lsn()
+                then 0
+            else extract(epoch from clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp())
+        end::float8
+"""
 # A passing trouble of the server or the way to it (SQLSTATE): the snapshot is gone, another may be whole.
 _INTERRUPTIONS = ("08", "40", "53", "57P", "58")
 _LASTING = re.compile("authentication failed|does not exist|pg_hba.conf|certificate|does not support SSL")
+# What to do about it, by what the error says.
+_HINTS = {
+    "password authentication failed": ": is the password wrong, or has it expired?",
+    "does not support SSL": "; add ?sslmode=disable if the network is to be trusted",
+    "does not match host name": (
+        ": connect by a name that the certificate has; or add ?sslmode=require if the network is to be trusted"
+    ),
+    "certificate": (
+        ": name the file of who signed the server's certificate, ?sslrootcert=/path/to/ca.crt; "
+        "or add ?sslmode=require if the network is to be trusted"
+    ),
+}
 # What a server or the network said, without the address that libpq puts before it.
 _TOLD = re.compile(r".*(?:FATAL|ERROR|failed|to address): +(.*)")
 
 
 class _InterruptedError(SourceUnavailableError):
     """A snapshot that broke off: another try may be whole."""
+
+
+class _SlowTableError(BadResponseError):
+    """A table that took too long, as one that was locked does: it may be quick another time."""
 
 
 @dataclass
@@ -118,6 +151,20 @@ class _Found:
         return self.permitted.issuperset(self.shape(table))
 
 
+@dataclass(frozen=True)
+class _Snapshot:
+    """The tables as of one moment."""
+
+    tables: Mapping[str, TextRows | TailTrackerError | None]
+    """Each table's rows, or why it can't be read; None where it has gone."""
+    as_of: datetime
+    remarks: list[Remark]
+
+    @property
+    def slow(self) -> list[str]:
+        return [name for name, found in self.tables.items() if isinstance(found, _SlowTableError)]
+
+
 class AppDb(ObjectSource):
     """Snapshots of the app's tables."""
 
@@ -140,25 +187,31 @@ class AppDb(ObjectSource):
             before_sleep=self._say_retry,
             reraise=True,
         )
-        copies = retrying(self._snapshot, set(since), spool)
+        snapshot: _Snapshot = retrying(self._snapshot, set(since), spool)
+        if snapshot.slow:
+            self.say(f"app_db: {', '.join(snapshot.slow)}: reading took too long; the whole snapshot again, once")
+            snapshot = retrying(self._snapshot, set(since), spool)
         reached("app_db.copied")
 
         @contextmanager
         def read(table: Table) -> Iterator[Versions]:
-            copy = copies[table.name]
+            copy = snapshot.tables[table.name]
             if isinstance(copy, TailTrackerError):
                 raise copy
-            if copy is None:
-                yield gone(table)
-                return
             with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)}) as connection:
-                yield versions_of(connection, cast(AppTable, table), copy, self.settings.now.date())
+                day = self.settings.now.date()
+                versions = versions_of(connection, cast(AppTable, table), copy, day) if copy else gone(table)
+                versions.as_of = snapshot.as_of
+                versions.remarks += snapshot.remarks
+                yield versions
 
         yield read
 
     def check(self) -> Check:
         try:
-            with self._transaction() as cursor:
+            with self._connected() as cursor:
+                behind = _behind(cursor)
+                _begin(cursor)
                 found = self._structure(cursor)
         except SourceUnavailableError as error:
             return Check(self.name, is_ok=False, detail=str(error))
@@ -177,6 +230,7 @@ class AppDb(ObjectSource):
         details = [
             f"{role} reads {len({*found} - {*refused, *hidden})} of {len(TABLES)} tables",
             *problems,
+            behind >= WORTH_SAYING and _lag(behind).text,
             (optional := sorted({*missing} - {*core})) and f"optional and absent: {', '.join(optional)}",
             writable and f"warning: {role} can write to {', '.join(writable)}: use a role that can only read",
         ]
@@ -197,31 +251,32 @@ class AppDb(ObjectSource):
         error = state.outcome.exception() if state.outcome else None
         self.say(f"{error}; the whole snapshot again: try {state.attempt_number + 1} of {TRIES} in {wait:.0f} s")
 
-    def _snapshot(self, landed: set[str], spool: Path) -> dict[str, TextRows | TailTrackerError | None]:
-        """Each table as of one moment, or why it can't be read; None where it has gone. `landed` were there before."""
-        with self._transaction() as cursor:
+    def _snapshot(self, landed: set[str], spool: Path) -> _Snapshot:
+        """All tables as of one moment; `landed` are those that were there before."""
+        with self._connected() as cursor:
+            # Before the transaction sees its moment: so it can't claim more than it sees.
+            behind, now = _behind(cursor), self.settings.now
+            _begin(cursor)
             found = self._structure(cursor)
             if not found:
                 raise SourceUnavailableError(
                     "app_db: the database has none of the app's tables: is APP_DATABASE_URL the right one, and does "
                     "the role's search_path name their schema?"
                 )
-            return {
+            tables = {
                 table.name: self._try_to_copy(cursor, table, found[table.name], spool)
                 if table.name in found
                 else _absent(table, landed)
                 for table in TABLES
             }
+        return _Snapshot(tables, now - behind, [_lag(behind)] if behind >= WORTH_SAYING else [])
 
     @contextmanager
-    def _transaction(self) -> Iterator[dbapi.Cursor]:
-        """A transaction that sees one moment and can't write."""
+    def _connected(self) -> Iterator[dbapi.Cursor]:
         assert self.settings.app_database_url is not None, "the source is on"  # noqa: S101 - for the type checker
         try:
             uri = _with_parameters(self.settings.app_database_url.get_secret_value())
             with dbapi.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
-                for statement in (*_BEGIN, f"set local statement_timeout = '{STATEMENT_TIMEOUT}'"):
-                    cursor.execute(statement)
                 yield cursor
         except dbapi.Error as error:
             raise self._unavailable(str(error)) from None
@@ -237,7 +292,7 @@ class AppDb(ObjectSource):
                 "with other characters than letters and digits in the password as %XX"
             )
         if _LASTING.search(error):
-            hint = "; add ?sslmode=disable if the network is to be trusted" if "support SSL" in error else ""
+            hint = next((hint for text, hint in _HINTS.items() if text in error), "")
             return SourceUnavailableError(f"app_db: {told}; check APP_DATABASE_URL{hint}")
         return _InterruptedError(f"app_db: no connection, or it broke off{told and ': '}{told}")
 
@@ -269,7 +324,8 @@ class AppDb(ObjectSource):
             if error.sqlstate is None or error.sqlstate.startswith(_INTERRUPTIONS):
                 raise
             cursor.execute("rollback to savepoint table_begins")
-            return BadResponseError(f"{where}: {_reason(error, table.name, found.role)}")
+            kind = _SlowTableError if error.sqlstate == "57014" else BadResponseError
+            return kind(f"{where}: {_reason(error, table.name, found.role)}")
         return copy
 
     def _copy(self, cursor: dbapi.Cursor, table: AppTable, copy: TextRows) -> None:
@@ -284,6 +340,31 @@ class AppDb(ObjectSource):
                 file.write_batch(masked(batch, table, hash_key))
 
 
+def _begin(cursor: dbapi.Cursor) -> None:
+    """Begin a transaction that sees one moment and can't write."""
+    for statement in (*_BEGIN, f"set local statement_timeout = '{STATEMENT_TIMEOUT}'"):
+        cursor.execute(statement)
+
+
+def _behind(cursor: dbapi.Cursor) -> timedelta:
+    """How far the server is behind. Raises SourceUnavailableError where it can't tell."""
+    cursor.execute(_REPLICA)
+    ((is_replica, seconds),) = cursor.fetchall()
+    if not is_replica:
+        return timedelta()
+    if seconds is None:
+        raise SourceUnavailableError(
+            "app_db: the replica has replayed nothing yet and nothing is sent to it, so it can't tell as of when it is"
+        )
+    return timedelta(seconds=max(seconds, 0.0))
+
+
+def _lag(behind: timedelta) -> Remark:
+    minutes = int(behind.total_seconds() // 60)
+    told = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+    return Remark(f"the replica is {told} behind")
+
+
 def _absent(table: AppTable, landed: set[str]) -> AbsentTableError | None:
     """A table that was never there is no failure; one that was has gone."""
     if table.name in landed:
@@ -292,11 +373,12 @@ def _absent(table: AppTable, landed: set[str]) -> AbsentTableError | None:
 
 
 def _with_parameters(url: str) -> str:
-    """The URL with what it leaves open: time limits, and encryption on the way to another machine."""
+    """The URL with what it leaves open: time limits, and on the way to another machine encryption to the right one."""
     given = dict(parse_qsl(urlsplit(url).query))
     host = given.get("host") or given.get("hostaddr") or urlsplit(url).hostname or ""
     is_here = host in {"", "localhost", "::1"} or host.startswith(("/", "%2f", "127."))
-    wanted = _PARAMETERS if is_here else _PARAMETERS | {"sslmode": "require"}
+    checked = {} if is_here or "sslmode" in given else {"sslmode": "verify-full", "sslrootcert": "system"}
+    wanted = _PARAMETERS | checked
     added = {name: value for name, value in wanted.items() if name not in given}
     return f"{url}{'&' if '?' in url else '?'}{urlencode(added, quote_via=quote)}"
 

@@ -353,7 +353,9 @@ def test_a_table_that_takes_too_long_is_named(
         "drop table pet_sightings; create view pet_sightings as select 1 as id from pg_sleep(30); "
         "grant select on pet_sightings to analytics"
     )
-    snapshot = Snapshot(make_source())
+    said: list[str] = []
+    snapshot = Snapshot(make_source(said.append))
+    assert said == ["app_db: pet_sightings: reading took too long; the whole snapshot again, once"]
     assert snapshot.errors.keys() == {"pet_sightings"}
     assert "app_db: pet_sightings: reading it took longer than 300ms" in str(snapshot.errors["pet_sightings"])
 
@@ -485,20 +487,28 @@ def test_no_password_goes_over_a_connection_that_a_server_will_not_encrypt(
 
 
 @pytest.mark.parametrize(
-    ("url", "is_forced"),
+    ("url", "is_checked"),
     [
         ("postgresql://u:p@db.example.com/app", True),
         ("postgresql://u:p@/app?host=db.example.com", True),
-        ("postgresql://u:p@db.example.com/app?sslmode=verify-full", False),
+        ("postgresql://u:p@db.example.com/app?sslmode=require", False),
+        ("postgresql://u:p@db.example.com/app?sslmode=disable", False),
         ("postgresql://u:p@localhost/app", False),
         ("postgresql://u:p@127.0.0.1:5432/app", False),
         ("postgresql://u:p@/app?host=/run/postgresql", False),
     ],
 )
-def test_the_way_to_another_machine_is_encrypted_unless_the_url_says_otherwise(url: str, is_forced: bool) -> None:
+def test_another_machine_has_to_prove_its_name_unless_the_url_says_otherwise(url: str, is_checked: bool) -> None:
     parameters = app_db._with_parameters(url)
     assert parameters.startswith(url)
-    assert ("sslmode=require" in parameters) == is_forced
+    assert ("sslmode=verify-full" in parameters) == is_checked
+    assert ("sslrootcert=system" in parameters) == is_checked
+
+
+def test_an_authority_of_ones_own_is_the_one_that_is_asked() -> None:
+    parameters = app_db._with_parameters("postgresql://u:p@db.example.com/app?sslrootcert=/own/ca.crt")
+    assert "sslmode=verify-full" in parameters
+    assert parameters.count("sslrootcert") == 1
 
 
 def test_it_is_on_where_its_url_is_set(make_settings: Callable[..., Settings]) -> None:
