@@ -237,7 +237,8 @@ class AppDb(ObjectSource):
         return Check(self.name, is_ok=not any(problems), detail="; ".join(str(detail) for detail in details if detail))
 
     def counts(self) -> dict[str, int]:
-        with self._transaction() as cursor:
+        with self._connected() as cursor:
+            _begin(cursor)
             found = self._structure(cursor)
             permitted = [table for table in TABLES if table.name in found and found[table.name].is_permitted(table)]
             counts = {}
