@@ -13,12 +13,13 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -26,6 +27,7 @@ import pyarrow as pa
 
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.restatements import restate
 
 POINTER = "current"
 KEEP_BUILDS = 5
@@ -158,8 +160,9 @@ def publish(
 ) -> Bundle:
     """Copy the warehouse's published tables into a new build, check it, make it the current one, drop old builds.
 
-    `warehouse` is a DuckDB file whose schema `published` holds the tables, each named pub_<table>. Raises BundleError,
-    leaving the last build current, where the copy does not equal its origin.
+    `warehouse` is a DuckDB file whose schema `published` holds the tables, each named pub_<table>, and whose
+    `marks.finished` says which build they are from. Raises BundleError, leaving the last build current, where the copy
+    does not equal its origin.
     """
     folder = home / "published"
     folder.mkdir(parents=True, exist_ok=True)
@@ -168,7 +171,11 @@ def publish(
     draft = folder / f"{build}.draft"
     try:
         progress("copying tables", 0, 3)
-        counts = _copy(warehouse, draft, _info(build, built_at, as_of, currency, run_id))
+        try:
+            readers = current(home).path
+        except NoBundleError:
+            readers = None
+        counts = _copy(warehouse, draft, _info(build, built_at, as_of, currency, run_id), readers)
         reached("publish.copied")
         progress("checking the build", 1, 3)
         _check(Bundle(build, draft), counts)
@@ -215,8 +222,8 @@ def _info(build: str, built_at: datetime, as_of: date, currency: str, run_id: st
     }
 
 
-def _copy(warehouse: Path, draft: Path, info: Mapping[str, object]) -> dict[str, int]:
-    """Row counts of the tables copied."""
+def _copy(warehouse: Path, draft: Path, info: Mapping[str, Any], readers: Path | None) -> dict[str, int]:
+    """Row counts of the tables copied, and of those that only a bundle has; `readers` is the build they have now."""
     counts = {}
     connection = duckdb.connect(str(draft))
     try:
@@ -231,8 +238,17 @@ def _copy(warehouse: Path, draft: Path, info: Mapping[str, object]) -> dict[str,
             connection.execute(f"create table {table} as select * from warehouse.published.{origin} {order}")
             counts[table] = _count(connection, f"warehouse.published.{origin}")
         columns = ", ".join(f"${name} as {name}" for name in info)
-        connection.execute(f"create table bundle_info as select {columns}", dict(info))
+        connection.execute(
+            f"create table bundle_info as select {columns}, finished_at, landing, definition "
+            "from warehouse.marks.finished",
+            dict(info),
+        )
         counts["bundle_info"] = 1
+        if readers:
+            with suppress(duckdb.Error):  # A build that can't be opened any more: there is nothing to compare with.
+                connection.execute(f"attach '{_quoted(readers)}' as readers (read_only)")
+        restate(connection, info["build"], info["as_of"])
+        counts["restatements"] = _count(connection, "restatements")
         connection.execute("detach warehouse")
         connection.execute("checkpoint")
     finally:

@@ -20,7 +20,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from tailtracker_bi import bundle, pipeline
+from tailtracker_bi import bundle, pipeline, verification
 from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.console import Bars, err, plain, print_table
 from tailtracker_bi.crash_points import STEPS
@@ -30,12 +30,14 @@ from tailtracker_bi.sandbox import commands as sandbox
 from tailtracker_bi.sandbox.home import SandboxHome
 from tailtracker_bi.settings import Settings, load_settings, reader_environment
 from tailtracker_bi.sources import SOURCES
-from tailtracker_bi.warehouse import history_start
+from tailtracker_bi.warehouse import Warehouse, history_start
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(sandbox.app, name="sandbox")
 
 DASHBOARD = Path(__file__).parent.parent / "dashboards" / "streamlit_app.py"
+VERIFY_PATIENCE = 10.0
+"""Seconds that `verify` waits for a refresh that is under way: who asks sits there."""
 COUNTED = ("received", "loaded", "deduplicated", "filtered", "quarantined")
 STATUS_STYLES = {
     "ok": "green",
@@ -256,6 +258,27 @@ def status() -> None:
         raise TailTrackerError(
             "the pointer to the current build is torn: readers take the newest; run `tailtracker-bi rollback --to`"
         )
+
+
+@app.command()
+def verify(
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Ask the sources, too, how many rows they have where they tell.")
+    ] = False,
+) -> None:
+    """Compare ledger, lake, quarantine, warehouse and bundle with one another: what is corrupt, and what mends it."""
+    settings = load_settings()
+    lake = Lake(settings.home)
+    warehouse = Warehouse(settings, load_analytics(settings.analytics_path), lake)
+    with Bars() as bars, pipeline.locked(settings.home, bars, VERIFY_PATIENCE):
+        verdicts = verification.verify(settings, lake, warehouse, bars, ask_sources=sources)
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            print(f"WRONG  {verdict.what:<14} {finding.where}: {finding.wrong}: {finding.mend}")
+        if not verdict.findings:
+            print(f"ok     {verdict.what:<14} {verdict.detail}")
+    if any(verdict.findings for verdict in verdicts):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -15,6 +15,7 @@ What comes whole but looks wrong beside what is there (`guards.py`) is held: the
 from __future__ import annotations
 
 import getpass
+import hashlib
 import shutil
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -54,6 +55,7 @@ LANDINGS_SCHEMA = pa.schema(
         ("remark", pa.string()),  # what is to be known of what landed
         ("is_alarm", pa.bool_()),  # whether somebody has to act on it
         ("shape", pa.string()),  # JSON: the columns that a table was read with, and their types in the source
+        ("digests", pa.string()),  # JSON: the data files that it wrote, and the SHA-256 of each
         ("set_aside", pa.int64()),  # records in quarantine since this landing: of the day, or of all objects
     ]
 )
@@ -105,6 +107,7 @@ class Lake:
             counts.check(f"{source}.{table} {day}")
         path = self._table_path(source, table)
         self._roll_back_unrecorded(source, table)
+        known = set(self.files(source, table))
         doubts = doubtful_days(days.counts, self._rows_by_day(source, table))
         held = {day: reason for day, reason in doubts.items() if day not in accepted}
         landing = sorted(days.counts.keys() - held.keys())
@@ -112,16 +115,18 @@ class Lake:
             _replace_days(path, _without(days.rows, held), landing)
             reached("lake.day.committed")
             for day in landing:
-                self._quarantine_file(source, table, day).unlink(missing_ok=True)
+                self.quarantine_file(source, table, day).unlink(missing_ok=True)
             self._set_aside(source, table, _without(days.quarantine, held))
             reached("lake.day.set_aside")
         version = _version(path) if landing else None
+        digests = self._digests_of_new(path, known) if landing else {}
         moment = as_of.replace(tzinfo=None) if as_of else None
         about = {"source": source, "table_name": table, "as_of": moment}
         rows: list[dict[str, object]] = [
             {**about, "day": day, "version": version, "status": "landed", **asdict(days.counts[day])}
             | {"set_aside": days.counts[day].quarantined}
             | _remarked([*days.remarks.get(day, []), *_accepted(doubts.get(day))])
+            | {"digests": _json({name: digest for name, digest in digests.items() if f"day={day}/" in name})}
             for day in landing
         ]
         rows += [{**about, "day": day, "status": "held", "reason": reason} for day, reason in sorted(held.items())]
@@ -191,7 +196,8 @@ class Lake:
                     "status": "landed",
                     "as_of": as_of.replace(tzinfo=None),
                     "set_aside": len(self._quarantined(source.name, table.name)),
-                    "shape": None if versions.shape is None else orjson.dumps(dict(versions.shape)).decode(),
+                    "shape": None if versions.shape is None else _json(versions.shape),
+                    "digests": _json(self._digests_of_new(path, set(known)) if counts.loaded else {}),
                 }
                 | _remarked([*remarks, *_accepted(doubt)])
             ]
@@ -260,6 +266,16 @@ class Lake:
         if not len(versions):
             return []
         return DeltaTable(self._table_path(source, table), version=pc.max(versions).as_py()).file_uris()
+
+    def digests(self, source: str, table: str) -> dict[str, str]:
+        """The SHA-256 of the files as they were written, by the names that `files` gives them."""
+        root = self._table_path(source, table)
+        told = self._landed(source, table)["digests"].drop_null().to_pylist()
+        return {str(root / name): digest for one in told for name, digest in orjson.loads(one).items()}
+
+    def quarantine_file(self, source: str, table: str, day: date) -> Path:
+        """Where the records of a day that were set aside are; it is not there if there are none."""
+        return self._quarantine / source / table / f"{day}.jsonl"
 
     def ids_now(self, source: type[ObjectSource], table: Table, condition: str, spool: Path) -> set[str]:
         """The objects of a table that are not deleted and, as they are now, meet an SQL condition on its columns.
@@ -334,7 +350,7 @@ class Lake:
                 line = orjson.dumps({"reason": row["reason"], "record": row["record"]})
                 if line in known:
                     continue
-                file = self._quarantine_file(source, table, row["day"])
+                file = self.quarantine_file(source, table, row["day"])
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with file.open("ab") as lines:
                     lines.write(line + b"\n")
@@ -344,8 +360,14 @@ class Lake:
         files = (self._quarantine / source / table).glob("*.jsonl")
         return {line for file in files for line in file.read_bytes().split(b"\n") if line}
 
-    def _quarantine_file(self, source: str, table: str, day: date) -> Path:
-        return self._quarantine / source / table / f"{day}.jsonl"
+    def _digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
+        """The SHA-256 of the table's files that are not known: Parquet as it is written here has no checksums."""
+        found = {}
+        for name in DeltaTable(path).file_uris():
+            if name not in known:
+                with Path(name).open("rb") as file:
+                    found[str(Path(name).relative_to(path))] = hashlib.file_digest(file, "sha256").hexdigest()
+        return found
 
     def _next_landing(self) -> int:
         version = _version(self._ledger_path)
@@ -419,6 +441,10 @@ def _replace_days(path: Path, rows: pa.RecordBatchReader, days: Sequence[date]) 
         DeltaTable(path).create_write_transaction(
             [*written], "overwrite", schema, ["day"], partition_filters=[("day", "in", list(map(str, days)))]
         )
+
+
+def _json(content: Mapping[str, str]) -> str:
+    return orjson.dumps(dict(content)).decode()
 
 
 def _remarked(remarks: Sequence[Remark]) -> dict[str, object]:

@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 
 from tailtracker_bi import bundle, crash_points
 from tailtracker_bi.analytics import Analytics, load_analytics
+from tailtracker_bi.dbt_runner import BuildError
 from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.sandbox.home import SandboxHome
@@ -48,7 +49,7 @@ from tailtracker_bi.sources.base import (
     Table,
     each_day,
 )
-from tailtracker_bi.warehouse import Warehouse, history_start, note_first_run
+from tailtracker_bi.warehouse import DAMAGED, Warehouse, history_start, is_damage, note_first_run
 
 LOCK_SECONDS = 3600.0
 WHERE_SOURCES_ARE = (
@@ -481,10 +482,23 @@ def build(
     if rebuild:
         warehouse.drop()
         report.notes.append("the warehouse is made anew from the lake, as asked")
-    for note in warehouse.prepare(full_refresh):
-        progress.say(note)
-        report.notes.append(note)
-    warehouse.build(lambda what, done, total: progress.step("build", what, done, total))
+
+    def attempt() -> None:
+        for note in warehouse.prepare(full_refresh):
+            progress.say(note)
+            report.notes.append(note)
+        warehouse.build(lambda what, done, total: progress.step("build", what, done, total))
+
+    try:
+        attempt()
+    except (BuildError, duckdb.Error) as error:
+        if not is_damage(error):
+            raise
+        # The engine sees that a block is bad only as it reads it, so that this can come up anywhere in a build.
+        warehouse.drop()
+        report.notes.append(f"{DAMAGED} ({error})")
+        progress.say(report.notes[-1])
+        attempt()
     return warehouse
 
 

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tailtracker_bi.analytics import DBT_PROJECT, Analytics, MetricNotes
 from tailtracker_bi.crash_points import reached
@@ -40,6 +41,32 @@ FAMILY_SQL = ("macros", "models/staging", "models/intermediate", "models/marts")
 
 _STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
 
+STORED_SCHEMA = pa.schema([("name", _STRING), ("rows", _LONG), ("digest", _STRING), ("engine", _STRING)])
+"""What the tables of the families held when the last build finished. Digests of another DuckDB can't be compared."""
+
+# Ids that are other people's since the last build, as of the first day on which any of them was seen. Nobody moves in a
+# first build.
+_MARK_MERGES = """
+    insert into marks.merges
+    with ids as (
+        select
+            raw_id,
+            coalesce(after.person_id, raw_id) as person_id,
+            coalesce(before.person_id, raw_id) as person_before
+        from marks.identities as after
+        full outer join marks.identities_before as before using (raw_id)
+    )
+
+    select $landing, min(event_date) from intermediate.int_raw_id_days
+    inner join ids using (raw_id)
+    where person_id <> person_before and exists (from marks.identities_before)
+    having count(*) > 0
+"""
+
+DAMAGED = "the warehouse file is damaged: it is made anew from the lake"
+SIGNS_OF_DAMAGE = ("Corrupt database file", "database has been invalidated", "not a valid DuckDB database file")
+"""In DuckDB's words."""
+
 
 class Warehouse:
     """The DuckDB warehouse below HOME. One process at a time: callers hold the lock of `pipeline.locked`."""
@@ -61,6 +88,7 @@ class Warehouse:
             ]
         ),
         "fingerprints": pa.schema([("family", _STRING), ("fingerprint", _STRING)]),
+        "merges": pa.schema([("landing", _LONG), ("first_date", _DATE)]),
     }
 
     def __init__(self, settings: Settings, analytics: Analytics, lake: Lake) -> None:
@@ -78,11 +106,14 @@ class Warehouse:
         """Write what models read. Returns, in words, what will be rebuilt in full and why."""
         if self._is_damaged():
             self.drop()
-            return ["the warehouse file is damaged: it is made anew from the lake", *self._prepare(full_refresh)]
+            return [DAMAGED, *self._prepare(full_refresh)]
         return self._prepare(full_refresh)
 
     def _is_damaged(self) -> bool:
-        """Whether the file is there and can't be opened. Raises BuildError where another program holds it."""
+        """Whether the file is there and can't be opened: its blocks are not looked at.
+
+        Raises BuildError where another program holds it.
+        """
         try:
             with self._connect() as connection:
                 connection.execute("select count(*) from duckdb_tables()")
@@ -119,7 +150,19 @@ class Warehouse:
                 "from staging.stg_lake__landings where status = 'landed'"
             )
             reached("build.landings_marked")
-            connection.execute("create or replace table marks.finished as select true as is_finished")
+            self._mark_stored(connection)
+            connection.execute(_MARK_MERGES, {"landing": pc.max(self._lake.landings()["landing"]).as_py()})
+            connection.execute("drop table marks.identities_before")
+            connection.execute(
+                "create or replace table marks.finished as "
+                "select $finished_at::timestamp as finished_at, $landing::bigint as landing, "
+                "$definition::varchar as definition",
+                {
+                    "finished_at": datetime.now(UTC).replace(tzinfo=None),
+                    "landing": pc.max(self._lake.landings()["landing"]).as_py(),
+                    "definition": self._definition(),
+                },
+            )
             connection.execute("checkpoint")
         reached("build.finished")
 
@@ -161,6 +204,8 @@ class Warehouse:
             for name, schema in self._INTERNAL.items():
                 if not _exists(connection, "marks", name):
                     _write(connection, "marks", name, schema, [])
+            # Kept until a build comes to its end: one that broke off may have marked the new ones.
+            connection.execute("create table if not exists marks.identities_before as from marks.identities")
             notes = self._drop_outdated(connection, full_refresh)
         reached("build.prepared")
         return notes
@@ -213,6 +258,22 @@ class Warehouse:
         _write(connection, "marks", "fingerprints", self._INTERNAL["fingerprints"], self._fingerprints().items())
         return told
 
+    def _definition(self) -> str:
+        """A fingerprint of all that numbers depend on besides what sources tell: SQL, analytics.yml and settings."""
+        settings = self._settings
+        content = {
+            "sql": [
+                (str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8"))
+                for folder in ("macros", "models")
+                for file in sorted((DBT_PROJECT / folder).rglob("*.sql"))
+            ],
+            "analytics": self._analytics.model_dump(exclude={"metrics"}),
+            "settings": settings.model_dump(
+                include={"timezone", "mixpanel_timezone", "week_start", "currency", "history_start"}
+            ),
+        }
+        return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+
     def _fingerprints(self) -> dict[str, str]:
         """What the rows that a family keeps depend on, besides the lake."""
         common = {
@@ -233,6 +294,20 @@ class Warehouse:
             family: hashlib.sha256(json.dumps([common, own[family]], default=str).encode()).hexdigest()
             for family in FAMILIES
         }
+
+    def _mark_stored(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Keep what the tables hold that later builds build on: nothing else could tell whether it is still so."""
+        rows = [
+            (table, *table_digest(connection, table), duckdb.__version__)
+            for tables in FAMILIES.values()
+            for table in tables
+        ]
+        _write(connection, "marks", "stored", STORED_SCHEMA, rows)
+
+    def outdated(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
+        """The families that other SQL or settings filled than are there now: the next build fills them in full."""
+        rows = connection.execute("select family, fingerprint from marks.fingerprints").fetchall()
+        return [family for family, now in self._fingerprints().items() if dict(rows).get(family) != now]
 
     def _config_tables(
         self, landings: pa.Table, began: dict[str, date | None]
@@ -419,6 +494,19 @@ class Warehouse:
             yield connection
         finally:
             connection.close()
+
+
+def table_digest(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, str]:
+    """How many rows a table has, and a digest of them in any order; reads all of it, so that a bad block is found."""
+    row = connection.execute(
+        f"select count(*), cast(coalesce(sum(hash(row_of_it)), 0) as varchar) from {table} as row_of_it"
+    ).fetchone()
+    return (int(row[0]), str(row[1])) if row else (0, "")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether DuckDB, or dbt in its words, says that the file's own blocks are wrong."""
+    return any(sign in str(error) for sign in SIGNS_OF_DAMAGE)
 
 
 DATED_BY = ("created_at", "date")

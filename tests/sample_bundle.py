@@ -373,6 +373,13 @@ def metric_catalog(off: Collection[str]) -> Iterator[Row]:
         yield (*what, domain, "Growth", decision, status, target, SOURCES[domain], grains)
 
 
+def restatements(build: str) -> Iterator[Row]:
+    """One event that came late, told of by this build, and one that an earlier build told of."""
+    for day, told_by in ((date(2025, 3, 4), build), (date(2025, 2, 4), "20250305T060000-0a1b2c")):
+        for segment, value, before, now in (("all", "all", 30, 31), ("platform", "ios", None, 1)):
+            yield "dau", "day", day, segment, value, before, now, told_by, date(2025, 3, 12), "late events"
+
+
 LATE = ("late", "7 March 2025 has not been received")
 NO_CREDENTIALS = {"stripe": "STRIPE_API_KEY is not set", "app_db": "APP_DATABASE_URL is not set"}
 
@@ -382,10 +389,12 @@ METRIC = (
     "sources grains"
 )
 TYPES = (
-    dict.fromkeys(["numerator", "denominator", "value", "target"], "double")
+    dict.fromkeys(["numerator", "denominator", "value", "target", "old_value", "new_value"], "double")
     | dict.fromkeys(["left_value", "right_value", "difference", "amount"], "decimal(38, 6)")
     | dict.fromkeys(["avg_seconds_from_previous", "median_seconds_from_previous"], "double")
-    | dict.fromkeys(["period_start", "cohort_start", "entry_start", "last_day", "complete_through", "as_of"], "date")
+    | dict.fromkeys(
+        ["period_start", "cohort_start", "entry_start", "last_day", "complete_through", "as_of", "restated_on"], "date"
+    )
     | dict.fromkeys(["period_index", "cohort_size", "retained", "days_active", "users", "step_index"], "bigint")
     | dict.fromkeys(["customers", "payments", "attempts", "days_missing", "rows"], "bigint")
     | dict.fromkeys(["quarantined", "excluded"], "bigint")
@@ -405,6 +414,7 @@ COLUMNS = {
     "mrr_movements": "grain period_start currency movement segment segment_value customers amount is_complete",
     "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
     "reconciliation": "what period_start currency left_value right_value difference reason",
+    "restatements": "metric_id grain period_start segment segment_value old_value new_value build restated_on reason",
     "data_status": STATUS,
     "bundle_info": INFO,
 }
@@ -451,6 +461,7 @@ def publish(
         "mrr_movements": movements,
         "payment_outcomes": payment_outcomes(payments),
         "reconciliation": [] if off else reconciliation(people),
+        "restatements": restatements(build),
         "data_status": data_status(mixpanel, off),
         "bundle_info": [
             (build, datetime.fromisoformat("2025-03-12T06:00"), date(2025, 3, 12), "EUR", "duckdb", "0.1.0", "run-1")

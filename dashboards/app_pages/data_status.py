@@ -10,10 +10,11 @@ from dashboards.components import download, find_build, nothing_here, say_how_ol
 from dashboards.over_time import differences
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.data_status import WHAT_TO_DO, by_state, complete_through, severity
-from tailtracker_bi.wording import NO_DATA, day, number, plain, source_name
+from tailtracker_bi.wording import NO_DATA, day, number, period, plain, source_name
 
 SIGNS = {"ok": "✓", "late": "◷", "failed": "✕", "held": "‖", "off": "○", "empty": "○"}
 """The state is read in words; the sign makes it found."""
+MOST_RESTATED = 20
 BUILD = {"build": "Build", "engine": "Engine", "version": "Version of TailTracker BI", "run_id": "Run"}
 
 
@@ -93,6 +94,43 @@ def comparisons(build: Bundle) -> None:
     differences(build)
 
 
+def restated(build: Bundle) -> None:
+    """What this build tells otherwise than the one before; the CSV goes back two years."""
+    st.header(
+        "Restated values",
+        help="Values that the build before showed as complete, and that are others now. No data: there was none, or "
+        "there is none any more.",
+    )
+    if data.lacks(build, ["restatements"]):
+        nothing_here("The build was made before restatements were kept: run `tailtracker-bi refresh`.")
+        return
+    found = data.rows(build, "restatements")
+    own = found[found["build"] == build.build].sort_values("period_start", ascending=False, kind="stable")
+    if own.empty:
+        nothing_here("This build changed no value that was complete before.")
+    else:
+        known = data.catalog(build)
+        shown = own[own["metric_id"].isin(list(known))].head(MOST_RESTATED)
+        forms = [known[name].format for name in shown["metric_id"]]
+        table = pd.DataFrame(
+            {
+                "Metric": [known[name].label for name in shown["metric_id"]],
+                "Period": list(map(period, shown["period_start"], shown["grain"])),
+                "Of": ["Everyone" if value == "all" else value for value in shown["segment_value"]],
+                **{
+                    title: [number(value, form) for value, form in zip(shown[column], forms, strict=True)]
+                    for title, column in (("Before", "old_value"), ("Now", "new_value"))
+                },
+                "Why": shown["reason"],
+            }
+        )
+        show_table(table, "Values that this build restated, the newest first", right=["Before", "Now"], wide=["Why"])
+        if len(own) > len(shown):
+            st.caption(f"The newest {len(shown)} of {len(own):,}. The CSV holds all, and those of earlier builds.")
+    if len(found):
+        download(found, "restatements")
+
+
 def the_build(build: Bundle) -> None:
     st.header("The build", help="One published file. What is shown on all pages comes from it and from nothing else.")
     info = data.rows(build, "bundle_info").iloc[0]
@@ -108,4 +146,5 @@ build = find_build("Data status", "What has been received, what has not, and wha
 summary(build)
 tables(build)
 comparisons(build)
+restated(build)
 the_build(build)

@@ -236,6 +236,17 @@ class AppDb(ObjectSource):
         ]
         return Check(self.name, is_ok=not any(problems), detail="; ".join(str(detail) for detail in details if detail))
 
+    def counts(self) -> dict[str, int]:
+        with self._connected() as cursor:
+            _begin(cursor)
+            found = self._structure(cursor)
+            permitted = [table for table in TABLES if table.name in found and found[table.name].is_permitted(table)]
+            counts = {}
+            for table in permitted:
+                cursor.execute(f"select count(*) from {table.name}")
+                counts[table.name] = int(cursor.fetchone()[0])
+        return counts
+
     def _say_retry(self, state: RetryCallState) -> None:
         wait = state.next_action.sleep if state.next_action else 0.0
         error = state.outcome.exception() if state.outcome else None

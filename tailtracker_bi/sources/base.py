@@ -134,6 +134,13 @@ class Source(ABC):
     def check(self) -> Check:
         """Whether it answers to these credentials."""
 
+    def counts(self) -> dict[str, int] | None:
+        """How many rows each table has now, where the source tells at little cost; None where it tells of none.
+
+        Raises SourceUnavailableError.
+        """
+        return None
+
 
 class DaySource(Source):
     """A source that is pulled day by day into one table, whose first column is `day`, the source's own day."""

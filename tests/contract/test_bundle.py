@@ -47,7 +47,8 @@ CONTRACT = {
     ),
     "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
     "reconciliation": "what period_start currency left_value right_value difference reason",
-    "bundle_info": "build built_at as_of currency engine version run_id",
+    "restatements": ("metric_id grain period_start segment segment_value old_value new_value build restated_on reason"),
+    "bundle_info": "build built_at as_of currency engine version run_id finished_at landing definition",
 }
 KEYS = {
     "metric_values": "metric_id, grain, period_start, segment, segment_value",
@@ -60,9 +61,11 @@ KEYS = {
     "slo_status": "service, slo, month",
     "data_status": "source, table_name",
     "reconciliation": "what, period_start, currency",
+    "restatements": "metric_id, grain, period_start, segment, segment_value, build",
 }
-OFF_HERE = {"mrr_movements", "payment_outcomes", "reconciliation", "slo_status"}
-"""Tables that stay empty without Stripe, the app database and Prometheus; `tests/integration/` fills them."""
+OFF_HERE = {"mrr_movements", "payment_outcomes", "reconciliation", "slo_status", "restatements"}
+"""Tables that stay empty without Stripe, the app database and Prometheus, which `tests/integration/` fills, and in a
+first build."""
 USER_ID, DEVICE_ID, EMAIL = "canary-user", "canary-device", "canary.jane@example.com"
 COUNTS = {"people", "events", "pets", "alerts"}
 

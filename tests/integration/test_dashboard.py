@@ -319,6 +319,25 @@ def test_data_status_says_so_where_all_is_well_and_where_nothing_was_compared(
     assert "before sources were compared" in said(open_page("Data status"))
 
 
+def test_data_status_shows_what_this_build_restated(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    table = open_page("Data status").dataframe[2].value
+    assert table.to_dict("records") == [
+        {
+            "Metric": "Daily active people", "Period": "4 Mar 2025", "Of": of, "Before": before, "Now": now,
+            "Why": "late events",
+        }
+        for of, before, now in [("Everyone", "30", "31"), ("ios", "no data", "1")]
+    ]  # fmt: skip
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path / "same"))
+    sample_bundle.changed(bundle.current(home), tmp_path / "same", "delete from restatements where reason <> ''")
+    assert "changed no value that was complete before" in said(open_page("Data status"))
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path / "early"))
+    sample_bundle.changed(bundle.current(home), tmp_path / "early", "drop table restatements")
+    assert "before restatements were kept" in said(open_page("Data status"))
+
+
 def test_data_status_tells_the_build_and_compares_all_domains() -> None:
     page = open_page("Data status")
     told = page.dataframe[-1].value.set_index("What")["Value"]

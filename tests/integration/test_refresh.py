@@ -8,6 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import orjson
 import pytest
 
@@ -20,7 +21,7 @@ from tailtracker_bi.sandbox.export_api import serve
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import each_day
 from tailtracker_bi.sources.http import TRIES
-from tailtracker_bi.warehouse import Warehouse
+from tailtracker_bi.warehouse import FAMILIES, Warehouse
 from tests.export_lines import event_line
 from tests.reference import Event, World, export_day
 from tests.worlds import random_world
@@ -87,8 +88,11 @@ def daily(home: Path, metric_id: str) -> list[Any]:
 
 
 def published(home: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table of the current bundle, sorted, less what tells one build from another."""
-    names = rows(home, "select table_name from duckdb_tables() where table_name <> 'bundle_info'")
+    """Every table of the current bundle, sorted, less what tells one build from another.
+
+    Restatements tell of the builds before: they depend on which there were.
+    """
+    names = rows(home, "select table_name from duckdb_tables() where table_name not in ('bundle_info', 'restatements')")
     columns = {"data_status": "* exclude (loaded_at)"}
     return {name: sorted(rows(home, f"select {columns.get(name, '*')} from {name}"), key=repr) for (name,) in names}
 
@@ -267,6 +271,109 @@ def test_the_next_run_finds_and_repairs_missing_days(make_settings: MakeSettings
         assert len(report.days) == 1 + 17
     assert daily(tmp_path, "dau")[:5] == [1, 2, 1, 1, 0]
     assert rows(tmp_path, "select days_missing, status from data_status where source = 'mixpanel'") == [(0, "ok")]
+
+
+def stored(home: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every table in which the warehouse keeps what earlier builds computed, and what it marks of them, sorted."""
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        names = [name for family in FAMILIES.values() for name in family]
+        names += [f"marks.{name}" for name in ("landings", "identities", "plans", "covered", "fingerprints", "stored")]
+        return {name: sorted(connection.execute(f"from {name}").fetchall(), key=repr) for name in names}
+
+
+def test_a_rebuild_gives_the_warehouse_that_was_there_in_all_that_it_stores_and_publishes(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    world = random_world(11)
+    first, last = min(world.landed_days), max(world.landed_days)
+    in_time = [event for number, event in enumerate(world.events) if number % 7]
+    with serve(by_day(in_time)) as api:
+        settings = make_settings(
+            MIXPANEL_EXPORT_URL=api.url,
+            TAILTRACKER_NOW=f"{last.year + 1}-01-01",
+            TAILTRACKER_ANALYTICS=analytics_file(world, tmp_path / "analytics.yml"),
+        )
+        assert run(settings, first, last).errors == []
+        # What comes late is taken in day by day.
+        api.days = by_day(world.events)
+        assert run(settings, first + (last - first) // 2, last).errors == []
+        before = published(tmp_path), stored(tmp_path)
+        restated = rows(tmp_path, "from restatements")
+        report = run(settings, last, last, rebuild=True)
+    assert any("made anew" in note for note in report.notes)
+    after = published(tmp_path), stored(tmp_path)
+    # The last day landed once more.
+    assert [row[:3] for row in after[1].pop("marks.landings")] == [row[:3] for row in before[1].pop("marks.landings")]
+    for was, now in zip(before, after, strict=True):
+        assert was.keys() == now.keys()
+        for table in was:
+            assert was[table] == now[table], table
+    assert all(before[1][name] for family in FAMILIES.values() for name in family)
+    # No value is another: nothing is restated by it.
+    assert rows(tmp_path, "from restatements") == restated
+
+
+def test_late_events_restate_the_values_that_they_change_and_no_others(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    analytics = tmp_path / "analytics.yml"
+    analytics.write_text("activity: {exclude_events: []}\n")
+    carl = event_line("Open", at("03-30 12:00"), "carl", _user_id="carl", _insert_id="i9")
+    key = "metric_id, grain, period_start, segment, segment_value"
+
+    def values(build: bundle.Bundle, where: str) -> dict[tuple[Any, ...], Any]:
+        found = bundle.query(build, f"select {key}, value from metric_values where {where}").to_pylist()
+        return {tuple(row.values())[:-1]: row["value"] for row in found}
+
+    def days(metric_id: str) -> list[tuple[Any, ...]]:
+        return rows(
+            tmp_path,
+            f"select period_start, old_value, new_value from restatements where metric_id = '{metric_id}' "
+            "and grain = 'day' and segment = 'all' order by all",
+        )
+
+    with serve(TINY) as api:
+        settings = make_settings(
+            MIXPANEL_EXPORT_URL=api.url,
+            TAILTRACKER_NOW="2024-04-03T12:00:00Z",
+            TAILTRACKER_HISTORY_START="2024-02-20",
+            TAILTRACKER_ANALYTICS=analytics,
+        )
+        assert run(settings, None, None).errors == []
+        assert run(settings, None, None).errors == []
+        # The same days, read again, with what they had.
+        assert rows(tmp_path, "from restatements") == []
+
+        api.days = {**TINY, SATURDAY: [*TINY[SATURDAY], carl]}
+        before = bundle.current(tmp_path)
+        build = run(settings, None, None).build
+        # Carl was active on Saturday alone; before, it was Anna and Bob on Saturday, and nobody else in the month.
+        assert days("dau") == [(SATURDAY, 2, 3)]
+        assert days("wau") == [(day, 2, 3) for day in (SATURDAY, SUNDAY, MONDAY, TUESDAY)]
+        assert days("mau") == [(day, 2, 3) for day in (SATURDAY, SUNDAY, MONDAY, TUESDAY)]
+        assert days("users_new") == [(SATURDAY, 1, 2)]
+        assert days("users_dormant") == [(SUNDAY, 1, 2)]
+        assert days("users_returning") == []
+        # All others, too, are those that differ between the two builds.
+        old, new = values(before, "is_complete"), values(bundle.current(tmp_path), "true")
+        told = {one[:3] for one in old if one[3] == "all"}
+        different = {one for one in {*old, *(one for one in new if one[:3] in told)} if old.get(one) != new.get(one)}
+        restated = rows(tmp_path, f"select {key} from restatements")
+        assert len(restated) == len(set(restated))
+        assert set(restated) == different
+        assert rows(tmp_path, "select distinct build, reason from restatements") == [(build, "late events")]
+
+        analytics.write_text("activity: {exclude_events: [Open]}\n")
+        build = run(settings, None, None).build
+    # Bob and Carl did nothing but open the app.
+    assert rows(
+        tmp_path,
+        f"select period_start, old_value, new_value from restatements where metric_id = 'dau' and segment = 'all' "
+        f"and build = '{build}' order by all",
+    ) == [(FRIDAY, 1, 0), (SATURDAY, 3, 1), (SUNDAY, 1, 0)]
+    assert rows(tmp_path, f"select distinct build = '{build}', reason from restatements order by all") == [
+        (False, "late events"), (True, "new definition"),
+    ]  # fmt: skip
 
 
 def test_a_damaged_warehouse_is_made_anew_from_the_lake(make_settings: MakeSettings, tmp_path: Path) -> None:
