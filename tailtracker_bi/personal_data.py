@@ -90,6 +90,7 @@ _PERSONAL_NAME = re.compile(
 )
 _QUOTED_PAIR = re.compile(r"\"((?:[^\"\\]|\\.){0,256})\"(\s*:\s*)(\"(?:[^\"\\]|\\.)*\"?|[^,{}\[\]\"]*)")
 _ESCAPES = re.compile(r"\\[\"\\]|(?:\\u[0-9A-Fa-f]{4}|\\[bfnrt/])+")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _SURROGATE = re.compile(r"(\\u[dD][89A-Fa-f][0-9A-Fa-f]{2})")
 _SHORTEST_CARD, _LONGEST_CARD = 13, 19
@@ -245,9 +246,10 @@ def _unescape(escapes: str) -> str:
     return escapes if _HALF_PAIR.search(text) else text
 
 
+@lru_cache(maxsize=10_000)
 def is_personal_id(raw_id: str) -> bool:
-    """Whether an id is itself an e-mail address, phone or card number."""
-    return mask_text(raw_id) != raw_id
+    """Whether an id is itself an e-mail address, phone or card number. A UUID is none."""
+    return not _UUID.fullmatch(raw_id) and mask_text(raw_id) != raw_id
 
 
 def hash_personal_id(raw_id: str, key: bytes) -> str:

@@ -42,6 +42,8 @@ REQUESTS_PER_HOUR = 60
 REQUESTS_PER_SECOND = 3
 # Mixpanel counts a request when it arrives, which is later than it was let go, and not always equally so.
 SECOND, HOUR = 2 * Duration.SECOND, Duration.HOUR + Duration.MINUTE
+MOMENT_SECONDS = 3.0
+"""Who is not let go after that waits for the hour's limit, not for the second's."""
 REQUESTS_PER_PULL = REQUESTS_PER_HOUR // 2
 """A pull plans with half of an hour's requests: the other half is for retries and for the run after a crash."""
 
@@ -95,7 +97,7 @@ class Mixpanel(DaySource):
             yield Days(first, last, lines.rows(), lines.quarantine(), counts)
 
     def check(self) -> Check:
-        if not self._limiter.try_acquire("export", timeout=2):
+        if not self._limiter.try_acquire("export", timeout=MOMENT_SECONDS):
             used = f"{REQUESTS_PER_HOUR} requests an hour are allowed, and they are used up: ask again later"
             return Check(self.name, is_ok=False, detail=f"mixpanel: not asked: {used}")
         yesterday = self.today(self.settings) - timedelta(days=1)
@@ -160,7 +162,7 @@ class Mixpanel(DaySource):
     @contextmanager
     def _request(self, first: date, last: date) -> Iterator[httpx.Response]:
         """The answer to one export request, its status checked, its body still unread; waits for the limits."""
-        if not self._limiter.try_acquire("export", timeout=2):
+        if not self._limiter.try_acquire("export", timeout=MOMENT_SECONDS):
             self.say(f"mixpanel: waiting: {REQUESTS_PER_HOUR} requests an hour are allowed, and they are used up")
             self._limiter.try_acquire("export")
         with self._answer(first, last) as response:
