@@ -178,7 +178,7 @@ def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
             is_inside = True
             try:
                 text = member.decompress(data, BATCH_BYTES)
-            except isal_zlib.error as error:  # type: ignore[misc] - its stub takes the class for an object
+            except isal_zlib.error as error:  # type: ignore[misc]  # its stub takes the class for an object
                 raise BadResponseError(f"the gzip stream is broken: {error}") from None
             unpacked += len(text)
             if unpacked > max(RATIO_COUNTS_FROM, HIGHEST_RATIO * packed):
