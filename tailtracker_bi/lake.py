@@ -18,6 +18,7 @@ import getpass
 import hashlib
 import shutil
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -27,9 +28,10 @@ from uuid import uuid4
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.transaction import AddAction, create_table_with_add_actions
-from pyarrow.dataset import ParquetFileFormat, dataset, partitioning, write_dataset
+from pyarrow.dataset import dataset
 
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
@@ -405,36 +407,32 @@ def _replace_days(path: Path, rows: pa.RecordBatchReader, days: Sequence[date]) 
 
     The files are written as rows come: delta-rs' own writer would hold all of them in memory.
     """
-    schema = rows.schema
-    written: list[AddAction] = []
-
-    def note(file: Any) -> None:
-        name = Path(file.path).relative_to(path)
-        written.append(
-            AddAction(
-                path=str(name),
-                size=file.size,
-                partition_values={"day": name.parent.name.removeprefix("day=")},
-                modification_time=int(datetime.now(UTC).timestamp() * 1000),
-                data_change=True,
-                stats=orjson.dumps({"numRecords": file.metadata.num_rows}).decode(),
-            )
+    schema, landing = rows.schema, uuid4()
+    files = {day: Path(f"day={day}", f"{landing}.parquet") for day in days}
+    counts = dict.fromkeys(days, 0)
+    with ExitStack() as stack:
+        writers: dict[date, pq.ParquetWriter] = {}
+        for batch in rows:
+            for day in pc.unique(batch["day"]).to_pylist():
+                own = batch.filter(pc.equal(batch["day"], day)).drop_columns(["day"])
+                if day not in writers:
+                    (path / files[day]).parent.mkdir(parents=True, exist_ok=True)
+                    repeated = [name for name in REPEATED if name in schema.names]
+                    writer = pq.ParquetWriter(path / files[day], own.schema, use_dictionary=repeated)
+                    writers[day] = stack.enter_context(writer)
+                writers[day].write_batch(own, row_group_size=ROWS_PER_GROUP)
+                counts[day] += len(own)
+    written = [
+        AddAction(
+            path=str(files[day]),
+            size=(path / files[day]).stat().st_size,
+            partition_values={"day": str(day)},
+            modification_time=int(datetime.now(UTC).timestamp() * 1000),
+            data_change=True,
+            stats=orjson.dumps({"numRecords": counts[day]}).decode(),
         )
-
-    write_dataset(
-        rows,
-        path,
-        format="parquet",
-        partitioning=partitioning(pa.schema([("day", pa.date32())]), flavor="hive"),
-        basename_template=f"{uuid4()}-{{i}}.parquet",
-        existing_data_behavior="overwrite_or_ignore",
-        file_options=ParquetFileFormat().make_write_options(
-            compression="snappy", use_dictionary=[name for name in REPEATED if name in rows.schema.names]
-        ),
-        max_rows_per_group=ROWS_PER_GROUP,
-        file_visitor=note,
-        use_threads=False,
-    )
+        for day in writers
+    ]
     if _version(path) is None:
         create_table_with_add_actions(str(path), Schema.from_arrow(schema), written, partition_by=["day"])
     else:

@@ -32,7 +32,7 @@ from tailtracker_bi.personal_data import (
     is_personal_id,
     mask_text,
 )
-from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, Counts, TooLargeError, each_day
+from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, BadResponseError, Counts, TooLargeError, each_day
 
 EVENTS_SCHEMA = pa.schema(
     [
@@ -55,6 +55,8 @@ _SPOOL_SCHEMA = pa.schema([("line", pa.int64()), *EVENTS_SCHEMA])
 
 MEMORY_LIMIT = "512MB"
 LINES_AT_ONCE = 50_000
+HOPELESS_LINES = 100_000
+"""An answer that begins with so many lines, none of which is an event, is no export."""
 FREE_AFTERWARDS = 256 << 20
 """Bytes of the disk that stay free for what else runs: the ledger, logs, the build."""
 
@@ -283,11 +285,13 @@ class EventLines:
             "threads": 1,
         }
         self._connection = self._stack.enter_context(duckdb.connect(config=config))
+        self._connection.execute("set enable_progress_bar = false")
         self._connection.execute(_CREATE)
         self._file = self._stack.enter_context(pa.OSFile(str(self._directory / "rows.arrow"), "wb"))
         self._writer = pa.ipc.new_stream(self._file, _SPOOL_SCHEMA)
         self.received = 0
         """Non-empty lines so far."""
+        self._events = 0
         self._is_last_line_open = False
 
     def __enter__(self) -> Self:
@@ -299,12 +303,14 @@ class EventLines:
         self._stack.close()
 
     def add(self, batch: bytes) -> None:
-        """Take in whole lines. Raises TooLargeError before they would fill the disk."""
+        """Take in whole lines. Raises TooLargeError before they would fill the disk, BadResponseError for no export."""
         self._check_disk(len(batch))
         records = _split(batch)
         self._is_last_line_open = not batch.endswith(b"\n")
         for start in range(0, len(records), LINES_AT_ONCE):
             self._add(records.slice(start, LINES_AT_ONCE))
+            if self.received >= HOPELESS_LINES and not self._events and not self.rejected("shifted")[0]:
+                raise BadResponseError(f"not an export: none of the first {self.received:,} lines is an event")
 
     def _check_disk(self, more: int) -> None:
         """What is in the spool comes to the lake once more, and takes at most as much there."""
@@ -347,6 +353,7 @@ class EventLines:
     def _keep(self, parsed: pa.Table) -> None:
         rows = _cleaned(parsed, self._cleaners()).select(_SPOOL_SCHEMA.names)
         self._run(_RECEIVE, rows=rows)
+        self._events += len(rows)
         self._writer.write_table(rows.cast(_SPOOL_SCHEMA))
 
     def _set_aside(self, parsed: pa.Table, clean: Callable[[str], str]) -> None:

@@ -45,6 +45,7 @@ CONTRACT = {
         "service slo month target value budget_minutes consumed_minutes remaining_share burn_per_hour policy "
         "is_complete"
     ),
+    "event_catalog": "event first_day last_day events people property filled_share is_new",
     "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "restatements": ("metric_id grain period_start segment segment_value old_value new_value build restated_on reason"),
@@ -59,6 +60,7 @@ KEYS = {
     "mrr_movements": "grain, period_start, currency, movement, segment, segment_value",
     "payment_outcomes": "grain, period_start, currency, outcome, decline_code",
     "slo_status": "service, slo, month",
+    "event_catalog": "event, property",
     "data_status": "source, table_name",
     "reconciliation": "what, period_start, currency",
     "restatements": "metric_id, grain, period_start, segment, segment_value, build",

@@ -131,6 +131,14 @@ def test_tiny_input_gives_the_answers_worked_out_by_hand(make_settings: MakeSett
     assert rows(
         tmp_path, "select last_day, rows, quarantined, excluded, status from data_status where source = 'mixpanel'"
     ) == [(TUESDAY, 7, 1, 1, "ok")]
+    assert rows(
+        tmp_path, "select event, first_day, last_day, events, people, is_new from event_catalog order by event"
+    ) == [
+        ("Open", FRIDAY, SUNDAY, 3, 2, False),
+        ("Payment Failed", MONDAY, MONDAY, 1, 1, True),
+        ("Pet Profile Created", MONDAY, MONDAY, 1, 1, True),
+        ("User Registration", SATURDAY, SATURDAY, 1, 1, True),
+    ]
     assert [(line["received"], line["loaded"], line["deduplicated"], line["quarantined"]) for line in report.days] == [
         (1, 1, 0, 0), (3, 2, 1, 0), (1, 1, 0, 0), (3, 2, 0, 1), (1, 1, 0, 0),
     ]  # fmt: skip

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tailtracker_bi.sources import event_lines
-from tailtracker_bi.sources.base import Counts, TooLargeError
+from tailtracker_bi.sources.base import BadResponseError, Counts, TooLargeError
 from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
 from tests.export_lines import event_line
 
@@ -425,3 +427,53 @@ def test_an_id_that_is_an_e_mail_still_tells_people_apart(tmp_path: Path) -> Non
     assert all(one.startswith("hashed-") for one in ids[:3])
     assert ids[3] == "plain-id"
     assert [json.loads(text)["distinct_id"] for text in outcome.column("properties")] == ids
+
+
+@pytest.mark.parametrize("line", [b"0", b'{"event":"Open","properties":{"time":1704110400}}'])
+def test_an_answer_that_begins_with_nothing_but_junk_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes
+) -> None:
+    monkeypatch.setattr(event_lines, "LINES_AT_ONCE", 10)
+    monkeypatch.setattr(event_lines, "HOPELESS_LINES", 20)
+    with (
+        EventLines(DAY, DAY, tmp_path, KEY) as lines,
+        pytest.raises(BadResponseError, match="not an export: none of the first 20 lines is an event"),
+    ):
+        lines.add(b"\n".join([line] * 100))
+    with EventLines(DAY, DAY, tmp_path, KEY) as lines:
+        lines.add(b"\n".join([GOOD, *[line] * 100]))
+        assert lines.received == 101
+
+
+TEXT = st.text(max_size=12) | st.sampled_from(
+    ['","properties":{', '"}}', '{"event":"', "\\", "\u2028", "a@b.de", "+49 170 1234567", "52.5, 13.4"]
+)
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+SENT = st.dictionaries(
+    TEXT | st.sampled_from(["time", "distinct_id", "$insert_id", "$os", "platform", "email", "mp_country_code"]),
+    VALUE,
+    max_size=6,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(TEXT, SENT, st.booleans()), min_size=1, max_size=8))
+def test_lines_written_as_mixpanel_does_come_to_the_same_as_those_with_spaces(
+    tmp_path: Path, sent: list[tuple[str, dict[str, Any], bool]]
+) -> None:
+    good = json.loads(GOOD)["properties"]
+    events = [
+        {"event": name, "properties": (good if is_good else {}) | properties} for name, properties, is_good in sent
+    ]
+
+    def outcome(separators: tuple[str, str]) -> tuple[list[dict[str, Any]], list[tuple[str, Any]]]:
+        lines = [json.dumps(event, ensure_ascii=False, separators=separators).encode() for event in events]
+        found = process_lines(tmp_path, lines)
+        rows = [row | {"properties": json.loads(row["properties"])} for row in found.rows]
+        return rows, [(row["reason"], json.loads(row["record"])) for row in found.quarantine]
+
+    assert outcome((",", ":")) == outcome((", ", ": "))
