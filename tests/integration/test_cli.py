@@ -388,7 +388,7 @@ def test_doctor_says_what_is_well(built: Cli, tmp_path: Path) -> None:
     assert process.returncode == 0, process.stdout
     assert [line.split()[:2] for line in process.stdout.splitlines()] == [
         ["ok", "settings"], ["ok", "analytics.yml"], ["ok", "mixpanel"], ["ok", "stripe"], ["ok", "app_db"],
-        ["ok", "prometheus"], ["ok", "bundle"],
+        ["ok", "csv_files"], ["ok", "exchange_rates"], ["ok", "prometheus"], ["ok", "bundle"],
     ]  # fmt: skip
 
 

@@ -63,7 +63,7 @@ SECTIONS = {
         "Hours to recovery",
         "Do the sources agree?",
     ),
-    "Data status": ("Sources and tables", "Do the sources agree?", "The build"),
+    "Data status": ("Sources and tables", "Do the sources agree?", "Restated values", "The build"),
 }
 NOW = "2025-03-12T07:00:00Z"
 

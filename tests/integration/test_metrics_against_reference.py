@@ -7,7 +7,7 @@ import pytest
 from tests.reference import funnel_rows, metric_values, retention_cells
 from tests.worlds import by_key, compile_models, differences, random_world, sql_tables
 
-WORLDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 100))]
+WORLDS = [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 100))]
 
 
 @pytest.fixture(scope="module")

@@ -150,7 +150,9 @@ def test_sources_that_count_are_asked_and_a_difference_is_no_fault(home: Path, r
     assert "user_profiles has 3 rows now, and had 2" in told
 
 
-@pytest.mark.parametrize("damage", ["flipped", "cut", "deleted"])
+@pytest.mark.parametrize(
+    "damage", ["flipped", *(pytest.param(other, marks=pytest.mark.slow) for other in ("cut", "deleted"))]
+)
 def test_a_damaged_day_is_named_and_pulled_again(damage: str, home: Path, run: Run) -> None:
     before = published(home)
     file = data_file(home, "2024-03-31")
@@ -207,6 +209,7 @@ def test_a_ledger_that_cannot_be_read_is_named(damage: str, home: Path, run: Run
     assert "restore lake/ from a backup" in finding
 
 
+@pytest.mark.slow
 def test_records_set_aside_that_are_lost_are_named_and_pulled_again(home: Path, run: Run) -> None:
     file = home / "quarantine/mixpanel/events/2024-04-01.jsonl"
     content = file.read_bytes()
@@ -247,6 +250,7 @@ def test_a_warehouse_with_a_bad_block_is_named_and_a_refresh_makes_it_anew(home:
     assert published(home) == before
 
 
+@pytest.mark.slow
 def test_a_row_that_is_gone_from_a_stored_table_is_named_and_a_rebuild_brings_it_back(home: Path, run: Run) -> None:
     before = published(home)
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
@@ -264,6 +268,7 @@ def test_a_row_that_is_gone_from_a_stored_table_is_named_and_a_rebuild_brings_it
     assert published(home) == before
 
 
+@pytest.mark.slow
 def test_a_build_with_other_values_than_the_warehouse_is_named_and_published_anew(home: Path, run: Run) -> None:
     before = published(home)
     with duckdb.connect(str(bundle.current(home).path)) as connection:
