@@ -49,7 +49,7 @@ def doubtful_snapshot(rows: int, had: int) -> str:
 
 def doubtful_deletions(gone: int, had: int) -> str:
     """Why a table that had so many objects should not lose so many of them at once; empty where it may."""
-    is_doubtful = had >= ENOUGH and had - gone < had * LEAST_SHARE
+    is_doubtful = 1 < gone == had or (had >= ENOUGH and had - gone < had * LEAST_SHARE)
     return f"{gone} of its {had} objects are gone: do the credentials belong to another account?" if is_doubtful else ""
 
 

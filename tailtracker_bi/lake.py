@@ -99,11 +99,11 @@ class Lake:
         table: str,
         days: Days,
         as_of: datetime | None = None,
-        accepted: Container[date] = (),
+        accepted: Mapping[date, str] | None = None,
     ) -> dict[date, str]:
         """Replace these days, all in one commit, and then write their ledger rows; those held back, and why.
 
-        `as_of` is the business time at which they were read. Days that are `accepted` are not held, whatever they hold.
+        `as_of` is the business time at which they were read. `accepted` are days not held for this very reason.
         """
         for day, counts in days.counts.items():
             counts.check(f"{source}.{table} {day}")
@@ -111,7 +111,7 @@ class Lake:
         self._roll_back_unrecorded(source, table)
         known = set(self.files(source, table))
         doubts = doubtful_days(days.counts, self._rows_by_day(source, table))
-        held = {day: reason for day, reason in doubts.items() if day not in accepted}
+        held = {day: reason for day, reason in doubts.items() if reason != (accepted or {}).get(day)}
         landing = sorted(days.counts.keys() - held.keys())
         if landing:
             _replace_days(path, _without(days.rows, held), landing)
@@ -143,11 +143,11 @@ class Lake:
         versions: Versions,
         as_of: datetime,
         spool: Path,
-        is_accepted: bool = False,
+        accepted: str = "",
     ) -> Counts:
         """Add what is new of a table's objects, in one commit, and then write the ledger row; what became of it all.
 
-        Raises HeldError for what looks wrong beside what is there, unless a person has accepted it, and
+        Raises HeldError for what looks wrong beside what is there, unless its text is what a person has accepted, and
         BadResponseError for a snapshot of which nothing can be used.
         """
         path = self._table_path(source.name, table.name)
@@ -159,6 +159,7 @@ class Lake:
             doubt, noticed = changed_shape(versions.shape, self._shape(source, table), len(versions.unreadable))
             doubts.append(doubt)
             remarks += noticed
+        doubts.append(versions.doubt)
         with new_versions(
             table,
             versions,
@@ -175,8 +176,9 @@ class Lake:
             else:
                 doubts.append(doubtful_deletions(gone, had))
             doubt = "; ".join(filter(None, doubts))
-            if doubt and not is_accepted:
-                raise HeldError(f"{source.name}: {table.name}: {doubt}")
+            held = HeldError(f"{source.name}: {table.name}: {doubt}")
+            if doubt and str(held) != accepted:
+                raise held
             received = versions.counts.received
             if versions.is_snapshot and received and versions.counts.quarantined == received:
                 reason = versions.quarantine.read_next_batch()["reason"][0]
@@ -254,8 +256,9 @@ class Lake:
 
     def synced_at(self, source: str, table: str) -> datetime | None:
         """As of when the objects of a table were last brought up to date, in UTC; None where they never were."""
-        moment: datetime | None = pc.max(self._landed(source, table)["as_of"]).as_py()
-        return moment.replace(tzinfo=UTC) if moment else None
+        moments = self._landed(source, table)["as_of"].drop_null()
+        # The latest landing's, not the greatest: a clock may have been ahead.
+        return moments[-1].as_py().replace(tzinfo=UTC) if len(moments) else None
 
     def records_a_day(self, source: str, table: str) -> float | None:
         """How many records a day brought on average; None where no day is there."""
@@ -314,7 +317,8 @@ class Lake:
             if _version(log.parent) is None:
                 continue
             table = DeltaTable(log.parent)
-            table.vacuum(retention_hours=int(KEEP_OLD_FILES.total_seconds() // 3600), dry_run=False)
+            # In full: files that a killed landing left are in no commit.
+            table.vacuum(retention_hours=int(KEEP_OLD_FILES.total_seconds() // 3600), dry_run=False, full=True)
 
     def _attempts(self, source: str, table: str) -> pa.Table:
         rows = self.landings()

@@ -24,7 +24,9 @@ from zoneinfo import ZoneInfo
 import duckdb
 import orjson
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 from filelock import FileLock, Timeout
+from polars.exceptions import PolarsError
 
 from tailtracker_bi import bundle, crash_points
 from tailtracker_bi.analytics import Analytics, load_analytics
@@ -286,32 +288,56 @@ def _wanted(
     return sorted(wanted)
 
 
-def check_accepted(lake: Lake, accepted: Iterable[str]) -> dict[tuple[str, str], set[date]]:
-    """What is accepted, as SOURCE:DAY or SOURCE:TABLE, by source and table: the days held of it.
+Accepted = Mapping[tuple[str, str], Mapping[date, str]]
+"""By source and table: the days that are held and accepted, each with why it is held."""
 
-    Raises SettingsError for what is not held.
+
+def check_accepted(lake: Lake, accepted: Iterable[str], plans: Sequence[Plan]) -> Accepted:
+    """What is accepted, given as SOURCE:DAY or SOURCE:TABLE.
+
+    Raises SettingsError for what is not held, or what these plans would not ask for.
     """
-    found: dict[tuple[str, str], set[date]] = {}
+    found: dict[tuple[str, str], dict[date, str]] = {}
     for text in accepted:
         name, _, what = text.partition(":")
-        held = {
-            (source.name, table.name): days
-            for source in SOURCES
-            for table in source.tables
-            if source.name == name
-            and (
-                days := {
-                    day
-                    for day, status in lake.troubled_days(source.name, table.name).items()
-                    if status == "held" and what in {table.name, str(day)}
-                }
+        days = {key: held for key, held in _held(lake, plans, what).items() if key[0] == name and held}
+        if not days:
+            raise SettingsError(
+                f"--accept {text}: nothing of that name is held, or this run would not ask for it; `tailtracker-bi "
+                "status` says what is held"
             )
-        }
-        if not held:
-            raise SettingsError(f"--accept {text}: nothing of that name is held; `tailtracker-bi status` says what is")
-        for key, days in held.items():
-            found.setdefault(key, set()).update(days)
+        for key, held in days.items():
+            found.setdefault(key, {}).update(held)
     return found
+
+
+def _held(lake: Lake, plans: Sequence[Plan], what: str) -> dict[tuple[str, str], dict[date, str]]:
+    """The days of that date, or of the table of that name, whose latest attempt is held, among those planned."""
+    found = {}
+    for item in plans:
+        for table in item.source.tables:
+            attempts = lake.attempts(item.source.name, table.name)
+            if isinstance(item, DayPlan):
+                planned = {day for first, last in item.requests for day in each_day(first, last)}
+                latest = {row["day"]: row for row in attempts if row["day"] in planned}
+            else:
+                latest = {row["day"]: row for row in attempts[-1:]}
+            found[item.source.name, table.name] = {
+                day: row["reason"]
+                for day, row in latest.items()
+                if row["status"] == "held" and what in {table.name, str(day)}
+            }
+    return found
+
+
+@contextmanager
+def _workable(what: str) -> Iterator[None]:
+    """Say of what an engine or the disk could not do that it did not land. Their texts may hold values."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, PolarsError, DeltaError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise BadResponseError(f"{what}: its rows could not be worked through ({why})") from None
 
 
 def pull(
@@ -320,7 +346,7 @@ def pull(
     plans: Sequence[Plan],
     report: RunReport,
     progress: Progress,
-    accepted: Mapping[tuple[str, str], Collection[date]] | None = None,
+    accepted: Accepted | None = None,
 ) -> None:
     """Land what the plans ask for. What fails, or is held and not accepted, is noted and leaves the last good state.
 
@@ -349,7 +375,7 @@ class _Pull:
     report: RunReport
     progress: Progress
     total: int
-    accepted: Mapping[tuple[str, str], Collection[date]]
+    accepted: Accepted
     done: int = 0
 
     @property
@@ -364,8 +390,8 @@ class _Pull:
             first, last = waiting.popleft()
             self._step(f"{source.name} {first}" if first == last else f"{source.name} {first} to {last}")
             try:
-                with source.fetch(first, last, self.spool) as days:
-                    accepted = self.accepted.get((source.name, table), ())
+                with _workable(f"{source.name}: {first} to {last}"), source.fetch(first, last, self.spool) as days:
+                    accepted = self.accepted.get((source.name, table), {})
                     held = self.lake.land(source.name, table, days, self.settings.now, accepted)
             except SourceUnavailableError as error:
                 # Said for every day that was asked for; asking the source for them would be useless.
@@ -417,11 +443,20 @@ class _Pull:
         self._step(source.name)
 
     def _object_table(self, source: ObjectSource, table: Table, read: Read, as_of: datetime) -> None:
-        is_accepted = (source.name, table.name) in self.accepted
+        accepted = self.accepted.get((source.name, table.name), {})
+        where = f"{source.name}: {table.name}"
         try:
-            with read(table) as versions:
+            with _workable(where), read(table) as versions:
                 moment = versions.as_of or as_of
-                counts = self.lake.land_versions(type(source), table, versions, moment, self.spool, is_accepted)
+                latest = self.lake.synced_at(source.name, table.name)
+                if latest and moment < latest <= as_of:
+                    raise BadResponseError(
+                        f"{where}: it tells how things were at {moment:%Y-%m-%d %H:%M}Z, before what has landed "
+                        f"({latest:%Y-%m-%d %H:%M}Z): is it a replica that fell behind, or an older file?"
+                    )
+                counts = self.lake.land_versions(
+                    type(source), table, versions, moment, self.spool, next(iter(accepted.values()), "")
+                )
                 fields = {"withheld": sorted(versions.withheld), "lacking": sorted(versions.lacking)}
         except AbsentTableError as error:
             self._note(source, table.name, as_of.date(), status="absent", reason=str(error))
@@ -430,10 +465,6 @@ class _Pull:
             self._hold(source, table.name, as_of.date(), str(error), table.name)
         except BadResponseError as error:
             self._fail(source, table.name, [as_of.date()], error)
-        except (duckdb.Error, pa.ArrowException) as error:
-            # Its text may hold values.
-            what = f"{source.name}: {table.name}: its rows could not be worked through ({type(error).__name__})"
-            self._fail(source, table.name, [as_of.date()], BadResponseError(what))
         else:
             self._landed(source, table.name, moment.date(), counts, versions.remarks, **fields)
 
@@ -551,7 +582,7 @@ def refresh(
             plans = plan(settings, lake, first, last, sources, relist=relist)
             if relist:
                 report.notes.append("all that sources list is listed again, as asked")
-            pull(settings, lake, plans, report, progress, check_accepted(lake, accept))
+            pull(settings, lake, plans, report, progress, check_accepted(lake, accept, plans))
             if not lake.is_empty:
                 warehouse = build(
                     settings, analytics, lake, report, progress, full_refresh=full_refresh, rebuild=rebuild
@@ -564,7 +595,7 @@ def refresh(
         except TailTrackerError as error:
             report.errors.append(str(error))
         except Exception as error:
-            report.errors.append(f"{type(error).__name__}: {error}")
+            report.errors.append(type(error).__name__)  # its text may hold values
             report.write(settings.home)
             raise
         report.write(settings.home)

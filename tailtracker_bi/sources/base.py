@@ -219,6 +219,8 @@ class Versions:
     """Columns that the allow-list names and the source does not have."""
     unreadable: Sequence[str] = ()
     """Objects that are there and could not be used: they have not changed, and are not gone."""
+    doubt: str = ""
+    """Why a person should look before they land, where the source itself can tell."""
     shape: Mapping[str, str] | None = None
     """The columns that were read and the types the source gives them, where it has such; none: the table is gone."""
     remarks: list[Remark] = field(default_factory=list)

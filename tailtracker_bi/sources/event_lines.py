@@ -482,14 +482,14 @@ def _take_apart(lines: pa.Table) -> pa.Table:
     record = pl.col("record")
     name_end = record.str.find(_MIDDLE + "{", literal=True)
     start = name_end + len(_MIDDLE)
-    raw, length = record.cast(pl.Binary), record.str.len_bytes()
+    # Of other lines nothing is cut: it could be amid a character.
+    is_cut_out = record.str.starts_with(_OPENING) & record.str.ends_with(_CLOSING) & name_end.is_not_null()
+    raw, length = pl.when(is_cut_out).then(record).cast(pl.Binary), record.str.len_bytes()
     event = raw.bin.slice(len(_OPENING), name_end - len(_OPENING)).cast(pl.String)
     parts = pl.DataFrame({"record": pl.Series(lines["record"])}).select(
         event=event,
         properties=raw.bin.slice(start, length - start - 1).cast(pl.String),
-        is_usual=record.str.starts_with(_OPENING)
-        & record.str.ends_with(_CLOSING)
-        & ~event.str.contains(r'["\\\x00-\x1f]'),
+        is_usual=is_cut_out & ~event.str.contains(r'["\\\x00-\x1f]'),
     )
     lines = lines.append_column("error", pa.nulls(len(lines), pa.string()))
     for name in ("event", "properties"):

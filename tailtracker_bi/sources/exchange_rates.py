@@ -116,7 +116,9 @@ class ExchangeRates(ObjectSource):
         url = str(self.settings.exchange_rates_url)
         try:
             with (
-                httpx.Client(timeout=TIMEOUT, trust_env=False) as client,
+                httpx.Client(
+                    timeout=TIMEOUT, trust_env=False, transport=http.DeadlineTransport(TRANSFER_SECONDS)
+                ) as client,
                 client.stream("GET", url, headers={"accept-encoding": "gzip"}) as response,
             ):
                 _check_status(response)

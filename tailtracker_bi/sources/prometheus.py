@@ -55,6 +55,7 @@ LONGEST_REQUEST_DAYS = 7
 
 MOST_BYTES = 64 << 20
 TRANSFER_SECONDS = 120.0
+FETCH_SECONDS = 1800.0
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 
 SERVICE_LEVELS_SCHEMA = pa.schema(
@@ -164,7 +165,7 @@ class Prometheus(DaySource):
     def fetch(self, first: date, last: date, spool: Path) -> Iterator[Days]:
         found = _Intervals(first, last)
         try:
-            with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+            with self._client() as client:
                 for level in self._levels:
                     self._measure(client, level, found)
         except http.UnreachableError as error:
@@ -175,11 +176,14 @@ class Prometheus(DaySource):
     def check(self) -> Check:
         yesterday = self.today(self.settings) - timedelta(days=1)
         try:
-            with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+            with self._client() as client:
                 self._received(client, "vector(1)", "a constant", yesterday, yesterday)
         except (BadResponseError, SourceUnavailableError) as error:
             return Check(self.name, is_ok=False, detail=str(error))
         return Check(self.name, is_ok=True, detail=f"answers, and is asked for {len(self._levels)} service levels")
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(timeout=TIMEOUT, trust_env=False, transport=http.DeadlineTransport(FETCH_SECONDS))
 
     def _measure(self, client: httpx.Client, level: ServiceLevel, found: _Intervals) -> None:
         """Add the intervals of one service level."""
@@ -194,9 +198,11 @@ class Prometheus(DaySource):
             resets = ask(f"sum(resets({level.buckets}{window}))")
         else:
             counted = ask(f"sum(increase({level.total}{window}))")
-            # A counter is not there before it first counts: beside a whole that is there, none is 0.
-            part = ask(f"sum(increase({level.part}{window})) or vector(0)")
-            resets = ask(f"(sum(resets({level.part}{window})) or vector(0)) + sum(resets({level.total}{window}))")
+            # Of one counter, what has never happened is not there yet, and is 0 beside a whole that is. Another counter
+            # that is not there may have lost its exporter: unknown.
+            none = " or vector(0)" if _counter(level.part) == _counter(level.total) else ""
+            part = ask(f"sum(increase({level.part}{window})){none}")
+            resets = ask(f"(sum(resets({level.part}{window})){none}) + sum(resets({level.total}{window}))")
         answers = [counted, resets, *([part] if part else [])]
         warnings = {day: text for answer in answers for day, text in answer.warnings.items()}
         series = _bounded(counted, level)
@@ -333,6 +339,10 @@ def _series(data: dict[str, Any], by_bucket: bool, first: date, last: date) -> d
             raise ValueError("points that were not asked for")
         found[bound] = {int(second): float(text) for second, (_, text) in zip(seconds, item["values"], strict=True)}
     return found
+
+
+def _counter(selector: str | None) -> str:
+    return (selector or "").partition("{")[0].strip()
 
 
 def _bounded(counted: _Answer, level: ServiceLevel) -> dict[float | None, Points]:

@@ -64,6 +64,8 @@ LONGEST_GAP = timedelta(days=29)
 TIMEOUT_SECONDS = (15.0, 60.0)
 """To connect, and between bytes."""
 PAGE = 100
+MANY_MISSING = 20
+"""Objects asked for by id, of which none is there: with so many it is rather the account that is another one."""
 BATCH_ROWS = 2000
 _END_OF_TIME = 253_402_300_800
 _ID = re.compile(r"\b[a-z]{2,8}_(?=\w*[0-9A-Z])\w+")
@@ -98,7 +100,11 @@ class Stripe(ObjectSource):
         self, since: Mapping[str, datetime], spool: Path, known_ids: KnownIds = nothing_known
     ) -> Iterator[Read]:
         moments = {table: moment.replace(tzinfo=UTC) for table, moment in since.items()}
-        known = {table: moment for table, moment in moments.items() if self.settings.now - moment <= LONGEST_GAP}
+        known = {
+            table: moment
+            for table, moment in moments.items()
+            if timedelta() <= self.settings.now - moment <= LONGEST_GAP
+        }
         if stale := sorted(moments.keys() - known.keys()):
             oldest = min(moments[table] for table in stale)
             self.say(
@@ -210,9 +216,14 @@ class _Session:
                 if item["id"] not in listed:
                     file.add(self._api.completed(name, item), "list")
                     listed.add(item["id"])
-        for id_ in sorted((self._changed[name] | self._in_doubt(table)) - listed):
+        asked = sorted((self._changed[name] | self._in_doubt(table)) - listed)
+        missing = 0
+        for id_ in asked:
             item = self._api.find(name, id_, expand=expand)
+            missing += item.get("deleted") is True
             file.add(self._api.completed(name, item), "read", is_deleted=item.get("deleted") is True)
+        if MANY_MISSING <= missing == len(asked):
+            file.doubt = f"none of {missing} objects that were open is there: does the key belong to another account?"
 
     def _lists(self, table: str) -> Iterator[Object]:
         """The parameters of each list that is read: of all objects or the new ones, and of those that are open."""
@@ -244,6 +255,7 @@ class _VersionFile:
         self._is_live = settings.is_stripe_live
         self._allowed = AllowList(TYPES[self._type], partial(hash_personal_id, key=settings.hash_key))
         self._today = settings.now.date()
+        self.doubt = ""
         self._schema = pa.schema([*VERSION_SCHEMA, *table.schema])
         self._path = directory / f"{table.name}.parquet"
         self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
@@ -332,6 +344,7 @@ class _VersionFile:
                 counts=self._counts,
                 withheld=frozenset(map(mask_text, self._allowed.withheld)),
                 remarks=list(self._remarks()),
+                doubt=self.doubt,
             )
 
 

@@ -69,7 +69,7 @@ class World:
                 said.append(message)
 
         plans = plan(self.settings, self.lake, sources=["app_db"])
-        pull(self.settings, self.lake, plans, report, Telling(), check_accepted(self.lake, accept))
+        pull(self.settings, self.lake, plans, report, Telling(), check_accepted(self.lake, accept, plans))
         assert_adds_up(report)
         landed = {line["table"] for line in report.days if line["status"] == "landed"}
         assert landed == ALL - (at_fault or set())
@@ -272,13 +272,23 @@ def test_a_key_that_two_rows_share_is_an_error_of_its_table(world: World) -> Non
 
 def test_what_a_replica_tells_is_as_of_when_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_db, "_REPLICA", "select true, 10800.0::float8")
+    world.settings = world.settings.model_copy(update={"fixed_now": world.settings.now + timedelta(days=1)})
     report = world.pull()
     assert report.exit_code == 0
-    assert world.ledger("pets")["as_of"] == datetime(2024, 4, 1, 22)  # noqa: DTZ001 - UTC
+    assert world.ledger("pets")["as_of"] == datetime(2024, 4, 2, 22)  # noqa: DTZ001 - UTC
     assert world.ledger("pets")["remark"] == "the replica is 3 h 0 min behind"
-    # The first pull was of 1 o'clock on the 2nd, and the plan goes by the latest that is known.
-    assert str(world.line(report, "pets")["day"]) == "2024-04-01"
+    assert str(world.line(report, "pets")["day"]) == "2024-04-02"
     assert "the replica is 3 h 0 min behind" in AppDb(world.settings).check().detail
+
+
+def test_a_replica_that_fell_behind_what_has_landed_changes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first pull was of 1 o'clock, from the primary; this one is of the same hour, as it was 3 hours before.
+    monkeypatch.setattr(app_db, "_REPLICA", "select true, 10800.0::float8")
+    report = world.pull(at_fault=ALL)
+    assert report.exit_code == 1
+    assert "before what has landed" in report.errors[0]
 
 
 def test_a_replica_that_knows_nothing_of_its_age_is_not_believed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

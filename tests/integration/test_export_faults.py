@@ -114,7 +114,7 @@ def pulled(settings: Settings, first: int | None = 1, last: int | None = 3, acce
     """Pull these days as a refresh does, and check what holds for every pull."""
     lake, report = Lake(settings.home), new_report()
     plans = plan(settings, lake, first and day(first), last and day(last))
-    pull(settings, lake, plans, report, Progress(), check_accepted(lake, accept))
+    pull(settings, lake, plans, report, Progress(), check_accepted(lake, accept, plans))
     for line in report.days:
         assert line["received"] == sum(line[part] for part in ("loaded", "deduplicated", "filtered", "quarantined"))
     statuses = {row["day"]: (row["status"], row["reason"]) for row in lake.attempts("mixpanel", "events")}

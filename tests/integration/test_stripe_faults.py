@@ -101,7 +101,7 @@ class Home:
         """Plan and pull; nothing is built."""
         settings, report, progress = self.settings(now), new_report(), Told()
         plans = plan(settings, self.lake, sources=["stripe"], relist=relist)
-        pull(settings, self.lake, plans, report, progress, check_accepted(self.lake, accept))
+        pull(settings, self.lake, plans, report, progress, check_accepted(self.lake, accept, plans))
         for line in report.days:
             parts = ("loaded", "deduplicated", "filtered", "quarantined")
             assert line["received"] == sum(line[part] for part in parts), line

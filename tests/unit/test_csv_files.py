@@ -179,7 +179,8 @@ def test_a_file_tells_of_the_time_until_it_was_written(settings: Settings, folde
 
 def run(settings: Settings, lake: Lake, *accept: str) -> RunReport:
     report = new_report()
-    pull(settings, lake, plan(settings, lake, sources=["csv_files"]), report, Progress(), check_accepted(lake, accept))
+    plans = plan(settings, lake, sources=["csv_files"])
+    pull(settings, lake, plans, report, Progress(), check_accepted(lake, accept, plans))
     return report
 
 

@@ -477,3 +477,13 @@ def test_lines_written_as_mixpanel_does_come_to_the_same_as_those_with_spaces(
         return rows, [(row["reason"], json.loads(row["record"])) for row in found.quarantine]
 
     assert outcome((",", ":")) == outcome((", ", ": "))
+
+
+def test_a_line_that_is_cut_at_any_byte_is_set_aside_and_its_neighbours_come_through(tmp_path: Path) -> None:
+    line = json.dumps(
+        {"event": "Größe", "properties": {"time": START, "distinct_id": "Malmö", "city": "東京"}},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode()
+    for end in range(1, len(line)):
+        assert process_beside_neighbours(tmp_path, line[:end]).reasons() == ["not JSON"], line[:end]

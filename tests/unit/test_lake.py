@@ -274,11 +274,20 @@ def test_a_day_that_is_accepted_lands_and_the_ledger_keeps_who_took_it_in_agains
 ) -> None:
     monkeypatch.setenv("LOGNAME", "olga")
     lake.land(*SOURCE, whole_days({1: FULL, 2: FULL}))
-    assert list(lake.land(*SOURCE, whole_days({1: [], 2: []}), accepted={day(1)})) == [day(2)]
+    held = lake.land(*SOURCE, whole_days({1: [], 2: []}))
+    assert list(lake.land(*SOURCE, whole_days({1: [], 2: []}), accepted={day(1): held[day(1)]})) == [day(2)]
     assert content(lake) == {2: sorted(FULL)}
     (row,) = (row for row in ledger(lake)[2:] if row["status"] == "landed")
     assert (row["day"], row["is_alarm"]) == (day(1), False)
     assert row["remark"] == "accepted by olga, though it has 0 rows, and had 100"
+
+
+def test_what_is_accepted_is_what_was_held_and_nothing_worse(lake: Lake) -> None:
+    lake.land(*SOURCE, whole_days({1: FULL}))
+    held = lake.land(*SOURCE, whole_days({1: FULL[:40]}))
+    assert held == {day(1): "it has 40 rows, and had 100"}
+    assert lake.land(*SOURCE, whole_days({1: []}), accepted=held) == {day(1): "it has 0 rows, and had 100"}
+    assert content(lake) == {1: sorted(FULL)}
 
 
 # Tidying.
