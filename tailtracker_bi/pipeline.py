@@ -337,7 +337,8 @@ def _workable(what: str) -> Iterator[None]:
         yield
     except (duckdb.Error, pa.ArrowException, PolarsError, DeltaError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise BadResponseError(f"{what}: its rows could not be worked through ({why})") from None
+        advice = "should it last, `tailtracker-bi verify` tells whether the lake is whole"
+        raise BadResponseError(f"{what}: its rows could not be worked through ({why}); {advice}") from None
 
 
 def pull(
