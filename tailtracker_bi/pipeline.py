@@ -516,7 +516,14 @@ def build(
         report.notes.append("the warehouse is made anew from the lake, as asked")
 
     def attempt() -> None:
-        for note in warehouse.prepare(full_refresh):
+        try:
+            notes = warehouse.prepare(full_refresh)
+        except duckdb.Error as error:
+            if is_damage(error):
+                raise
+            why = f"the lake can't be shown to the engine ({type(error).__name__})"
+            raise BuildError(f"build: {why}: `tailtracker-bi verify` names what is damaged") from None
+        for note in notes:
             progress.say(note)
             report.notes.append(note)
         warehouse.build(lambda what, done, total: progress.step("build", what, done, total))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.dbt_runner import BuildError
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import DayPlan, LockedError, Progress, locked, plan
+from tailtracker_bi.pipeline import DayPlan, LockedError, Progress, build, locked, new_report, plan
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.base import each_day
@@ -141,3 +143,14 @@ def test_relisting_asks_stripe_for_everything_and_other_sources_for_what_they_ev
     of_app = f"app_db: {len(AppDb.tables)} tables, 1 of them since 2024-01-31 06:00Z, {len(AppDb.tables) - 1} in full"
     assert said(relist=False) == ["stripe: 12 tables, 1 of them since 2024-01-31 06:00Z, 11 in full", of_app]
     assert said(relist=True) == ["stripe: 12 tables, 12 in full", of_app]
+
+
+def test_a_lake_that_cannot_be_shown_to_the_engine_is_told_with_what_names_the_damage(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path)
+    settings = make_settings(TAILTRACKER_HISTORY_START=day(1), TAILTRACKER_NOW="2024-01-03T06:00Z")
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}), settings.now)
+    Path(lake.files(*SOURCE)[0]).unlink()
+    with pytest.raises(BuildError, match="`tailtracker-bi verify` names what is damaged"):
+        build(settings, load_analytics(None), lake, new_report(), Progress())
