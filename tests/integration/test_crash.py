@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -89,8 +89,8 @@ class Refresher:
         """A refresh that is killed after so long; whether it was still at work."""
         pid = self.start(now)
         time.sleep(seconds)
-        # It stays a zombie until its status has been read, so that the pid is nobody else's.
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         return self.ended() == -signal.SIGKILL
 
     def _answer(self) -> str:
