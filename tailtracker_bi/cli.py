@@ -145,7 +145,7 @@ def refresh(
     first, last = (moment.date() if moment else None for moment in (from_day, to_day))
     if dry_run:
         load_analytics(settings.analytics_path)
-        _print_plan(settings, first, last, source or [], relist)
+        _print_plan(settings, first, last, source or [], relist, accept or [])
         return
     place = SandboxHome(settings.home)
     if place.exists:
@@ -325,8 +325,13 @@ def dashboard(port: Port = 8501) -> None:
     )
 
 
-def _print_plan(settings: Settings, first: date | None, last: date | None, sources: list[str], relist: bool) -> None:
-    for item in pipeline.plan(settings, Lake(settings.home), first, last, sources, relist=relist):
+def _print_plan(
+    settings: Settings, first: date | None, last: date | None, sources: list[str], relist: bool, accept: list[str]
+) -> None:
+    lake = Lake(settings.home)
+    plans = pipeline.plan(settings, lake, first, last, sources, relist=relist)
+    pipeline.check_accepted(lake, accept, plans)
+    for item in plans:
         print(item)
 
 

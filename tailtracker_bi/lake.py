@@ -66,6 +66,9 @@ REPEATED = ("event", "distinct_id", "device_id", "user_id", "platform", "country
 """Columns whose values many rows share: others are not worth a dictionary."""
 ROWS_PER_GROUP = 100_000
 
+DRAFT = ".landing-"
+"""Of quarantine that the ledger may not know yet: the folder's name, with the number of the landing."""
+
 KEEP_OLD_FILES = timedelta(days=7)
 COMPACT_AT = 50
 """Files of the ledger, or of a table of versions, that are worth being written as one."""
@@ -108,6 +111,7 @@ class Lake:
         for day, counts in days.counts.items():
             counts.check(f"{source}.{table} {day}")
         path = self._table_path(source, table)
+        self._settle_quarantine(source, table)
         self._roll_back_unrecorded(source, table)
         known = set(self.files(source, table))
         doubts = doubtful_days(days.counts, self._rows_by_day(source, table))
@@ -116,9 +120,11 @@ class Lake:
         if landing:
             _replace_days(path, _without(days.rows, held), landing)
             reached("lake.day.committed")
-            for day in landing:
-                self.quarantine_file(source, table, day).unlink(missing_ok=True)
-            self._set_aside(source, table, _without(days.quarantine, held))
+            draft = self._quarantine / source / table / f"{DRAFT}{self._next_landing()}"
+            draft.mkdir(parents=True)
+            for day in landing:  # empty where nothing is set aside any more
+                (draft / self.quarantine_file(source, table, day).name).touch()
+            _write_quarantine(draft, _without(days.quarantine, held))
             reached("lake.day.set_aside")
         version = _version(path) if landing else None
         digests = self._digests_of_new(path, known) if landing else {}
@@ -134,6 +140,7 @@ class Lake:
         rows += [{**about, "day": day, "status": "held", "reason": reason} for day, reason in sorted(held.items())]
         self._record(rows)
         reached("lake.day.recorded")
+        self._settle_quarantine(source, table)
         return held
 
     def land_versions(
@@ -186,9 +193,10 @@ class Lake:
             if counts.loaded or _version(path) is None:
                 write_deltalake(path, rows, mode="overwrite" if is_worn else "append")
             reached("lake.version.committed")
+        folder = self._quarantine / source.name / table.name
         if versions.is_snapshot:  # which tells of everything again
-            shutil.rmtree(self._quarantine / source.name / table.name, ignore_errors=True)
-        self._set_aside(source.name, table.name, versions.quarantine, known=self._quarantined(source.name, table.name))
+            shutil.rmtree(folder, ignore_errors=True)
+        _write_quarantine(folder, versions.quarantine, known=self._quarantined(source.name, table.name))
         self._record(
             [
                 {
@@ -312,6 +320,7 @@ class Lake:
                 ledger.optimize.compact()
                 ledger.create_checkpoint()
         for log in self._root.glob("[!_]*/*/_delta_log"):
+            self._settle_quarantine(log.parent.parent.name, log.parent.name)
             # Else a commit left by a crash would pass for the table's state, and what the ledger names for old.
             self._roll_back_unrecorded(log.parent.parent.name, log.parent.name)
             if _version(log.parent) is None:
@@ -348,18 +357,20 @@ class Lake:
         elif version > recorded:
             DeltaTable(path).restore(recorded)
 
-    def _set_aside(
-        self, source: str, table: str, quarantine: pa.RecordBatchReader, known: Container[bytes] = ()
-    ) -> None:
-        for batch in quarantine:
-            for row in batch.to_pylist():
-                line = orjson.dumps({"reason": row["reason"], "record": row["record"]})
-                if line in known:
-                    continue
-                file = self.quarantine_file(source, table, row["day"])
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with file.open("ab") as lines:
-                    lines.write(line + b"\n")
+    def _settle_quarantine(self, source: str, table: str) -> None:
+        """Put what a landing of days set aside in its place if the ledger knows that landing, else drop it.
+
+        So a landing that a crash broke off, whose rows are rolled back, leaves the quarantine of its days as it was.
+        """
+        for draft in (self._quarantine / source / table).glob(f"{DRAFT}*"):
+            landings = self._landed(source, table)["landing"].to_pylist()
+            for drafted in draft.iterdir() if int(draft.name.removeprefix(DRAFT)) in landings else ():
+                file = draft.with_name(drafted.name)
+                if drafted.stat().st_size:
+                    drafted.replace(file)
+                else:
+                    file.unlink(missing_ok=True)
+            shutil.rmtree(draft)
 
     def _quarantined(self, source: str, table: str) -> set[bytes]:
         """The records of a table that are set aside, each once."""
@@ -391,6 +402,17 @@ class Lake:
 
     def _table_path(self, source: str, table: str) -> Path:
         return self._root / source / table
+
+
+def _write_quarantine(folder: Path, quarantine: pa.RecordBatchReader, known: Container[bytes] = ()) -> None:
+    for batch in quarantine:
+        for row in batch.to_pylist():
+            line = orjson.dumps({"reason": row["reason"], "record": row["record"]})
+            if line in known:
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / f"{row['day']}.jsonl").open("ab") as lines:
+                lines.write(line + b"\n")
 
 
 def _without(rows: pa.RecordBatchReader, days: Mapping[date, object]) -> pa.RecordBatchReader:

@@ -222,6 +222,8 @@ def plan(
     to their state now, whatever the dates; `relist` has them all read again where a source would read what changed.
     Raises SettingsError for a range that is not over yet, or sources that do not exist or are off.
     """
+    if first and last and first > last:
+        raise SettingsError(f"--from {first} is after --to {last}")
     known = {source.name: source for source in SOURCES}
     for name in sources:
         if name not in known:

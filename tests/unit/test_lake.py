@@ -240,6 +240,39 @@ def test_sources_and_tables_do_not_touch_each_other(lake: Lake) -> None:
     assert lake.landed_days("mixpanel", "people") == {day(3)}
 
 
+class DiedError(Exception):
+    """In place of a kill."""
+
+
+@pytest.mark.parametrize(
+    ("step", "there", "set_aside"),
+    [
+        ("lake.day.committed", ["a", "b"], "{old"),
+        ("lake.day.set_aside", ["a", "b"], "{old"),
+        ("lake.day.recorded", ["c"], "{new"),
+    ],
+)
+def test_a_day_keeps_the_quarantine_of_the_landing_that_counts_wherever_another_breaks_off(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, there: list[str], set_aside: str
+) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a", "b"], 2: ["z"]}, aside={1: ["{old"], 2: ["{gone"]}))
+
+    def die(reached: str) -> None:
+        if reached == step:
+            raise DiedError
+
+    monkeypatch.setattr("tailtracker_bi.lake.reached", die)
+    with pytest.raises(DiedError):
+        lake.land(*SOURCE, whole_days({1: ["c"], 2: ["z"]}, aside={1: ["{new"]}))
+    monkeypatch.undo()
+    lake = Lake(tmp_path)
+    lake.tidy()
+    assert content(lake) == {1: there, 2: ["z"]}
+    files = {file.name: file.read_text() for file in (tmp_path / "quarantine" / "mixpanel" / "events").iterdir()}
+    assert set_aside in files.pop("2024-01-01.jsonl")
+    assert list(files) == ([] if step == "lake.day.recorded" else ["2024-01-02.jsonl"])
+
+
 # Held.
 
 FULL = [f"e{number}" for number in range(100)]
