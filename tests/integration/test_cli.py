@@ -186,6 +186,7 @@ def test_a_mistake_in_analytics_is_told_with_its_line(new: Cli, tmp_path: Path) 
         (["--to", str(TODAY)], f"the last is {TUESDAY}"),
         (["--from", str(TUESDAY), "--to", str(FRIDAY)], "is after"),
         (["--dry-run", "--to", str(TODAY)], f"the last is {TUESDAY}"),
+        (["--dry-run", "--accept", f"mixpanel:{FRIDAY}"], "nothing of that name is held"),
     ],
 )
 def test_what_can_not_be_done_is_refused_before_anything_is_asked(

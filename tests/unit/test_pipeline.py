@@ -10,6 +10,7 @@ import pytest
 
 from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.dbt_runner import BuildError
+from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import DayPlan, LockedError, Progress, build, locked, new_report, plan
 from tailtracker_bi.settings import Settings
@@ -38,6 +39,13 @@ def test_days_that_were_read_while_they_might_change_are_read_again_after_a_paus
     assert asked_for(later, lake) == list(range(5, 17))
     lake.land(*SOURCE, whole_days({number: [] for number in range(5, 17)}), later.now)
     assert asked_for(later, lake) == list(range(10, 17))
+
+
+def test_a_range_that_ends_before_it_begins_is_refused_whatever_is_asked(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="--from 2024-01-05 is after --to 2024-01-04"):
+        plan(make_settings(), Lake(tmp_path), day(5), day(4), sources=["stripe"])
 
 
 def test_once_a_week_older_days_are_read_again_too_all_in_one_request(
