@@ -61,7 +61,7 @@ _EXPLAINED = """
     ),
 
     landed as (
-        select source, table_name, is_daily, day, loaded
+        select source, table_name, is_daily, day, loaded, contains(remark, 'accepted by') as is_accepted
         from warehouse.raw_lake.landings
         inner join warehouse.config.sources using (source, table_name)
         cross join new_build
@@ -102,7 +102,8 @@ _EXPLAINED = """
 
         union all
 
-        select metric_id, grain, period_start, segment, 2, 'late events'
+        -- All that makes a day doubtful is that it lost rows.
+        select metric_id, grain, period_start, segment, 2, if(is_accepted, 'accepted loss', 'late events')
         from windows
         inner join warehouse.config.source_days as days on days.day between reads_from and reads_through
         inner join landed

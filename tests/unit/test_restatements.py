@@ -32,7 +32,7 @@ _WORLD = """
     create table warehouse.marks.finished as select 'defined so' as definition;
     create table warehouse.marks.merges (landing bigint, first_date date);
     create table warehouse.raw_lake.landings (
-        source varchar, table_name varchar, day date, landing bigint, loaded bigint, status varchar
+        source varchar, table_name varchar, day date, landing bigint, loaded bigint, status varchar, remark varchar
     );
     create table warehouse.config.sources as
     from (values ('mixpanel', 'events', true), ('stripe', 'refunds', false), ('app_db', 'pets', false),
@@ -82,9 +82,11 @@ def tell(
         world.execute("insert into metric_values values (?, ?, ?, ?, ?, ?, true)", [*key, new])
 
 
-def land(world: duckdb.DuckDBPyConnection, table: str, day: int, landing: int, loaded: int = 1) -> None:
-    row = [*table.split("."), march(day), landing, loaded, "landed"]
-    world.execute("insert into warehouse.raw_lake.landings values (?, ?, ?, ?, ?, ?)", row)
+def land(
+    world: duckdb.DuckDBPyConnection, table: str, day: int, landing: int, loaded: int = 1, remark: str | None = None
+) -> None:
+    row = [*table.split("."), march(day), landing, loaded, "landed", remark]
+    world.execute("insert into warehouse.raw_lake.landings values (?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def restated(world: duckdb.DuckDBPyConnection, columns: str) -> list[tuple[Any, ...]]:
@@ -118,6 +120,18 @@ def test_a_segment_that_comes_up_in_a_period_that_was_told_is_restated_and_a_new
         (march(10), "all", 1, 2),
         (march(10), "ios", None, 1),
     ]
+
+
+def test_a_loss_that_a_person_accepted_is_told_as_that(world: duckdb.DuckDBPyConnection) -> None:
+    tell(world, 9, 2)
+    land(
+        world,
+        "mixpanel.events",
+        day=10,
+        landing=OLD_LANDING + 1,
+        remark="accepted by jo, though it has 2 rows, and had 9",
+    )
+    assert restated(world, "reason") == [("accepted loss",)]
 
 
 def test_a_metric_that_is_no_more_is_not_restated(world: duckdb.DuckDBPyConnection) -> None:
