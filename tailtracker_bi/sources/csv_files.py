@@ -164,7 +164,7 @@ class CsvFiles(ObjectSource):
 def _records(file: BinaryIO, where: str) -> Iterator[tuple[int, list[str]]]:
     """The file's rows as fields, each with the line in which it begins; blank lines are none.
 
-    Raises BadResponseError for what is no CSV, and where the last row is cut short.
+    Raises BadResponseError for what is no CSV, and where the last line has no end: what it holds may be cut short.
     """
     is_ended = True
 
@@ -178,12 +178,11 @@ def _records(file: BinaryIO, where: str) -> Iterator[tuple[int, list[str]]]:
                 raise BadResponseError(f"{where}: line {number}: it is not UTF-8") from None
 
     reader = csv.reader(lines(), strict=True)
-    begin, width = 1, 0
+    begin = 1
     try:
         for fields in reader:
-            width = width or len(fields)
-            if not is_ended and len(fields) < width:
-                raise BadResponseError(f"{where}: line {begin}: it is cut short: {_WRITING}")
+            if not is_ended:
+                raise BadResponseError(f"{where}: line {begin}: no newline ends it, so it may be cut short: {_WRITING}")
             if fields:
                 yield begin, fields
             begin = reader.line_num + 1
