@@ -159,10 +159,12 @@ select
     end as status,
     case
         when trouble is not null and not is_daily then trouble_reason
+        when trouble is not null and troubled_days = 1
+            then cast(first_troubled_day as varchar) || ': ' || trouble_reason
         when trouble is not null
             then
-                cast(troubled_days as varchar) || ' days did not land (' || cast(first_troubled_day as varchar) || ' to '
-                || cast(last_troubled_day as varchar) || '): ' || trouble_reason
+                cast(troubled_days as varchar) || ' days from ' || cast(first_troubled_day as varchar) || ' to '
+                || cast(last_troubled_day as varchar) || ': ' || trouble_reason
         when not is_on then why_off
         when loaded_at is null then 'nothing has landed yet'
         when is_alarm then remark
