@@ -84,6 +84,8 @@ def test_faults_are_told_and_all_else_is_true_on_a_further_day(tmp_path: Path) -
     assert report.build
     failed = dict(rows(tmp_path, "select table_name, reason from data_status where status = 'failed'"))
     assert failed.keys() == {"events", "disputes", "lost_pet_reports"}
+    (cut,) = (line["day"] for line in report.days if (line["source"], line["status"]) == ("mixpanel", "failed"))
+    assert failed["events"].startswith(f"{cut}: mixpanel: ")
     assert "the gzip stream was cut off before its end" in failed["events"]
     assert failed["disputes"].startswith("stripe: disputes: answered 403: the key may not read disputes")
     assert failed["lost_pet_reports"].endswith("permission denied: grant select on lost_pet_reports to analytics")
