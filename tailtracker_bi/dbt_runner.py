@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,36 +26,42 @@ class BuildError(TailTrackerError):
 
 
 def parsed_project(home: Path) -> Any:
-    """dbt's manifest of the project, parsed once a process as long as no file changes: that takes seconds."""
-    state = tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in _project_files())
-    if state not in _MANIFESTS:
-        _MANIFESTS.clear()
-        _MANIFESTS[state] = run_dbt(home, ["parse"])
-    # A run fills in what it compiles, so that each gets a copy.
-    return _MANIFESTS[state].deepcopy()
+    """dbt's manifest of the project for a run, which fills in what it compiles: each needs its own."""
+    from dbt.contracts.graph.manifest import Manifest
 
-
-_MANIFESTS: dict[Any, Any] = {}
+    target = DBT_PROJECT / "target"
+    # Who may only read the project has a place below `home`.
+    folder = target if os.access(target if target.exists() else DBT_PROJECT, os.W_OK) else home / "dbt"
+    manifest = Manifest.from_msgpack((_parsed(folder) / "partial_parse.msgpack").read_bytes())
+    manifest.build_flat_graph()  # what models see as `graph`: it is not in the file
+    return manifest
 
 
 def written_manifest() -> dict[str, Any]:
-    """dbt's manifest of the project as JSON, for who describes the models without building them.
+    """dbt's manifest of the project as JSON, for who describes the models without building them; needs no settings."""
+    manifest: dict[str, Any] = json.loads((_parsed(DBT_PROJECT / "target") / "manifest.json").read_bytes())
+    return manifest
 
-    It needs no settings: it is kept in the project's `target/`, under a name that the project's content gives, so that
-    only the first process after a change pays for parsing.
+
+def _parsed(folder: Path) -> Path:
+    """Where dbt left what it made of the project.
+
+    It is kept in `folder`, under a name that the project's content gives, so that only the first process after a change
+    pays for parsing, which takes seconds.
     """
     content = [(str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8")) for file in _project_files()]
-    fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-    folder = DBT_PROJECT / "target"
-    file = folder / f"manifest-{fingerprint}.json"
-    if not file.exists():
-        folder.mkdir(exist_ok=True)
+    fingerprint = hashlib.sha256(json.dumps([version("dbt-core"), content]).encode()).hexdigest()[:16]
+    parsed = folder / f"parsed-{fingerprint}"
+    if not parsed.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as scratch:
             run_dbt(Path(scratch), ["parse"])
-            # Renamed when whole: another process may be looking for it.
-            (Path(scratch) / "dbt" / "target" / "manifest.json").rename(file)
-    manifest: dict[str, Any] = json.loads(file.read_bytes())
-    return manifest
+            try:  # When whole: other processes look for it.
+                (Path(scratch) / "dbt" / "target").rename(parsed)
+            except OSError:
+                if not parsed.exists():  # else another process was faster
+                    raise
+    return parsed
 
 
 def _project_files() -> list[Path]:

@@ -396,9 +396,12 @@ class Lake:
         full = [
             {**dict.fromkeys(LANDINGS_SCHEMA.names), "landing": landing, "landed_at": landed_at, **row} for row in rows
         ]
-        ledger = pa.Table.from_pylist(full, LANDINGS_SCHEMA)
+        added = pa.Table.from_pylist(full, LANDINGS_SCHEMA)
+        known = self.landings()
         # Merged: the ledger of an older version has fewer columns.
-        write_deltalake(self._ledger_path, ledger, mode="append", schema_mode="merge")
+        write_deltalake(self._ledger_path, added, mode="append", schema_mode="merge")
+        # Else it would be read from its files again after each landing, which takes longer than most landings.
+        self._read = landing, pa.concat_tables([known, added.sort_by("day")])
 
     def _table_path(self, source: str, table: str) -> Path:
         return self._root / source / table

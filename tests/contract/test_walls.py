@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from tailtracker_bi.analytics import DBT_PROJECT
-from tailtracker_bi.dbt_runner import run_dbt
+from tailtracker_bi.dbt_runner import written_manifest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tailtracker_bi"
@@ -178,11 +177,8 @@ assert not [name for name in sys.modules if name.startswith(("dagster", "streaml
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    home = tmp_path_factory.mktemp("parsed")
-    run_dbt(home, ["parse"])
-    content: dict[str, Any] = json.loads((home / "dbt" / "target" / "manifest.json").read_text())
-    return content
+def manifest() -> dict[str, Any]:
+    return written_manifest()
 
 
 @pytest.fixture(scope="module")

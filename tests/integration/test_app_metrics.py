@@ -173,6 +173,7 @@ def past_rows(home: Path) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.slow
 def test_a_rebuild_from_the_lake_gives_the_same(
     story: AppDatabase, make_settings: MakeSettings, tmp_path: Path
 ) -> None:

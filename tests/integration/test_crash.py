@@ -188,7 +188,10 @@ class Company:
 
 @pytest.fixture
 def company(tmp_path: Path, app_database: AppDatabase) -> Iterator[Company]:
-    files = tmp_path / "files"
+    files, analytics = tmp_path / "files", tmp_path / "analytics.yml"
+    # Each service level is asked for in each refresh anew: one shows as much.
+    level = {"slo": "availability", "good": 'http_requests_total{status!~"5.."}', "total": "http_requests_total"}
+    analytics.write_text(json.dumps({"service_levels": [level | {"target": 0.999, "alert_threshold": 0.995}]}))
     monitoring = Monitoring(Plot(STORY.until, STORY.days, STORY.ahead), STORY.people, STORY.seed)
     with (
         export_api.serve(files / "mixpanel") as mixpanel,
@@ -200,6 +203,7 @@ def company(tmp_path: Path, app_database: AppDatabase) -> Iterator[Company]:
             "TAILTRACKER_RETRY_SCALE": "0",
             "TAILTRACKER_HASH_KEY": "the same key in both of them",
             "TAILTRACKER_HISTORY_START": str(FIRST),
+            "TAILTRACKER_ANALYTICS": str(analytics),
             "MIXPANEL_PROJECT_ID": "1",
             "MIXPANEL_USERNAME": mixpanel.user,
             "MIXPANEL_SECRET": mixpanel.secret,

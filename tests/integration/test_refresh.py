@@ -212,6 +212,7 @@ def test_any_order_of_landings_gives_what_one_landing_gives(
         assert left[table] == right[table], table
 
 
+@pytest.mark.slow
 def test_a_cut_export_is_retried_then_refused_and_no_number_changes(
     make_settings: MakeSettings, tmp_path: Path
 ) -> None:
@@ -418,6 +419,7 @@ def test_changed_configuration_rebuilds_what_depends_on_it_and_says_so(
     assert daily(tmp_path, "dau") == [0, 0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_build_that_broke_off_under_another_configuration_leaves_no_trace(
     make_settings: MakeSettings, tmp_path: Path
 ) -> None:

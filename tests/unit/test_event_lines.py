@@ -460,7 +460,7 @@ SENT = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(TEXT, SENT, st.booleans()), min_size=1, max_size=8))
 def test_lines_written_as_mixpanel_does_come_to_the_same_as_those_with_spaces(
     tmp_path: Path, sent: list[tuple[str, dict[str, Any], bool]]
