@@ -33,7 +33,8 @@ def parsed_project(home: Path) -> Any:
     # Who may only read the project has a place below `home`.
     folder = target if os.access(target if target.exists() else DBT_PROJECT, os.W_OK) else home / "dbt"
     manifest = Manifest.from_msgpack((_parsed(folder) / "partial_parse.msgpack").read_bytes())
-    manifest.build_flat_graph()  # what models see as `graph`: it is not in the file
+    # What models see as `graph` is not in the file.
+    manifest.build_flat_graph()  # type: ignore[no-untyped-call]
     return manifest
 
 
