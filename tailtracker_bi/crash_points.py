@@ -19,6 +19,7 @@ STEPS = {
     "lake.day.set_aside": "their quarantine is written, too",
     "lake.day.recorded": "the ledger knows the days",
     "lake.version.committed": "new versions, if any, are in the Delta table, the ledger does not know",
+    "lake.version.set_aside": "their quarantine is written, too",
     "lake.version.recorded": "the ledger knows them",
     "lake.failure.recorded": "the ledger knows of a failure",
     "pull.finished": "all that was asked for has been tried",

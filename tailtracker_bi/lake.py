@@ -59,6 +59,7 @@ LANDINGS_SCHEMA = pa.schema(
         ("shape", pa.string()),  # JSON: the columns that a table was read with, and their types in the source
         ("digests", pa.string()),  # JSON: the data files that it wrote, and the SHA-256 of each
         ("set_aside", pa.int64()),  # records in quarantine since this landing: of the day, or of all objects
+        ("chain", pa.string()),  # `chained` of the landing's rows and the landing before
     ]
 )
 
@@ -90,9 +91,9 @@ class Lake:
     """The lake below `home`. One process writes at a time: callers hold the lock of `pipeline.locked`."""
 
     def __init__(self, home: Path) -> None:
-        self._root = home / "lake"
+        self.root = home / "lake"
         self._quarantine = home / "quarantine"
-        self._ledger_path = self._root / "_landings"
+        self._ledger_path = self.root / "_landings"
         self._read: tuple[int, pa.Table] | None = None
         """The ledger as last read, and its version."""
 
@@ -120,11 +121,9 @@ class Lake:
         if landing:
             _replace_days(path, _without(days.rows, held), landing)
             reached("lake.day.committed")
-            draft = self._quarantine / source / table / f"{DRAFT}{self._next_landing()}"
-            draft.mkdir(parents=True)
-            for day in landing:  # empty where nothing is set aside any more
-                (draft / self.quarantine_file(source, table, day).name).touch()
-            _write_quarantine(draft, _without(days.quarantine, held))
+            draft = self._draft_quarantine(source, table, replacing=landing)
+            for day, line in _quarantine_lines(_without(days.quarantine, held)):
+                _append(draft / f"{day}.jsonl", line)
             reached("lake.day.set_aside")
         version = _version(path) if landing else None
         digests = self._digests_of_new(path, known) if landing else {}
@@ -158,6 +157,7 @@ class Lake:
         BadResponseError for a snapshot of which nothing can be used.
         """
         path = self._table_path(source.name, table.name)
+        self._settle_quarantine(source.name, table.name)
         self._roll_back_unrecorded(source.name, table.name)
         known = self.files(source.name, table.name)
         is_worn = len(known) >= COMPACT_AT
@@ -193,10 +193,8 @@ class Lake:
             if counts.loaded or _version(path) is None:
                 write_deltalake(path, rows, mode="overwrite" if is_worn else "append")
             reached("lake.version.committed")
-        folder = self._quarantine / source.name / table.name
-        if versions.is_snapshot:  # which tells of everything again
-            shutil.rmtree(folder, ignore_errors=True)
-        _write_quarantine(folder, versions.quarantine, known=self._quarantined(source.name, table.name))
+        set_aside = self._set_aside(source.name, table.name, versions)
+        reached("lake.version.set_aside")
         self._record(
             [
                 {
@@ -207,7 +205,7 @@ class Lake:
                     **asdict(counts),
                     "status": "landed",
                     "as_of": as_of.replace(tzinfo=None),
-                    "set_aside": len(self._quarantined(source.name, table.name)),
+                    "set_aside": set_aside,
                     "shape": None if versions.shape is None else _json(versions.shape),
                     "digests": _json(self._digests_of_new(path, set(known)) if counts.loaded else {}),
                 }
@@ -215,6 +213,7 @@ class Lake:
             ]
         )
         reached("lake.version.recorded")
+        self._settle_quarantine(source.name, table.name)
         return counts
 
     def note_failure(self, source: str, table: str, days: Iterable[date], reason: str, status: str = "failed") -> None:
@@ -286,6 +285,12 @@ class Lake:
         told = self._landed(source, table)["digests"].drop_null().to_pylist()
         return {str(root / name): digest for one in told for name, digest in orjson.loads(one).items()}
 
+    def damage(self, source: str, table: str) -> dict[str, str]:
+        """What is wrong with files that the ledger names, by their names; those that are sound are left out."""
+        digests = self.digests(source, table)
+        found = {name: _damage(Path(name), digests.get(name)) for name in self.files(source, table)}
+        return {name: problem for name, problem in found.items() if problem}
+
     def quarantine_file(self, source: str, table: str, day: date) -> Path:
         """Where the records of a day that were set aside are; it is not there if there are none."""
         return self._quarantine / source / table / f"{day}.jsonl"
@@ -319,8 +324,8 @@ class Lake:
             if len(ledger.file_uris()) >= COMPACT_AT:
                 ledger.optimize.compact()
                 ledger.create_checkpoint()
-        for log in self._root.glob("[!_]*/*/_delta_log"):
-            self._settle_quarantine(log.parent.parent.name, log.parent.name)
+        self.settle()
+        for log in self.root.glob("[!_]*/*/_delta_log"):
             # Else a commit left by a crash would pass for the table's state, and what the ledger names for old.
             self._roll_back_unrecorded(log.parent.parent.name, log.parent.name)
             if _version(log.parent) is None:
@@ -328,6 +333,11 @@ class Lake:
             table = DeltaTable(log.parent)
             # In full: files that a killed landing left are in no commit.
             table.vacuum(retention_hours=int(KEEP_OLD_FILES.total_seconds() // 3600), dry_run=False, full=True)
+
+    def settle(self) -> None:
+        """Finish what a crash left of landings that the ledger knows."""
+        for folder in self._quarantine.glob("*/*"):
+            self._settle_quarantine(folder.parent.name, folder.name)
 
     def _attempts(self, source: str, table: str) -> pa.Table:
         rows = self.landings()
@@ -355,12 +365,41 @@ class Lake:
         if recorded is None:
             shutil.rmtree(path)
         elif version > recorded:
-            DeltaTable(path).restore(recorded)
+            now, wanted = DeltaTable(path), DeltaTable(path, version=recorded)
+            if {*now.file_uris()} != {*wanted.file_uris()}:  # else it is rolled back already
+                now.restore(recorded)
+
+    def _draft_quarantine(self, source: str, table: str, replacing: Iterable[date]) -> Path:
+        """A folder for the next landing's quarantine; of the days to replace there is nothing so far."""
+        draft = self._quarantine / source / table / f"{DRAFT}{self._next_landing()}"
+        draft.mkdir(parents=True)
+        for day in replacing:
+            (draft / f"{day}.jsonl").touch()
+        return draft
+
+    def _set_aside(self, source: str, table: str, versions: Versions) -> int:
+        """Draft the quarantine of objects, each record once; how many there are then of the whole table.
+
+        A snapshot tells of everything again.
+        """
+        folder = self._quarantine / source / table
+        files = {date.fromisoformat(file.stem): file for file in folder.glob("*.jsonl")}
+        draft = self._draft_quarantine(source, table, replacing=files if versions.is_snapshot else ())
+        known = set() if versions.is_snapshot else {_digest(line) for file in files.values() for line in _lines(file)}
+        for day, line in _quarantine_lines(versions.quarantine):
+            if _digest(line) in known:
+                continue
+            known.add(_digest(line))
+            drafted = draft / f"{day}.jsonl"
+            if day in files and not drafted.exists():
+                shutil.copyfile(files[day], drafted)
+            _append(drafted, line)
+        return len(known)
 
     def _settle_quarantine(self, source: str, table: str) -> None:
-        """Put what a landing of days set aside in its place if the ledger knows that landing, else drop it.
+        """Put what a landing set aside in its place if the ledger knows that landing, else drop it.
 
-        So a landing that a crash broke off, whose rows are rolled back, leaves the quarantine of its days as it was.
+        So a landing that a crash broke off, whose rows are rolled back, leaves the quarantine as it was.
         """
         for draft in (self._quarantine / source / table).glob(f"{DRAFT}*"):
             landings = self._landed(source, table)["landing"].to_pylist()
@@ -371,11 +410,6 @@ class Lake:
                 else:
                     file.unlink(missing_ok=True)
             shutil.rmtree(draft)
-
-    def _quarantined(self, source: str, table: str) -> set[bytes]:
-        """The records of a table that are set aside, each once."""
-        files = (self._quarantine / source / table).glob("*.jsonl")
-        return {line for file in files for line in file.read_bytes().split(b"\n") if line}
 
     def _digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
         """The SHA-256 of the table's files that are not known: Parquet as it is written here has no checksums."""
@@ -396,26 +430,60 @@ class Lake:
         full = [
             {**dict.fromkeys(LANDINGS_SCHEMA.names), "landing": landing, "landed_at": landed_at, **row} for row in rows
         ]
-        added = pa.Table.from_pylist(full, LANDINGS_SCHEMA)
         known = self.landings()
+        before = known["chain"][-1].as_py() if len(known) else None
+        added = pa.Table.from_pylist(full, LANDINGS_SCHEMA).sort_by("day")
+        chain = pa.array([chained(before, added.to_pylist())] * len(added), pa.string())
+        added = added.set_column(added.schema.get_field_index("chain"), "chain", chain)
         # Merged: the ledger of an older version has fewer columns.
         write_deltalake(self._ledger_path, added, mode="append", schema_mode="merge")
         # Else it would be read from its files again after each landing, which takes longer than most landings.
-        self._read = landing, pa.concat_tables([known, added.sort_by("day")])
+        self._read = landing, pa.concat_tables([known, added])
 
     def _table_path(self, source: str, table: str) -> Path:
-        return self._root / source / table
+        return self.root / source / table
 
 
-def _write_quarantine(folder: Path, quarantine: pa.RecordBatchReader, known: Container[bytes] = ()) -> None:
+def chained(before: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The SHA-256 of a landing's rows, ordered by day, and of the chain before: who changes, adds or takes away a row
+    breaks it. Columns that a row has no value in do not count, so that new ones change nothing.
+    """
+    told = [{name: value for name, value in row.items() if value is not None and name != "chain"} for row in rows]
+    return hashlib.sha256(orjson.dumps([before, told], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _damage(file: Path, digest: str | None) -> str:
+    """What is wrong with a file of the lake; empty where nothing is. Without a digest it is read to its end."""
+    try:
+        if digest is None:
+            pq.ParquetFile(file).read()
+            return ""
+        with file.open("rb") as content:
+            return "" if hashlib.file_digest(content, "sha256").hexdigest() == digest else "is not as it was written"
+    except FileNotFoundError:
+        return "is not there"
+    except Exception as error:
+        return f"can't be read ({type(error).__name__})"
+
+
+def _quarantine_lines(quarantine: pa.RecordBatchReader) -> Iterator[tuple[date, bytes]]:
     for batch in quarantine:
         for row in batch.to_pylist():
-            line = orjson.dumps({"reason": row["reason"], "record": row["record"]})
-            if line in known:
-                continue
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / f"{row['day']}.jsonl").open("ab") as lines:
-                lines.write(line + b"\n")
+            yield row["day"], orjson.dumps({"reason": row["reason"], "record": row["record"]}) + b"\n"
+
+
+def _append(file: Path, line: bytes) -> None:
+    with file.open("ab") as lines:
+        lines.write(line)
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as lines:
+        yield from lines
+
+
+def _digest(line: bytes) -> bytes:
+    return hashlib.sha256(line).digest()
 
 
 def _without(rows: pa.RecordBatchReader, days: Mapping[date, object]) -> pa.RecordBatchReader:

@@ -534,13 +534,23 @@ def build(
         attempt()
     except (BuildError, duckdb.Error) as error:
         if not is_damage(error):
-            raise
+            raise _damaged_lake(lake) or error from None
         # The engine sees that a block is bad only as it reads it, so that this can come up anywhere in a build.
         warehouse.drop()
         report.notes.append(f"{DAMAGED} ({error})")
         progress.say(report.notes[-1])
         attempt()
     return warehouse
+
+
+def _damaged_lake(lake: Lake) -> BuildError | None:
+    """What to say where the lake has a file that no build can read; None where it is sound."""
+    for source in SOURCES:
+        for table in source.tables:
+            for name, problem in lake.damage(source.name, table.name).items():
+                file = Path(name).relative_to(lake.root.parent)
+                return BuildError(f"build: {file} {problem}: `tailtracker-bi verify` says how to mend it")
+    return None
 
 
 def publish(settings: Settings, warehouse: Warehouse, report: RunReport, progress: Progress) -> bundle.Bundle:

@@ -2,18 +2,20 @@
 
     ledger  >  lake, quarantine  >  warehouse  >  bundle          the sources, where they tell how much they have
 
-Each check gives findings, which name what is corrupt and the command that mends it. Nothing is changed. What belongs
-here: comparisons. How the parts are laid out is known by their own modules.
+Each check gives findings, which name what is corrupt and the command that mends it. Nothing is changed, but that a
+landing is finished which a crash broke off after the ledger knew it. What belongs here: comparisons. How the parts are
+laid out is known by their own modules.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +26,7 @@ import pyarrow.parquet as pq
 
 from tailtracker_bi import bundle
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.lake import Lake
+from tailtracker_bi.lake import Lake, chained
 from tailtracker_bi.pipeline import Progress
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
@@ -35,8 +37,8 @@ REBUILD = "`tailtracker-bi refresh --rebuild` makes it anew from the lake"
 REFRESH = "`tailtracker-bi refresh` does it again"
 PUBLISH = "`tailtracker-bi refresh` publishes anew; until then `tailtracker-bi rollback` shows the build before"
 RESTORE = (
-    "restore lake/ from a backup; without one move it away, and `tailtracker-bi refresh --rebuild` pulls what the "
-    "sources still have"
+    "restore lake/ and quarantine/ whole from a backup, or move both away to have the sources tell anew what they "
+    "still know; then `tailtracker-bi refresh --rebuild`"
 )
 
 
@@ -103,6 +105,8 @@ def verify(
     Where a part can't be read, what is compared with it is left out.
     """
     try:
+        lake.settle()
+        ledger = lake.landings().to_pylist()
         tables = [
             _Table(source, table, lake.attempts(source.name, table.name))
             for source in SOURCES
@@ -111,7 +115,7 @@ def verify(
     except Exception as error:
         return [_verdict("ledger", "", [_unreadable("lake/_landings", error, RESTORE)])]
     filled = [table for table in tables if table.landed]
-    checks: list[tuple[str, Callable[[], Verdict]]] = [("ledger", partial(check_ledger, tables))]
+    checks: list[tuple[str, Callable[[], Verdict]]] = [("ledger", partial(check_ledger, ledger, tables))]
     for table in filled:
         checks.append((f"lake {table.title}", partial(check_files, lake, table)))
     checks += [
@@ -130,9 +134,9 @@ def verify(
     return verdicts
 
 
-def check_ledger(tables: Sequence[_Table]) -> Verdict:
-    """Whether its rows add up and its numbers grow."""
-    findings: list[Finding] = []
+def check_ledger(ledger: Sequence[dict[str, Any]], tables: Sequence[_Table]) -> Verdict:
+    """Whether it is as it was written, oldest first, and its rows add up."""
+    findings = list(_broken_links(ledger))
     landed_at: dict[int, Any] = {}
     parts = ("loaded", "deduplicated", "filtered", "quarantined")
     for table in tables:
@@ -148,14 +152,28 @@ def check_ledger(tables: Sequence[_Table]) -> Verdict:
             ):
                 findings.append(Finding(where, f"landing {row['landing']} is there twice", RESTORE))
             seen.add((row["day"], row["landing"]))
-    attempts = sum(len(table.attempts) for table in tables)
-    return _verdict("ledger", f"{attempts} attempts add up", findings)
+    return _verdict("ledger", f"{len(ledger)} attempts add up", findings)
+
+
+def _broken_links(ledger: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    """Landings that do not follow from the one before; the rows of older versions are not chained."""
+    before = None
+    for landing, group in groupby(ledger, key=itemgetter("landing")):
+        rows = list(group)
+        chains = {row["chain"] for row in rows}
+        if chains == {None} and before is None:
+            continue
+        if chains != {chained(before, rows)}:
+            titles = sorted({f"{row['source']}.{row['table_name']}" for row in rows})
+            wrong = f"landing {landing} of {', '.join(titles)}, or the one before it, is not as it was written"
+            yield Finding("lake/_landings", wrong, RESTORE)
+        before = rows[-1]["chain"]
 
 
 def check_files(lake: Lake, table: _Table) -> Verdict:
     """Whether the files that the ledger names are there as they were written, with as many rows as it says."""
     try:
-        files, digests = lake.files(table.source.name, table.name), lake.digests(table.source.name, table.name)
+        files, damage = lake.files(table.source.name, table.name), lake.damage(table.source.name, table.name)
     except Exception as error:
         return _verdict("lake", "", [_unreadable(f"lake/{table.source.name}/{table.name}", error, RESTORE)])
     rows: dict[date | None, int] = defaultdict(int)
@@ -163,11 +181,10 @@ def check_files(lake: Lake, table: _Table) -> Verdict:
     for name in files:
         file = Path(name)
         day = _day_of(file) if table.is_daily else None
-        problem = _damage(file, digests.get(name))
-        if problem:
+        if name in damage:
             broken.add(day)
             where = f"{table.title} {day}" if day else table.title
-            findings.append(Finding(where, f"{file.name} {problem}", table.mend(day) if day else RESTORE))
+            findings.append(Finding(where, f"{file.name} {damage[name]}", table.mend(day) if day else RESTORE))
         else:
             rows[day] += pq.ParquetFile(file).metadata.num_rows
     latest = table.latest
@@ -379,20 +396,6 @@ def ask(source: Source, lake: Lake, tables: Sequence[_Table]) -> Verdict:
         f"{name} has {counts[name]} rows now, and had {rows}" for name, rows in live.items() if counts[name] != rows
     ]
     return _verdict("source", f"{source.name}: {len(live)} tables counted; {'; '.join(different) or 'all equal'}", [])
-
-
-def _damage(file: Path, digest: str | None) -> str:
-    """What is wrong with a file of the lake; empty where nothing is. Without a digest it is read to its end."""
-    try:
-        if digest is None:
-            pq.ParquetFile(file).read()
-            return ""
-        with file.open("rb") as content:
-            return "" if hashlib.file_digest(content, "sha256").hexdigest() == digest else "is not as it was written"
-    except FileNotFoundError:
-        return "is not there"
-    except Exception as error:
-        return f"can't be read ({type(error).__name__})"
 
 
 def _day_of(file: Path) -> date:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
@@ -180,7 +183,47 @@ def test_damaged_versions_are_named_and_can_only_be_restored(damage: str, home: 
         file.unlink()
     findings = [finding for finding in wrong(run) if "stripe.products" in finding]
     assert len(findings) == 1
-    assert "restore lake/ from a backup" in findings[0]
+    assert "restore lake/ and quarantine/ whole from a backup" in findings[0]
+
+
+def test_a_build_that_meets_a_damaged_day_says_so_in_one_line(home: Path, run: Run) -> None:
+    file = data_file(home, "2024-03-31")
+    flip(file, file.stat().st_size - 6)  # in the length of the footer
+    # A day that would be pulled again is not the one that is damaged.
+    assert run("refresh", "--from", str(TUESDAY), "--to", str(TUESDAY))[0] == 1
+    (error,) = json.loads(max((home / "runs").iterdir()).read_bytes())["errors"]
+    assert error == (
+        f"build: {file.relative_to(home)} is not as it was written: `tailtracker-bi verify` says how to mend it"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_backup", [True, False])
+def test_a_lake_is_restored_from_a_backup_or_told_anew(has_backup: bool, home: Path, run: Run, tmp_path: Path) -> None:
+    before = published(home)
+    for part in ("lake", "quarantine"):
+        shutil.copytree(home / part, tmp_path / "backup" / part)
+    assert run("refresh")[0] == 0  # since the backup
+    data_file(home, table=PRODUCTS).unlink()
+    (*_, finding) = (finding for finding in wrong(run) if "stripe.products" in finding)
+    for part in ("lake", "quarantine"):
+        (home / part).rename(tmp_path / part)
+        if has_backup:
+            shutil.copytree(tmp_path / "backup" / part, home / part)
+    assert run(*command_in(finding))[0] == 0
+    assert wrong(run) == []
+    assert published(home) == before
+
+
+def test_a_text_that_changed_in_the_ledger_is_named(home: Path, run: Run) -> None:
+    """One letter, in a file that can be read as before."""
+    files = map(Path, DeltaTable(home / "lake/_landings").file_uris())
+    (file, rows) = next(
+        (file, rows) for file in files if "mixpanel" in (rows := pq.read_table(file))["source"].to_pylist()
+    )
+    changed = [{**row, "digests": row["digests"].replace("a", "b", 1)} for row in rows.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(changed, rows.schema), file)
+    assert any("of mixpanel.events, or the one before it, is not as it was written" in found for found in wrong(run))
 
 
 def test_rows_that_the_ledger_does_not_know_of_are_named(home: Path, run: Run) -> None:
@@ -206,7 +249,7 @@ def test_a_ledger_that_cannot_be_read_is_named(damage: str, home: Path, run: Run
         file.unlink()
     (finding,) = wrong(run)
     assert "lake/_landings" in finding
-    assert "restore lake/ from a backup" in finding
+    assert "restore lake/ and quarantine/ whole from a backup" in finding
 
 
 @pytest.mark.slow

@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from tailtracker_bi import lake as lake_module
 from tailtracker_bi.lake import LANDINGS_SCHEMA, Lake
 from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, BadResponseError, Counts, Days, each_day
+from tailtracker_bi.verification import check_ledger
 
 SCHEMA = pa.schema([("day", pa.date32()), ("event", pa.string()), ("time", pa.timestamp("us"))])
 FIRST = date(2024, 1, 1)
@@ -273,6 +276,68 @@ def test_a_day_keeps_the_quarantine_of_the_landing_that_counts_wherever_another_
     assert list(files) == ([] if step == "lake.day.recorded" else ["2024-01-02.jsonl"])
 
 
+# The ledger's chain.
+
+
+def broken(rows: list[dict[str, Any]]) -> list[str]:
+    """The landings that `verify` finds wrong, in its words."""
+    return [finding.wrong for finding in check_ledger(rows, []).findings]
+
+
+@pytest.fixture
+def long_ledger(lake: Lake) -> list[dict[str, Any]]:
+    """Six landings, of one day or two."""
+    for number in (1, 3, 5):
+        lake.land(*SOURCE, whole_days({number: ["a"], number + 1: ["b"]}))
+        lake.note_failure("stripe", "charges", [day(number)], f"reason {number}")
+    return ledger(lake)
+
+
+def test_a_ledger_as_it_was_written_is_sound_also_compacted_and_read_anew(
+    lake: Lake, long_ledger: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_module, "COMPACT_AT", 3)
+    lake.tidy()
+    lake.land(*SOURCE, whole_days({1: ["c"]}))
+    assert ledger(lake)[: len(long_ledger)] == long_ledger
+    assert ledger(Lake(tmp_path)) == ledger(lake)
+    assert broken(ledger(lake)) == []
+
+
+@given(data=st.data())
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_changed_in_the_ledger_names_its_landing(
+    data: st.DataObject, long_ledger: list[dict[str, Any]]
+) -> None:
+    row = data.draw(st.sampled_from(range(len(long_ledger))))
+    column = data.draw(st.sampled_from(LANDINGS_SCHEMA.names))
+    value = data.draw(st.sampled_from([None, 7, "text", True, day(9)]))
+    changed = [{**told, column: value} if number == row else told for number, told in enumerate(long_ledger)]
+    assume(changed != long_ledger)
+    assert broken(changed) != []
+    if column not in {"landing", "chain"}:
+        (wrong,) = (wrong for wrong in broken(changed) if "as it was written" in wrong)
+        assert f"landing {long_ledger[row]['landing']} of" in wrong
+
+
+@pytest.mark.parametrize("landing", range(1, 5))
+def test_a_landing_that_is_gone_from_the_ledger_is_noticed_at_the_next(
+    landing: int, long_ledger: list[dict[str, Any]]
+) -> None:
+    (wrong,) = broken([row for row in long_ledger if row["landing"] != landing])
+    assert wrong.startswith(f"landing {landing + 1} of")
+
+
+def test_a_ledger_of_an_older_version_goes_on_and_is_chained_from_there(lake: Lake, tmp_path: Path) -> None:
+    old = dict.fromkeys(LANDINGS_SCHEMA.names) | {"landing": 0, "source": "stripe", "table_name": "charges"}
+    fields = [field for field in LANDINGS_SCHEMA if field.name != "chain"]
+    write_deltalake(tmp_path / "lake" / "_landings", pa.Table.from_pylist([old], pa.schema(fields)))
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    assert [bool(row["chain"]) for row in ledger(Lake(tmp_path))] == [False, True]
+    assert broken(ledger(lake)) == []
+    assert broken([{**row, "chain": None} for row in ledger(lake)] + ledger(lake)[1:]) != []
+
+
 # Held.
 
 FULL = [f"e{number}" for number in range(100)]
@@ -324,6 +389,16 @@ def test_what_is_accepted_is_what_was_held_and_nothing_worse(lake: Lake) -> None
 
 
 # Tidying.
+
+
+def test_what_is_rolled_back_is_rolled_back_once(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    crash_after_commit(tmp_path, {1: ["x"]})
+    lake.tidy()
+    version = DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version()
+    lake.tidy()
+    assert DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version() == version
+    assert content(lake) == {1: ["a"]}
 
 
 def test_tidying_keeps_the_ledger_and_the_days(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

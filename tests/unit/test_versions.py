@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,10 +35,12 @@ class Shelter(ObjectSource):
     tables: ClassVar = (PETS,)
 
 
-def told(*rows: dict[str, Any], is_snapshot: bool = True, quarantined: int = 0, origin: str = "snapshot") -> Versions:
+def told(
+    *rows: dict[str, Any], is_snapshot: bool = True, quarantined: int = 0, origin: str = "snapshot", reason: str = ""
+) -> Versions:
     full = [{"origin": origin, "is_deleted": False, "weight": None, **row} for row in rows]
     table = pa.Table.from_pylist(full, pa.schema([*VERSION_SCHEMA, *PETS.schema]))
-    aside = [{"day": NOON.date(), "reason": "no key", "record": "{}"}] * quarantined
+    aside = [{"day": NOON.date(), "reason": reason, "record": "{}"}] * quarantined
     counts = Counts(received=len(rows) + quarantined, quarantined=quarantined)
     quarantine = pa.Table.from_pylist(aside, QUARANTINE_SCHEMA).to_reader()
     return Versions(table.to_reader(), is_snapshot, quarantine, counts)
@@ -54,7 +57,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def land(lake: Lake, versions: Versions, days: int = 0) -> tuple[int, int, int]:
     """Received, loaded and deduplicated of a reading so many days after the first."""
-    counts = lake.land_versions(Shelter, PETS, versions, NOON + timedelta(days=days), lake._root.parent / "spool")  # type: ignore[type-abstract]
+    counts = lake.land_versions(Shelter, PETS, versions, NOON + timedelta(days=days), lake.root.parent / "spool")  # type: ignore[type-abstract]
     return counts.received, counts.loaded, counts.deduplicated
 
 
@@ -165,6 +168,38 @@ def test_what_is_set_aside_is_counted_and_not_piled_up(lake: Lake, tmp_path: Pat
     assert lake.landings()["quarantined"].to_pylist() == [1, 1]
     (file,) = (tmp_path / "quarantine" / "shelter" / "pets").iterdir()
     assert len(file.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("is_snapshot", [True, False])
+@pytest.mark.parametrize("step", ["lake.version.committed", "lake.version.set_aside", "lake.version.recorded"])
+def test_quarantine_is_that_of_the_landings_that_count_wherever_another_breaks_off(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, is_snapshot: bool
+) -> None:
+    land(lake, told(pet("1", "Rex"), is_snapshot=is_snapshot, quarantined=1, reason="old"))
+
+    def die(reached: str) -> None:
+        if reached == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("tailtracker_bi.lake.reached", die)
+    with pytest.raises(KeyboardInterrupt):
+        land(lake, told(pet("1", "Max"), is_snapshot=is_snapshot, quarantined=1, reason="new"), days=1)
+    monkeypatch.undo()
+    lake = Lake(tmp_path)
+    lake.settle()
+    (file,) = (tmp_path / "quarantine" / "shelter" / "pets").iterdir()
+    reasons = [json.loads(line)["reason"] for line in file.read_text().splitlines()]
+    counts = ["new"] if is_snapshot else ["old", "new"]
+    assert reasons == (counts if step == "lake.version.recorded" else ["old"])
+    assert lake.landings()["set_aside"].to_pylist()[-1] == len(reasons)
+    land(lake, told(pet("1", "Max"), is_snapshot=is_snapshot, quarantined=1, reason="new"), days=2)
+    assert [json.loads(line)["reason"] for line in file.read_text().splitlines()] == counts
+
+
+def test_a_snapshot_without_anything_to_set_aside_clears_what_was(lake: Lake, tmp_path: Path) -> None:
+    land(lake, told(pet("1", "Rex"), quarantined=1))
+    land(lake, told(pet("1", "Rex")), days=1)
+    assert list((tmp_path / "quarantine" / "shelter" / "pets").iterdir()) == []
 
 
 def test_many_small_files_become_one_without_a_version_lost(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
