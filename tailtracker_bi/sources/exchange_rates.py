@@ -51,8 +51,7 @@ LONGEST_AGE = timedelta(days=7)
 LARGEST_BYTES = 32 << 20
 """The whole history since 1999 has about 8 MiB."""
 LONGEST_TEXT = 100
-TRANSFER_SECONDS = 300.0
-TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+REQUEST_SECONDS = 300.0
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -115,18 +114,16 @@ class ExchangeRates(ObjectSource):
         """What a whole file tells, unchecked. Raises RetryableError where asking again may help."""
         url = str(self.settings.exchange_rates_url)
         try:
-            with (
-                httpx.Client(
-                    timeout=TIMEOUT, trust_env=False, transport=http.DeadlineTransport(TRANSFER_SECONDS)
-                ) as client,
-                client.stream("GET", url, headers={"accept-encoding": "gzip"}) as response,
-            ):
+            with http.client(REQUEST_SECONDS) as client, client.stream("GET", url) as response:
                 _check_status(response)
                 try:
-                    return _parsed(_bounded(http.body(response, TRANSFER_SECONDS)))
-                except (ParseError, DefusedXmlException) as error:
-                    what = f"not whole, or not the bank's XML ({type(error).__name__}: {error})"
-                    raise http.RetryableError(f"{self.name}: the file is {what}") from None
+                    file = http.content(response, LARGEST_BYTES)
+                except BadResponseError as error:
+                    raise type(error)(f"{self.name}: {error}") from None
+            return _parsed(file)
+        except (ParseError, DefusedXmlException) as error:
+            what = f"not whole, or not the bank's XML ({type(error).__name__}: {error})"
+            raise http.RetryableError(f"{self.name}: the file is {what}") from None
         except httpx.HTTPError as error:
             raise http.RetryableError(f"{self.name}: {url}: {type(error).__name__}: {error}") from None
 
@@ -188,31 +185,15 @@ class _Cubes:
         """Nothing: a day lasts until the next begins."""
 
 
-def _parsed(pieces: Iterator[bytes]) -> list[Told]:
+def _parsed(file: bytes) -> list[Told]:
     # A file of rates has no use for a document type or entities, with which a small file can grow without end.
     cubes = _Cubes()
     parser = DefusedXMLParser(target=cubes, forbid_dtd=True)
-    for piece in pieces:
-        parser.feed(piece)
+    parser.feed(file)
     parser.close()
     if not cubes.told:
         raise BadResponseError("exchange_rates: the file is whole and has no rates in it")
     return cubes.told
-
-
-def _bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The body; raises BadResponseError where it has no end in sight, RetryableError where it breaks off."""
-    size = 0
-    try:
-        for piece in pieces:
-            size += len(piece)
-            if size > LARGEST_BYTES:
-                break
-            yield piece
-    except BadResponseError as error:
-        raise http.RetryableError(f"exchange_rates: {error}") from None
-    if size > LARGEST_BYTES:
-        raise BadResponseError(f"exchange_rates: the file is larger than {LARGEST_BYTES >> 20} MiB")
 
 
 def _check_status(response: httpx.Response) -> None:

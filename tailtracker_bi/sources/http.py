@@ -4,7 +4,7 @@ HTTP clients accept a gzip body that was cut off. Here the body is read raw and 
 counts as complete only if its last gzip member ended with a valid checksum, or, uncompressed, if HTTP itself says where
 the body ends. Lines end at `\\n` only; U+2028 and its like are text.
 
-Their timeouts are for one wait each: an answer that drips never meets one. Here a deadline is for the whole of it.
+Their timeouts are for one wait each: an answer that drips never meets one. Here a deadline is for a whole request.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from tailtracker_bi.sources.base import BadResponseError, TooLargeError
 
+TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 TRIES = 4
 LONGEST_WAIT_SECONDS = 300.0
 BATCH_BYTES = 8 << 20
@@ -50,20 +51,49 @@ class BusyError(RetryableError):
     """The server takes no more requests for now (429), whatever they ask for."""
 
 
-class DeadlineTransport(httpx.HTTPTransport):
-    """For a client of one request: connecting, waiting and reading may take so many seconds in all.
+def client(seconds: float, auth: tuple[str, str] | None = None) -> httpx.Client:
+    """A client for one request after the other, of which each may take so many seconds in all.
 
-    What takes longer ends in httpx's timeouts, as a single wait that is too long does.
+    What takes longer ends in httpx's timeouts, as a single wait that is too long does. It goes nowhere but where it is
+    told: no proxies of the environment, no redirects.
     """
+    transport = _DeadlineTransport(seconds)
+    headers = {"accept-encoding": "gzip"}
+    return httpx.Client(auth=auth, headers=headers, timeout=TIMEOUT, trust_env=False, transport=transport)
+
+
+class _Deadline:
+    """When the request that is under way has to be over."""
 
     def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._at = 0.0
+
+    def begin(self) -> None:
+        self._at = time.monotonic() + self._seconds
+
+    def left(self, timeout: float | None, error: type[Exception]) -> float:
+        """Seconds for the next wait; raises an error of that type where none is left."""
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise error("it took too long in all")
+        return left if timeout is None else min(left, timeout)
+
+
+class _DeadlineTransport(httpx.HTTPTransport):
+    def __init__(self, seconds: float) -> None:
         super().__init__(verify=_certificates(), trust_env=False)
-        backend = _DeadlineBackend(time.monotonic() + seconds)
+        self._deadline = _Deadline(seconds)
+        backend = _DeadlineBackend(self._deadline)
         self._pool = httpcore.ConnectionPool(ssl_context=_certificates(), network_backend=backend)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self._deadline.begin()
+        return super().handle_request(request)
 
 
 class _DeadlineBackend(httpcore.SyncBackend):
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: _Deadline) -> None:
         self._deadline = deadline
 
     def connect_tcp(
@@ -74,25 +104,25 @@ class _DeadlineBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left(self._deadline, timeout, httpcore.ConnectTimeout)
+        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
         stream = super().connect_tcp(host, port, left, local_address, socket_options)
         return _DeadlineStream(stream, self._deadline)
 
 
 class _DeadlineStream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
         self._stream, self._deadline = stream, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._deadline, timeout, httpcore.ReadTimeout))
+        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline, timeout, httpcore.WriteTimeout))
+        self._stream.write(buffer, self._deadline.left(timeout, httpcore.WriteTimeout))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        left = _left(self._deadline, timeout, httpcore.ConnectTimeout)
+        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
         return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
 
     def close(self) -> None:
@@ -100,13 +130,6 @@ class _DeadlineStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
-
-
-def _left(deadline: float, timeout: float | None, error: type[Exception]) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise error("it took too long in all")
-    return left if timeout is None else min(left, timeout)
 
 
 @cache
@@ -137,13 +160,10 @@ def retrying(scale: float, say: Callable[[str], None]) -> Retrying:
     )
 
 
-def body(response: httpx.Response, seconds: float) -> Iterator[bytes]:
-    """The decompressed body in pieces of bounded size; raises BadResponseError unless it is whole.
-
-    `seconds` bounds the whole transfer, so that a body that drips for ever ends in an error.
-    """
+def body(response: httpx.Response) -> Iterator[bytes]:
+    """The decompressed body in pieces of bounded size; raises BadResponseError unless it is whole."""
     encoding = response.headers.get("content-encoding", "identity").lower()
-    pieces = _within(response.iter_raw(), seconds)
+    pieces = response.iter_raw()
     if encoding == "gzip":
         yield from gunzip(pieces)
     elif encoding == "identity":
@@ -154,12 +174,19 @@ def body(response: httpx.Response, seconds: float) -> Iterator[bytes]:
         raise BadResponseError(f"unexpected content encoding {encoding!r}")
 
 
-def _within(pieces: Iterable[bytes], seconds: float) -> Iterator[bytes]:
-    deadline = time.monotonic() + seconds
-    for piece in pieces:
-        if time.monotonic() > deadline:
-            raise BadResponseError(f"the transfer took longer than {seconds:.0f} s")
-        yield piece
+def content(response: httpx.Response, most_bytes: int) -> bytes:
+    """The body as a whole; raises RetryableError unless it is whole, and TooLargeError where it has no end in sight."""
+    found = bytearray()
+    try:
+        for piece in body(response):
+            found += piece
+            if len(found) > most_bytes:
+                raise TooLargeError(f"the answer is longer than {most_bytes >> 20} MiB")
+    except TooLargeError:
+        raise
+    except BadResponseError as error:
+        raise RetryableError(str(error)) from None
+    return bytes(found)
 
 
 def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:

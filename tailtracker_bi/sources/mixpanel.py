@@ -53,7 +53,6 @@ FIRST_REQUEST_DAYS = 31
 LONGEST_REQUEST_DAYS = 92
 
 TRANSFER_SECONDS = 1800.0
-TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 
 
 class Mixpanel(DaySource):
@@ -114,7 +113,7 @@ class Mixpanel(DaySource):
             lines = stack.enter_context(EventLines(first, last, spool, self.settings.hash_key))
             with self._request(first, last) as response:
                 try:
-                    for batch in http.line_batches(http.body(response, TRANSFER_SECONDS)):
+                    for batch in http.line_batches(http.body(response)):
                         lines.add(batch)
                 except TooLargeError as error:
                     raise TooLargeError(f"mixpanel: {first} to {last}: {error}") from None
@@ -177,12 +176,7 @@ class Mixpanel(DaySource):
         credentials = (settings.mixpanel_username, settings.mixpanel_secret.get_secret_value())
         try:
             with (
-                httpx.Client(
-                    auth=credentials,
-                    timeout=TIMEOUT,
-                    trust_env=False,
-                    transport=http.DeadlineTransport(TRANSFER_SECONDS),
-                ) as client,
+                http.client(TRANSFER_SECONDS, credentials) as client,
                 client.stream(
                     "GET",
                     f"{settings.mixpanel_base_url}/api/2.0/export",
@@ -191,7 +185,6 @@ class Mixpanel(DaySource):
                         "to_date": str(last),
                         "project_id": settings.mixpanel_project_id,
                     },
-                    headers={"accept-encoding": "gzip"},
                 ) as response,
             ):
                 self._check_is_over(response, last)
@@ -243,7 +236,7 @@ class Mixpanel(DaySource):
         """What an error answer says, on one line, without markup, secrets or personal data."""
         text = ""
         with suppress(httpx.HTTPError, BadResponseError):
-            text = next(http.body(response, 30.0), b"")[:300].decode(errors="replace")
+            text = next(http.body(response), b"")[:300].decode(errors="replace")
         for secret in self.settings.secrets:
             text = text.replace(secret, "[secret]")
         text = " ".join(text.split())

@@ -54,9 +54,7 @@ LONGEST_REQUEST_DAYS = 7
 """What a query loads into Prometheus' memory grows with its days."""
 
 MOST_BYTES = 64 << 20
-TRANSFER_SECONDS = 120.0
-FETCH_SECONDS = 1800.0
-TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+REQUEST_SECONDS = 120.0
 
 SERVICE_LEVELS_SCHEMA = pa.schema(
     [
@@ -165,7 +163,7 @@ class Prometheus(DaySource):
     def fetch(self, first: date, last: date, spool: Path) -> Iterator[Days]:
         found = _Intervals(first, last)
         try:
-            with self._client() as client:
+            with http.client(REQUEST_SECONDS) as client:
                 for level in self._levels:
                     self._measure(client, level, found)
         except http.UnreachableError as error:
@@ -176,14 +174,11 @@ class Prometheus(DaySource):
     def check(self) -> Check:
         yesterday = self.today(self.settings) - timedelta(days=1)
         try:
-            with self._client() as client:
+            with http.client(REQUEST_SECONDS) as client:
                 self._received(client, "vector(1)", "a constant", yesterday, yesterday)
         except (BadResponseError, SourceUnavailableError) as error:
             return Check(self.name, is_ok=False, detail=str(error))
         return Check(self.name, is_ok=True, detail=f"answers, and is asked for {len(self._levels)} service levels")
-
-    def _client(self) -> httpx.Client:
-        return httpx.Client(timeout=TIMEOUT, trust_env=False, transport=http.DeadlineTransport(FETCH_SECONDS))
 
     def _measure(self, client: httpx.Client, level: ServiceLevel, found: _Intervals) -> None:
         """Add the intervals of one service level."""
@@ -263,13 +258,12 @@ class Prometheus(DaySource):
                 "GET",
                 f"{self.settings.prometheus_base_url}/api/v1/query_range",
                 params={"query": query, "start": str(grid[0]), "end": str(grid[-1]), "step": str(STEP_SECONDS)},
-                headers={"accept-encoding": "gzip"},
             ) as response:
                 self._check_status(response, where, query)
                 try:
-                    content = _whole(response)
+                    content = http.content(response, MOST_BYTES)
                 except BadResponseError as error:
-                    raise http.RetryableError(f"{where}: {error}") from None
+                    raise type(error)(f"{where}: {error}") from None
         except httpx.ConnectError as error:
             url = self.settings.prometheus_base_url
             raise http.UnreachableError(f"prometheus: can't reach {url}: {error}") from None
@@ -289,7 +283,7 @@ class Prometheus(DaySource):
             return
         content = b""
         with suppress(httpx.HTTPError, BadResponseError):
-            content = next(http.body(response, 30.0), b"")
+            content = next(http.body(response), b"")
         answer = f"{where}: answered {status}{_shown(content)}"
         if status == 429 or status >= 500:
             raise http.RetryableError(answer, http.retry_after(response.headers))
@@ -310,15 +304,6 @@ def _grid(first: date, last: date) -> range:
     """The seconds at which the intervals of these days end."""
     start = int(datetime.combine(first, time.min, UTC).timestamp())
     return range(start + STEP_SECONDS, start + (last - first).days * 86_400 + 86_401, STEP_SECONDS)
-
-
-def _whole(response: httpx.Response) -> bytes:
-    content = bytearray()
-    for piece in http.body(response, TRANSFER_SECONDS):
-        content += piece
-        if len(content) > MOST_BYTES:
-            raise BadResponseError(f"the answer is longer than {MOST_BYTES >> 20} MiB")
-    return bytes(content)
 
 
 def _series(data: dict[str, Any], by_bucket: bool, first: date, last: date) -> dict[str | None, Points]:

@@ -28,6 +28,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import httpx
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,8 +62,8 @@ OVERLAP = timedelta(days=1)
 """How far behind the last time to begin: events come late."""
 LONGEST_GAP = timedelta(days=29)
 """After a longer one, events that Stripe keeps for 30 days may be gone."""
-TIMEOUT_SECONDS = (15.0, 60.0)
-"""To connect, and between bytes."""
+REQUEST_SECONDS = 180.0
+MOST_BYTES = 64 << 20
 PAGE = 100
 MANY_MISSING = 20
 """Objects asked for by id, of which none is there: with so many it is rather the account that is another one."""
@@ -415,7 +416,6 @@ class _Api:
         return item | {field: inner | {"data": [*inner["data"], *rest], "has_more": False}}
 
     def _get(self, path: str, parameters: Object) -> Object:
-        import requests
         import stripe
 
         where = f"stripe: {path.split('/')[0]}"  # ids tell of a person
@@ -423,10 +423,12 @@ class _Api:
             answer = self._client.raw_request("get", f"/v1/{path}", **parameters).data
         except stripe.APIConnectionError as error:
             cause = error.__cause__
-            if isinstance(cause, requests.ConnectionError):
+            if isinstance(cause, (httpx.ConnectError, httpx.ConnectTimeout)):
                 base = self._settings.stripe_api_base
                 raise http.UnreachableError(f"stripe: can't reach {base}: {type(cause).__name__}") from None
             raise http.RetryableError(f"{where}: {type(cause).__name__}") from None
+        except BadResponseError as error:
+            raise type(error)(f"{where}: {error}") from None
         except stripe.StripeError as error:
             raise self._refusal(path.split("/")[0], error) from None
         if not isinstance(answer, dict):
@@ -458,21 +460,40 @@ class _Api:
 
 @contextmanager
 def _api(settings: Settings, say: Callable[[str], None]) -> Iterator[_Api]:
-    import requests
     import stripe
 
     if settings.stripe_api_key is None:
         raise SourceUnavailableError("stripe: set STRIPE_API_KEY")
     stripe.enable_telemetry = False
-    with requests.Session() as session:
-        session.trust_env = False
-        session.max_redirects = 0
+    with http.client(REQUEST_SECONDS) as connection:
+
+        class HttpClient(stripe.HTTPClient):
+            """The library's own would follow redirects, and wait for ever for an answer that drips."""
+
+            name = "httpx"
+
+            def request(
+                self,
+                method: str,
+                url: str,
+                headers: Mapping[str, str] | None,
+                post_data: Any = None,
+                *,
+                _usage: list[str] | None = None,
+            ) -> tuple[str, int, Mapping[str, str]]:
+                try:
+                    with connection.stream(method, url, headers=headers, content=post_data) as response:
+                        text = http.content(response, MOST_BYTES).decode(errors="replace")
+                        return text, response.status_code, response.headers
+                except httpx.HTTPError as error:
+                    raise stripe.APIConnectionError(type(error).__name__) from error  # type: ignore[no-untyped-call]
+
         client = stripe.StripeClient(
             settings.stripe_api_key.get_secret_value(),
             stripe_version=API_VERSION,
             base_addresses={"api": settings.stripe_api_base.rstrip("/")},
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS, session=session),
+            http_client=HttpClient(),
         )
         yield _Api(client, settings, say)
 

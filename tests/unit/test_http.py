@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import gzip
 import random
+import sys
+import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 
+from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import http
-from tailtracker_bi.sources.base import BadResponseError, TooLargeError
+from tailtracker_bi.sources.base import BadResponseError, Source, TooLargeError
+from tailtracker_bi.sources.exchange_rates import ExchangeRates
+from tailtracker_bi.sources.prometheus import Prometheus
+from tailtracker_bi.sources.stripe import Stripe
 
 TEXT = "\n".join(f'{{"line": {number}, "text": "\u2028 and \u0085"}}' for number in range(2000)).encode()
 
@@ -99,39 +107,100 @@ def test_no_bytes_are_no_batches() -> None:
 
 def test_plain_body_of_unknown_length_is_refused() -> None:
     with pytest.raises(BadResponseError, match="can't be told whether it is whole"):
-        list(http.body(response(TEXT), 10))
+        list(http.body(response(TEXT)))
 
 
 @pytest.mark.parametrize("headers", [{"content_length": str(len(TEXT))}, {"transfer_encoding": "chunked"}])
 def test_plain_body_whose_end_http_tells_is_taken(headers: dict[str, str]) -> None:
-    assert b"".join(http.body(response(TEXT, **headers), 10)) == TEXT
+    assert b"".join(http.body(response(TEXT, **headers))) == TEXT
 
 
 @pytest.mark.parametrize("headers", [{"content_length": "0"}, {"transfer_encoding": "chunked"}])
 def test_gzip_body_without_any_gzip_in_it_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(BadResponseError, match="cut off"):
-        list(http.body(response(b"", content_encoding="gzip", **headers), 10))
-    assert list(http.body(response(b"", **headers), 10)) == []
+        list(http.body(response(b"", content_encoding="gzip", **headers)))
+    assert list(http.body(response(b"", **headers))) == []
 
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip"])
 def test_unexpected_encoding_is_refused(encoding: str) -> None:
     with pytest.raises(BadResponseError, match="unexpected content encoding"):
-        list(http.body(response(TEXT, content_encoding=encoding), 10))
+        list(http.body(response(TEXT, content_encoding=encoding)))
 
 
-def test_body_that_drips_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 10_000, 30))
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """The URL of a server that sends a byte each 50 ms, for ever; below /whole it answers in full."""
 
-    class Drip(httpx.SyncByteStream):
-        def __iter__(self) -> Iterator[bytes]:
-            while True:
-                yield b"x"
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
 
-    dripping = httpx.Response(200, headers={"transfer-encoding": "chunked"}, stream=Drip())
-    with pytest.raises(BadResponseError, match="longer than 1800 s"):
-        list(http.body(dripping, 1800))
+        def do_GET(self) -> None:
+            self.send_response(200)
+            if self.path == "/whole":
+                self.send_header("content-length", "5")
+                self.end_headers()
+                self.wfile.write(b"whole")
+                return
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"1\r\n \r\n")
+                    time.sleep(0.05)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_each_request_of_a_client_has_its_own_deadline(dripping: str) -> None:
+    with http.client(0.3) as client:
+        for _ in range(3):
+            with client.stream("GET", f"{dripping}/whole") as response:
+                assert http.content(response, 10) == b"whole"
+            time.sleep(0.15)
+        with pytest.raises(httpx.ReadTimeout), client.stream("GET", dripping) as response:
+            http.content(response, 10_000)
+        with client.stream("GET", f"{dripping}/whole") as response:
+            assert http.content(response, 10) == b"whole"
+
+
+@pytest.mark.parametrize(
+    ("source", "variables"),
+    [
+        (Stripe, {"STRIPE_API_BASE": "{url}", "STRIPE_API_KEY": "rk_live_1"}),
+        (Prometheus, {"PROMETHEUS_URL": "{url}"}),
+        (ExchangeRates, {"EXCHANGE_RATES_URL": "{url}"}),
+    ],
+)
+def test_no_source_waits_for_ever_for_an_answer_that_drips(
+    source: type[Source],
+    variables: dict[str, str],
+    dripping: str,
+    make_settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.modules[source.__module__], "REQUEST_SECONDS", 0.2)
+    settings = make_settings(**{name: value.format(url=dripping) for name, value in variables.items()})
+    check = source(settings).check()
+    assert not check.is_ok
+    assert "ReadTimeout" in check.detail
+
+
+def test_an_answer_without_an_end_in_sight_is_refused() -> None:
+    with pytest.raises(TooLargeError, match="longer than 0 MiB"):
+        http.content(response(TEXT, content_length=str(len(TEXT))), len(TEXT) - 1)
+
+
+def test_an_answer_that_is_not_whole_may_be_better_next_time() -> None:
+    with pytest.raises(http.RetryableError, match="cut off"):
+        http.content(response(gzip.compress(TEXT)[:-1], content_encoding="gzip", content_length="9"), 1 << 20)
 
 
 @pytest.mark.parametrize(
