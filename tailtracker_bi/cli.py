@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -38,7 +39,6 @@ app.add_typer(sandbox.app, name="sandbox")
 DASHBOARD = Path(__file__).parent.parent / "dashboards" / "streamlit_app.py"
 VERIFY_PATIENCE = 10.0
 """Seconds that `verify` waits for a refresh that is under way: who asks sits there."""
-COUNTED = ("received", "loaded", "deduplicated", "filtered", "quarantined")
 STATUS_STYLES = {
     "ok": "green",
     "landed": "green",
@@ -333,17 +333,23 @@ def _print_plan(
     pipeline.check_accepted(lake, accept, plans)
     for item in plans:
         print(item)
+    if not plans:
+        err.print("no source is on: there is nothing to pull")
 
 
 def _print_report(report: pipeline.RunReport) -> None:
-    totals: dict[tuple[str, str], dict[str, int]] = {}
+    lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in report.days:
-        total = totals.setdefault((line["source"], line["table"]), dict.fromkeys(COUNTED, 0))
-        for name in COUNTED:
-            total[name] += line[name]
-    for (source, table), total in totals.items():
-        counts = ", ".join(f"{total[name]} {name}" for name in COUNTED[1:])
-        print(f"{source}.{table}: {total['received']} received = {counts}")
+        lines.setdefault((line["source"], line["table"]), []).append(line)
+    for (source, table), of_table in lines.items():
+        received, *parts = (sum(line[name] for line in of_table) for name in pipeline.COUNTED)
+        counts = ", ".join(f"{count} {name}" for count, name in zip(parts, pipeline.COUNTED[1:], strict=True))
+        told = [f"{received} received = {counts}"] if any(line["status"] == "landed" for line in of_table) else []
+        if held := sum(line["held"] for line in of_table):
+            told.append(f"{held} held back")
+        others = Counter(line["status"] for line in of_table if line["status"] not in {"landed", "held"})
+        told += [f"{status} ({count} days)" if count > 1 else status for status, count in others.items()]
+        print(f"{source}.{table}: {'; '.join(told)}")
     if report.build:
         print(f"bundle {report.build}")
     for error in dict.fromkeys(report.errors):

@@ -183,9 +183,8 @@ class Lake:
             else:
                 doubts.append(doubtful_deletions(gone, had))
             doubt = "; ".join(filter(None, doubts))
-            held = HeldError(f"{source.name}: {table.name}: {doubt}")
-            if doubt and str(held) != accepted:
-                raise held
+            if doubt and doubt != accepted:
+                raise HeldError(f"{source.name}: {table.name}: {doubt}", counts.received)
             received = versions.counts.received
             if versions.is_snapshot and received and versions.counts.quarantined == received:
                 reason = versions.quarantine.read_next_batch()["reason"][0]

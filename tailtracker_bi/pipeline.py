@@ -53,6 +53,8 @@ from tailtracker_bi.sources.base import (
 )
 from tailtracker_bi.warehouse import DAMAGED, Warehouse, history_start, is_damage, note_first_run
 
+COUNTED = ("received", "loaded", "deduplicated", "filtered", "quarantined")
+"""What a line of the run report counts: the first is the sum of the others. Beside it `held`, what came and waits."""
 LOCK_SECONDS = 3600.0
 WHERE_SOURCES_ARE = (
     "mixpanel_export_url",
@@ -417,7 +419,7 @@ class _Pull:
             else:
                 for day, count in sorted(days.counts.items()):
                     if day in held:
-                        self._hold(source, table, day, f"{source.name}: {day}: {held[day]}", str(day))
+                        self._hold(source, table, day, f"{source.name}: {day}: {held[day]}", count.received, str(day))
                     else:
                         self._landed(source, table, day, count, days.remarks.get(day, []))
             self.done += 1
@@ -435,7 +437,7 @@ class _Pull:
             with source.session(item.since, self.spool, known_ids) as read:
                 for table in source.tables:
                     self._step(f"{source.name} {table.name}")
-                    self._object_table(source, table, read, as_of)
+                    self._object_table(source, table, read, as_of, item.since)
                     self.done += 1
         except (BadResponseError, SourceUnavailableError) as error:
             noted = {line["table"] for line in self.report.days if line["source"] == source.name}
@@ -445,7 +447,9 @@ class _Pull:
                     self.done += 1
         self._step(source.name)
 
-    def _object_table(self, source: ObjectSource, table: Table, read: Read, as_of: datetime) -> None:
+    def _object_table(
+        self, source: ObjectSource, table: Table, read: Read, as_of: datetime, since: Mapping[str, datetime]
+    ) -> None:
         accepted = self.accepted.get((source.name, table.name), {})
         where = f"{source.name}: {table.name}"
         try:
@@ -464,8 +468,11 @@ class _Pull:
         except AbsentTableError as error:
             self._note(source, table.name, as_of.date(), status="absent", reason=str(error))
         except HeldError as error:
-            self.lake.note_failure(source.name, table.name, [as_of.date()], str(error), "held")
-            self._hold(source, table.name, as_of.date(), str(error), table.name)
+            why = _bare(error, source.name, table.name)
+            self.lake.note_failure(source.name, table.name, [as_of.date()], why, "held")
+            # What came of a full list would not come again without one.
+            relist = " --relist" if source.follows_changes and table.name not in since else ""
+            self._hold(source, table.name, as_of.date(), str(error), error.received, table.name, relist)
         except BadResponseError as error:
             self._fail(source, table.name, [as_of.date()], error)
         else:
@@ -475,13 +482,16 @@ class _Pull:
         tried = list(days)
         self.report.errors.append(str(error))
         if tried:
-            self.lake.note_failure(source.name, table, tried, str(error))
+            self.lake.note_failure(source.name, table, tried, _bare(error, source.name, table, *map(str, tried)))
         for day in tried:
             self._note(source, table, day, status="failed", reason=str(error))
 
-    def _hold(self, source: Source, table: str, day: date, why: str, what: str) -> None:
-        self.report.held.append(f"{why}; if that is right: `tailtracker-bi refresh --accept {source.name}:{what}`")
-        self._note(source, table, day, status="held", reason=why)
+    def _hold(
+        self, source: Source, table: str, day: date, why: str, received: int, what: str, option: str = ""
+    ) -> None:
+        accept = f"tailtracker-bi refresh{option} --accept {source.name}:{what}"
+        self.report.held.append(f"{why}; if that is right: `{accept}`")
+        self._note(source, table, day, status="held", reason=why, held=received)
 
     def _landed(
         self, source: Source, table: str, day: date, counts: Counts, remarks: Sequence[Remark], **fields: object
@@ -494,11 +504,19 @@ class _Pull:
         self._note(source, table, day, status="landed", reason=None, **vars(counts), **fields, **told)
 
     def _note(self, source: Source, table: str, day: date, **outcome: object) -> None:
-        nothing = dict.fromkeys(("received", "loaded", "deduplicated", "filtered", "quarantined"), 0)
+        nothing = dict.fromkeys((*COUNTED, "held"), 0)
         self.report.days.append({"source": source.name, "table": table, "day": day, **nothing, **outcome})
 
     def _step(self, what: str) -> None:
         self.progress.step("pull", what, self.done, self.total)
+
+
+def _bare(error: TailTrackerError, *names: str) -> str:
+    """An error without the names that it begins with: the ledger has them in columns of their own."""
+    text = str(error)
+    while (found := text.partition(": "))[0] in names:
+        text = found[2]
+    return text
 
 
 def build(
@@ -520,7 +538,7 @@ def build(
     def attempt() -> None:
         try:
             notes = warehouse.prepare(full_refresh)
-        except duckdb.Error as error:
+        except (duckdb.Error, DeltaError) as error:
             if is_damage(error):
                 raise
             why = f"the lake can't be shown to the engine ({type(error).__name__})"
@@ -547,7 +565,11 @@ def _damaged_lake(lake: Lake) -> BuildError | None:
     """What to say where the lake has a file that no build can read; None where it is sound."""
     for source in SOURCES:
         for table in source.tables:
-            for name, problem in lake.damage(source.name, table.name).items():
+            try:
+                damage = lake.damage(source.name, table.name)
+            except DeltaError as error:
+                damage = {str(lake.root / source.name / table.name): f"can't be read ({type(error).__name__})"}
+            for name, problem in damage.items():
                 file = Path(name).relative_to(lake.root.parent)
                 return BuildError(f"build: {file} {problem}: `tailtracker-bi verify` says how to mend it")
     return None

@@ -50,6 +50,11 @@ class HeldError(TailTrackerError):
 
     exit_code = 3
 
+    def __init__(self, message: str, received: int) -> None:
+        super().__init__(message)
+        self.received = received
+        """Records that came and are held."""
+
 
 @dataclass(frozen=True)
 class Remark:

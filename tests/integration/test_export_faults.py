@@ -467,6 +467,7 @@ def test_20_a_day_that_shrank_is_held_until_somebody_accepts_it(
         assert held.statuses[day(2)] == ("held", "it has 40 rows, and had 100")
         assert (held.report.exit_code, held.report.errors) == (3, [])
         assert "refresh --accept mixpanel:2024-01-09" in held.report.held[0]
+        assert [(line["received"], line["held"]) for line in held.report.days if line["status"] == "held"] == [(0, 40)]
 
         # It is asked for again without being named, and held again.
         again = pulled(settings, None, None)

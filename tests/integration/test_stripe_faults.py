@@ -393,6 +393,7 @@ def test_38_where_most_objects_vanish_a_person_is_asked_first(new_home: NewHome)
         report = home.refresh(later, relist=True)
         assert (report.exit_code, report.errors, len(report.held)) == (3, [], 1)
         assert "100 of its 150 objects are gone: do the credentials belong to another account?" in report.held[0]
+        assert "`tailtracker-bi refresh --relist --accept stripe:charges`" in report.held[0]
         assert len(home.now("charges")) == 150
         report = home.refresh(later, relist=True, accept=["stripe:charges"])
     assert report.exit_code == 0

@@ -153,12 +153,16 @@ def test_relisting_asks_stripe_for_everything_and_other_sources_for_what_they_ev
     assert said(relist=True) == ["stripe: 12 tables, 12 in full", of_app]
 
 
-def test_a_lake_that_cannot_be_shown_to_the_engine_is_told_with_what_names_the_damage(
-    make_settings: Callable[..., Settings], tmp_path: Path
+@pytest.mark.parametrize(
+    ("part", "told"), [("day=2024-01-01/*", "parquet is not there"), ("_delta_log", r"events can't be read \(Table")]
+)
+def test_a_lake_that_cannot_be_shown_to_the_engine_is_told_with_what_is_damaged(
+    part: str, told: str, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     lake = Lake(tmp_path)
     settings = make_settings(TAILTRACKER_HISTORY_START=day(1), TAILTRACKER_NOW="2024-01-03T06:00Z")
     lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}), settings.now)
-    Path(lake.files(*SOURCE)[0]).unlink()
-    with pytest.raises(BuildError, match="`tailtracker-bi verify` names what is damaged"):
+    (found,) = (tmp_path / "lake" / "mixpanel" / "events").glob(part)
+    found.rename(tmp_path / "gone")
+    with pytest.raises(BuildError, match=rf"{told}.*: `tailtracker-bi verify` says how to mend it"):
         build(settings, load_analytics(None), lake, new_report(), Progress())

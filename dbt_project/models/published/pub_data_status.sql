@@ -150,14 +150,15 @@ select
     coalesce(quarantined, 0) as quarantined,
     loaded_at,
     case
-        when trouble is not null then trouble
         when not is_on then 'off'
+        when trouble is not null then trouble
         when loaded_at is null then 'empty'
         when is_alarm then 'suspect'
         when complete_through is null or complete_through < last_whole_day then 'late'
         else 'ok'
     end as status,
     case
+        when not is_on then why_off
         when trouble is not null and not is_daily then trouble_reason
         when trouble is not null and troubled_days = 1
             then cast(first_troubled_day as varchar) || ': ' || trouble_reason
@@ -165,7 +166,6 @@ select
             then
                 cast(troubled_days as varchar) || ' days from ' || cast(first_troubled_day as varchar) || ' to '
                 || cast(last_troubled_day as varchar) || ': ' || trouble_reason
-        when not is_on then why_off
         when loaded_at is null then 'nothing has landed yet'
         when is_alarm then remark
         when complete_through is null then 'no day since history start has landed whole'
