@@ -56,7 +56,7 @@ LANDINGS_SCHEMA = pa.schema(
         ("as_of", pa.timestamp("us")),  # UTC, business time at which it was read
         ("remark", pa.string()),  # what is to be known of what landed
         ("is_alarm", pa.bool_()),  # whether somebody has to act on it
-        ("shape", pa.string()),  # JSON: the columns that a table was read with, and their types in the source
+        ("shape", pa.string()),  # JSON: the columns of a table and their types in the source, or what was asked for
         ("digests", pa.string()),  # JSON: the data files that it wrote, and the SHA-256 of each
         ("set_aside", pa.int64()),  # records in quarantine since this landing: of the day, or of all objects
         ("chain", pa.string()),  # `chained` of the landing's rows and the landing before
@@ -115,7 +115,8 @@ class Lake:
         self._settle_quarantine(source, table)
         self._roll_back_unrecorded(source, table)
         known = set(self.files(source, table))
-        doubts = doubtful_days(days.counts, self._rows_by_day(source, table))
+        shape = None if days.shape is None else _json(days.shape)
+        doubts = doubtful_days(days.counts, self._rows_by_day(source, table, shape))
         held = {day: reason for day, reason in doubts.items() if reason != (accepted or {}).get(day)}
         landing = sorted(days.counts.keys() - held.keys())
         if landing:
@@ -131,7 +132,7 @@ class Lake:
         about = {"source": source, "table_name": table, "as_of": moment}
         rows: list[dict[str, object]] = [
             {**about, "day": day, "version": version, "status": "landed", **asdict(days.counts[day])}
-            | {"set_aside": days.counts[day].quarantined}
+            | {"set_aside": days.counts[day].quarantined, "shape": shape}
             | _remarked([*days.remarks.get(day, []), *_accepted(doubts.get(day))])
             | {"digests": _json({name: digest for name, digest in digests.items() if f"day={day}/" in name})}
             for day in landing
@@ -346,9 +347,10 @@ class Lake:
         rows = self._attempts(source, table)
         return rows.filter(pc.equal(rows["status"], "landed"))
 
-    def _rows_by_day(self, source: str, table: str) -> dict[date, int]:
-        landed = self._landed(source, table)
-        return dict(zip(landed["day"].to_pylist(), landed["loaded"].to_pylist(), strict=True))
+    def _rows_by_day(self, source: str, table: str, shape: str | None) -> dict[date, int]:
+        """The rows of the days that are there and of this shape."""
+        latest = {row["day"]: row for row in self._landed(source, table).to_pylist()}
+        return {day: row["loaded"] for day, row in latest.items() if row["shape"] == shape}
 
     def _shape(self, source: type[ObjectSource], table: Table) -> dict[str, str]:
         """The columns and types that a table had when it last landed; none where that was not told."""

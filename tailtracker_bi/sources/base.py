@@ -94,6 +94,8 @@ class Days:
     quarantine: pa.RecordBatchReader
     counts: dict[date, Counts] = field(default_factory=dict)
     remarks: dict[date, list[Remark]] = field(default_factory=dict)
+    shape: Mapping[str, str] | None = None
+    """What was asked for, where that is up to the settings: days of another shape are no measure for these."""
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,9 @@ SERVICE_LEVELS_SCHEMA = pa.schema(
     ]
 )
 
+SELECTORS = ("good", "bad", "total", "buckets")
+"""What of a service level decides on its rows."""
+
 Points = dict[int, float]
 """Values by the second at which they were evaluated."""
 
@@ -169,7 +172,9 @@ class Prometheus(DaySource):
         except http.UnreachableError as error:
             raise SourceUnavailableError(str(error)) from None
         reached("prometheus.received")
-        yield found.days()
+        days = found.days()
+        days.shape = {str(level): level.model_dump_json(include=set(SELECTORS)) for level in self._levels}
+        yield days
 
     def check(self) -> Check:
         yesterday = self.today(self.settings) - timedelta(days=1)

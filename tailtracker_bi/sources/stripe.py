@@ -108,9 +108,9 @@ class Stripe(ObjectSource):
         }
         if stale := sorted(moments.keys() - known.keys()):
             oldest = min(moments[table] for table in stale)
+            why = "events since then are gone" if oldest < self.settings.now else "that is yet to come"
             self.say(
-                f"stripe: last brought up to date on {oldest:%Y-%m-%d}, and events since then are gone: "
-                f"listing all of {', '.join(stale)}"
+                f"stripe: last brought up to date on {oldest:%Y-%m-%d}, and {why}: listing all of {', '.join(stale)}"
             )
         spool.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=spool) as directory, _api(self.settings, self.say) as api:

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_snapshot
+from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
 from tailtracker_bi.sources.base import Counts
 
 DAY = date(2024, 1, 29)
@@ -70,6 +70,15 @@ def test_a_first_landing_is_never_held() -> None:
 )
 def test_a_snapshot_is_held_that_came_empty_or_lost_more_than_half(rows: int, had: int, reason: str) -> None:
     assert doubtful_snapshot(rows, had) == reason
+
+
+@pytest.mark.parametrize(
+    ("gone", "had", "is_held"),
+    [(1, 1, False), (2, 2, True), (2, 3, False), (50, 99, False), (50, 100, False), (51, 100, True), (0, 0, False)],
+)
+def test_deletions_are_held_that_leave_nothing_or_less_than_half_of_many(gone: int, had: int, is_held: bool) -> None:
+    reason = f"{gone} of its {had} objects are gone: do the credentials belong to another account?"
+    assert doubtful_deletions(gone, had) == (reason if is_held else "")
 
 
 HAD = {"id": "uuid", "price": "numeric", "note": "text"}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, timedelta
+import os
+import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -360,6 +363,13 @@ def test_of_a_range_a_day_that_shrank_is_held_and_the_others_land_in_one_commit(
     assert lake.troubled_days(*SOURCE) == {day(2): "held"}
 
 
+def test_days_that_were_asked_for_otherwise_are_no_measure(lake: Lake) -> None:
+    lake.land(*SOURCE, replace(whole_days({1: FULL}), shape={"availability": "..."}))
+    less = whole_days({1: FULL[:10]})
+    assert lake.land(*SOURCE, replace(less, shape={"availability": "..."})) != {}
+    assert lake.land(*SOURCE, replace(whole_days({1: FULL[:10]}), shape={"latency": "..."})) == {}
+
+
 def test_where_all_days_are_held_nothing_is_committed(lake: Lake, tmp_path: Path) -> None:
     lake.land(*SOURCE, whole_days({1: FULL, 2: FULL}))
     assert list(lake.land(*SOURCE, whole_days({1: [], 2: []}))) == [day(1), day(2)]
@@ -398,6 +408,21 @@ def test_what_is_rolled_back_is_rolled_back_once(lake: Lake, tmp_path: Path) -> 
     version = DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version()
     lake.tidy()
     assert DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version() == version
+    assert content(lake) == {1: ["a"]}
+
+
+def test_files_that_are_in_no_commit_go_when_no_reader_can_use_them(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    folder = tmp_path / "lake" / "mixpanel" / "events" / "day=2024-01-01"
+    old, young = folder / "old.parquet", folder / "young.parquet"
+    for file in (old, young):
+        shutil.copyfile(lake.files(*SOURCE)[0], file)
+    long_ago = (datetime.now(UTC) - lake_module.KEEP_OLD_FILES - timedelta(hours=1)).timestamp()
+    for file in folder.iterdir():
+        if file != young:
+            os.utime(file, (long_ago, long_ago))
+    lake.tidy()
+    assert (old.exists(), young.exists()) == (False, True)
     assert content(lake) == {1: ["a"]}
 
 

@@ -95,6 +95,19 @@ def fetch(source: Prometheus, first: date = DAY, last: date = DAY) -> Received:
         )
 
 
+def test_what_was_asked_for_is_told_but_for_what_changes_no_row(source_of: SourceOf, tmp_path: Path) -> None:
+    def shape(levels: str) -> object:
+        with serve([*REQUESTS, *DURATIONS]) as api:
+            source = source_of(api.url)
+            (tmp_path / "own.yml").write_text(levels)
+            source = Prometheus(source.settings)
+            with source.fetch(DAY, DAY, tmp_path / "spool") as days:
+                return days.shape
+
+    assert shape(LEVELS) == shape(LEVELS.replace("0.999", "0.5"))
+    assert shape(LEVELS) != shape(LEVELS.replace("5..", "4.."))
+
+
 def on_totals(fault: str) -> Callable[[Request], str | None]:
     """The fault meets the first question, which is about the whole of the requests."""
     return lambda request: fault if request.query == "sum(increase(http_requests_total[300s]))" else None

@@ -246,6 +246,37 @@ def test_gap_longer_than_events_are_kept_lists_everything_and_says_so(settings: 
     assert long.said[0].startswith("stripe: last brought up to date on 2026-10-26, and events since then are gone")
 
 
+def test_after_a_clock_that_was_ahead_everything_is_listed(settings: MakeSettings) -> None:
+    with serve() as api:
+        api.add("customers", item("customer", "cus_1"))
+        received = pull(settings(api), since=NOW + timedelta(hours=1))
+    assert len(received.rows["customers"]) == 1
+    assert received.said[0].startswith(
+        "stripe: last brought up to date on 2026-11-24, and that is yet to come: listing"
+    )
+
+
+@pytest.mark.parametrize(("missing", "there", "is_doubtful"), [(20, 0, True), (19, 0, False), (30, 1, False)])
+def test_open_objects_of_which_none_is_there_are_rather_those_of_another_account(
+    settings: MakeSettings, missing: int, there: int, is_doubtful: bool
+) -> None:
+    ids = {f"sub_{number}" for number in range(missing + there)}
+    with serve() as api:
+        for number in range(missing, missing + there):
+            # Canceled: no list of open ones shows it.
+            api.add("subscriptions", subscription(f"sub_{number}", status="canceled"))
+        source = Stripe(settings(api))
+        since = dict.fromkeys(TABLES, YESTERDAY)
+        with (
+            source.session(since, source.settings.home / "spool", lambda *_: ids) as read,
+            read(TABLES["subscriptions"]) as versions,
+        ):
+            doubt = versions.doubt
+    assert doubt == (
+        f"none of {missing} objects that were open is there: does the key belong to another account?" * is_doubtful
+    )
+
+
 def test_content_is_canonical(settings: MakeSettings) -> None:
     with serve() as api:
         api.add("refunds", {"status": "x", "id": "re_1", "created": 1, "amount": 2, "object": "refund"})
