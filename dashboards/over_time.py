@@ -194,21 +194,25 @@ def differences(build: Bundle, domains: Sequence[str] | None = None, *, and_the_
     if apart.empty:
         return
     shown = apart.head(MOST_DIFFERENCES)
+    is_one = found["title"].nunique() == 1
+    # A title names what was compared, in the order of the values.
+    sides = found["title"].iloc[0].partition(": ")[2].split(", ") if is_one else ["First", "Second"]
+    columns = dict(zip([*sides, "Difference"], ["left_value", "right_value", "difference"], strict=True))
     table = pd.DataFrame(
         {
             "What": shown["title"],
             "Day": shown["period_start"].map(day),
             **{
-                title: [number(value, form) for value, form in zip(shown[column], shown["form"], strict=True)]
-                for title, column in (("First", "left_value"), ("Second", "right_value"), ("Difference", "difference"))
+                title: [number(row[column], row["form"]) for _, row in shown.iterrows()]
+                for title, column in columns.items()
             },
             "Why": shown["reason"].fillna(""),
         }
     )
-    if found["title"].nunique() == 1:
+    if is_one:
         table = table.drop(columns="What")
-    show_table(table, "The newest days on which two sources differ", right=["First", "Second", "Difference"])
+    show_table(table, "The newest days on which two sources differ", right=[*columns])
     if len(apart) > MOST_DIFFERENCES:
         st.caption(f"The newest {MOST_DIFFERENCES} of {len(apart):,}. The CSV holds all.")
-    columns = ["what", "period_start", "currency", "left_value", "right_value", "difference", "reason"]
-    download(apart[columns], "differences")
+    told = ["what", "period_start", "currency", "left_value", "right_value", "difference", "reason"]
+    download(apart[told], "differences")

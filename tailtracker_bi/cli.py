@@ -348,7 +348,8 @@ def _print_report(report: pipeline.RunReport) -> None:
         if held := sum(line["held"] for line in of_table):
             told.append(f"{held} held back")
         others = Counter(line["status"] for line in of_table if line["status"] not in {"landed", "held"})
-        told += [f"{status} ({count} days)" if count > 1 else status for status, count in others.items()]
+        days = f" of {len(of_table)} days " if len(of_table) > 1 else ""
+        told += [f"{count}{days}{status}" if days else status for status, count in others.items()]
         print(f"{source}.{table}: {'; '.join(told)}")
     if report.build:
         print(f"bundle {report.build}")

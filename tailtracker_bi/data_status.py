@@ -19,9 +19,9 @@ TROUBLES = {
     "suspect": "holds what should not be there",
     "late": "is late",
 }
-WHAT_TO_DO = {
+_WHAT_TO_DO = {
     "failed": "The next `tailtracker-bi refresh` asks again; should it fail, mend what `tailtracker-bi doctor` names.",
-    "held": "Look at the source. If what came is right: `tailtracker-bi refresh --accept` with what is held.",
+    "held": "Look at the source. If what came is right: `tailtracker-bi refresh {accepting}`.",
     "suspect": "Mend it where it comes from, in the app or in Stripe. What could harm did not land.",
     "late": "Run `tailtracker-bi refresh`: it pulls what is missing.",
     "empty": "Nothing, if the app does not use it. Else see why, and run `tailtracker-bi refresh`.",
@@ -96,6 +96,12 @@ def by_state(tables: pd.DataFrame) -> list[TablesInAState]:
             own = of_source[of_source["status"] == status]
             found.append(TablesInAState(str(source), status, own, len(of_source)))
     return found
+
+
+def what_to_do(status: str, source: str, tables: Sequence[str]) -> str:
+    """What to do about tables of a source that are in this state; empty where nobody has to do anything."""
+    accepting = " ".join(f"--accept {source}:{table}" for table in tables)
+    return _WHAT_TO_DO.get(status, "").format(accepting=accepting)
 
 
 def severity(status: str) -> int:

@@ -482,7 +482,9 @@ class _Pull:
         tried = list(days)
         self.report.errors.append(str(error))
         if tried:
-            self.lake.note_failure(source.name, table, tried, _bare(error, source.name, table, *map(str, tried)))
+            self.lake.note_failure(
+                source.name, table, tried, _bare(error, source.name, table, str(tried[0]), f"{tried[0]} to {tried[-1]}")
+            )
         for day in tried:
             self._note(source, table, day, status="failed", reason=str(error))
 

@@ -9,7 +9,7 @@ from dashboards import data
 from dashboards.components import download, find_build, nothing_here, say_how_old, select, show_table
 from dashboards.over_time import differences
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.data_status import WHAT_TO_DO, by_state, complete_through, severity
+from tailtracker_bi.data_status import by_state, complete_through, severity, what_to_do
 from tailtracker_bi.wording import NO_DATA, day, number, period, plain, source_name
 
 SIGNS = {"ok": "✓", "late": "◷", "failed": "✕", "held": "‖", "off": "○", "empty": "○"}
@@ -26,12 +26,12 @@ def summary(build: Bundle) -> None:
     for status in sorted({state.status for state in in_trouble}, key=severity):
         own = [state for state in in_trouble if state.status == status]
         count = sum(len(state.tables) for state in own)
-        named = "; ".join(plain(f"{state.name}, {state.why}" if state.why else state.name) for state in own)
+        named = "\n".join(f"- {plain(f'{state.name}: {state.why}' if state.why else state.name)}" for state in own)
         said = st.warning if status == "late" else st.error
-        said(
-            f"**{count} {'table is' if count == 1 else 'tables are'} {plain(status)}:** {named}. "
-            f"{WHAT_TO_DO.get(status, '')}"
+        advice = " ".join(
+            dict.fromkeys(what_to_do(status, state.source, [*state.tables["table_name"]]) for state in own)
         )
+        said(f"**{count} {'table is' if count == 1 else 'tables are'} {plain(status)}**\n\n{named}\n\n{advice}")
     if in_trouble:
         return
     through = complete_through(sources)
@@ -63,7 +63,7 @@ def tables(build: Bundle) -> None:
             "Table": own["table_name"],
             "Last day": own["last_day"].map(lambda last: "" if pd.isna(last) else day(last)),
             "Why": own["reason"],
-            "What to do": list(map(_what_to_do, own["status"], own["quarantined"])),
+            "What to do": [_what_to_do(row) for _, row in own.iterrows()],
             "Days missing": [number(days, "integer") for days in own["days_missing"]],
             "Rows": [number(count, "integer") for count in own["rows"]],
             "Quarantined": [number(count, "integer") for count in own["quarantined"]],
@@ -80,10 +80,11 @@ def tables(build: Bundle) -> None:
     download(own, "data_status")
 
 
-def _what_to_do(status: str, quarantined: int) -> str:
-    set_aside = "Look at the rows set aside, in quarantine/ of TAILTRACKER_HOME." if quarantined else ""
+def _what_to_do(table: pd.Series) -> str:
+    advice = what_to_do(table["status"], table["source"], [table["table_name"]])
+    set_aside = "Look at the rows set aside, in quarantine/ of TAILTRACKER_HOME." if table["quarantined"] else ""
     # A cell shows Markdown's marks of code as they are.
-    return f"{WHAT_TO_DO.get(status, '')} {set_aside}".strip().replace("`", "")
+    return f"{advice} {set_aside}".strip().replace("`", "")
 
 
 def comparisons(build: Bundle) -> None:

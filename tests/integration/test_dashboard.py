@@ -26,7 +26,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboards import data
 from tailtracker_bi import bundle, wording
-from tailtracker_bi.data_status import WHAT_TO_DO
+from tailtracker_bi.data_status import what_to_do
 from tests import sample_bundle, sample_money
 
 APP = Path(__file__).parents[2] / "dashboards" / "streamlit_app.py"
@@ -287,7 +287,8 @@ def test_data_status_sums_up_what_is_wrong_and_names_the_worst_first(
     monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
     page = open_page("Data status")
     assert [line.value.replace("\\", "") for line in page.get(kind)] == [
-        f"**1 table is {status}:** Mixpanel events, the export was <cut> short. {WHAT_TO_DO[status]}"
+        f"**1 table is {status}**\n\n- Mixpanel events: the export was <cut> short\n\n"
+        + what_to_do(status, "mixpanel", ["events"])
     ]
     table = page.dataframe[0].value
     assert table["State"].str.split().str[-1].tolist()[:2] == [status, "ok"]
