@@ -23,15 +23,18 @@ from rich.text import Text
 
 from tailtracker_bi import bundle, pipeline, verification
 from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.configuration import history_start
 from tailtracker_bi.console import Bars, err, plain, print_table
 from tailtracker_bi.crash_points import STEPS
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
+from tailtracker_bi.pull import check_accepted, plan
+from tailtracker_bi.runs import COUNTED, RunReport, check_home, locked
 from tailtracker_bi.sandbox import commands as sandbox
 from tailtracker_bi.sandbox.home import SandboxHome
 from tailtracker_bi.settings import Settings, load_settings, reader_environment
 from tailtracker_bi.sources import SOURCES
-from tailtracker_bi.warehouse import Warehouse, history_start
+from tailtracker_bi.warehouse import Warehouse
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(sandbox.app, name="sandbox")
@@ -85,7 +88,7 @@ def doctor(
         return
     settings = load_settings()
     load_analytics(settings.analytics_path)
-    pipeline.check_home(settings.home)
+    check_home(settings.home)
     rows = [("settings", True, f"HOME is {settings.home}"), ("analytics.yml", True, "is sound")]
     place = SandboxHome(settings.home)
     if place.exists:
@@ -270,7 +273,7 @@ def verify(
     settings = load_settings()
     lake = Lake(settings.home)
     warehouse = Warehouse(settings, load_analytics(settings.analytics_path), lake)
-    with Bars() as bars, pipeline.locked(settings.home, bars, VERIFY_PATIENCE):
+    with Bars() as bars, locked(settings.home, bars, VERIFY_PATIENCE):
         verdicts = verification.verify(settings, lake, warehouse, bars, ask_sources=sources)
     for verdict in verdicts:
         for finding in verdict.findings:
@@ -287,7 +290,7 @@ def rollback(
 ) -> None:
     """Make an earlier build the one that readers see, until the next refresh."""
     settings = load_settings()
-    with Bars() as bars, pipeline.locked(settings.home, bars):
+    with Bars() as bars, locked(settings.home, bars):
         found = bundle.roll_back(settings.home, to)
     print(found.build)
 
@@ -329,21 +332,21 @@ def _print_plan(
     settings: Settings, first: date | None, last: date | None, sources: list[str], relist: bool, accept: list[str]
 ) -> None:
     lake = Lake(settings.home)
-    plans = pipeline.plan(settings, lake, first, last, sources, relist=relist)
-    pipeline.check_accepted(lake, accept, plans)
+    plans = plan(settings, lake, first, last, sources, relist=relist)
+    check_accepted(lake, accept, plans)
     for item in plans:
         print(item)
     if not plans:
         err.print("no source is on: there is nothing to pull")
 
 
-def _print_report(report: pipeline.RunReport) -> None:
+def _print_report(report: RunReport) -> None:
     lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in report.days:
         lines.setdefault((line["source"], line["table"]), []).append(line)
     for (source, table), of_table in lines.items():
-        received, *parts = (sum(line[name] for line in of_table) for name in pipeline.COUNTED)
-        counts = ", ".join(f"{count} {name}" for count, name in zip(parts, pipeline.COUNTED[1:], strict=True))
+        received, *parts = (sum(line[name] for line in of_table) for name in COUNTED)
+        counts = ", ".join(f"{count} {name}" for count, name in zip(parts, COUNTED[1:], strict=True))
         told = [f"{received} received = {counts}"] if any(line["status"] == "landed" for line in of_table) else []
         if held := sum(line["held"] for line in of_table):
             told.append(f"{held} held back")

@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as ProgressBars
 from rich.table import Column, Table
 
-from tailtracker_bi import pipeline
+from tailtracker_bi.runs import Progress
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 WIDEST = 10_000
@@ -18,7 +18,7 @@ def plain(error: object) -> str:
     return str(error).replace("[", r"\[")
 
 
-class Bars(pipeline.Progress):
+class Bars(Progress):
     """Progress bars on stderr, one a stage."""
 
     def __init__(self) -> None:

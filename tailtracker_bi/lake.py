@@ -88,7 +88,7 @@ class Summary:
 
 
 class Lake:
-    """The lake below `home`. One process writes at a time: callers hold the lock of `pipeline.locked`."""
+    """The lake below `home`. One process writes at a time: callers hold the lock of `runs.locked`."""
 
     def __init__(self, home: Path) -> None:
         self.root = home / "lake"

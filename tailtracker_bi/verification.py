@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from tailtracker_bi import bundle
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake, chained
-from tailtracker_bi.pipeline import Progress
+from tailtracker_bi.runs import Progress
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import DaySource, ObjectSource, Source, Table

@@ -4,5 +4,6 @@
     refresh, ledger                             what the steps of a run share; what has landed, in Dagster's words
     jobs                                        when it runs, and who is told
 
-What belongs here: assets, jobs and their wiring. What does not: any of the work, which is `pipeline.py`'s.
+What belongs here: assets, jobs and their wiring. What does not: any of the work, which is that of `pull.py` and
+`pipeline.py`.
 """

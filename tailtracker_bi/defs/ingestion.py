@@ -1,19 +1,19 @@
-"""Sources to lake: an asset a table. The work is `pipeline.pull`'s, and what has landed is the ledger's to say."""
+"""Sources to lake: an asset a table. The work is that of `pull.py`, and what has landed is the ledger's to say."""
 
 from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
 
+from tailtracker_bi.configuration import history_start
 from tailtracker_bi.dbt_runner import written_manifest
 from tailtracker_bi.defs.ledger import SILENT, asset_key, check_spec, untold
 from tailtracker_bi.defs.refresh import Refresh
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import plan, pull
+from tailtracker_bi.pull import plan, pull
 from tailtracker_bi.settings import load_settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import DaySource, Source
-from tailtracker_bi.warehouse import history_start
 
 DESCRIPTIONS = {
     dg.AssetKey([node["source_name"], node["name"]]): node["description"]

@@ -10,7 +10,7 @@ from tailtracker_bi.defs.publishing import bundle_metadata, published_bundle
 from tailtracker_bi.defs.refresh import BUNDLE, REPORT_TAG
 from tailtracker_bi.defs.transformation import models
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import LockedError, Progress, locked
+from tailtracker_bi.runs import LockedError, Progress, locked
 from tailtracker_bi.settings import load_reader_settings, load_settings
 from tailtracker_bi.sources import SOURCES
 

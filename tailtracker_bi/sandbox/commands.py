@@ -19,7 +19,7 @@ from tailtracker_bi import bundle
 from tailtracker_bi.console import Bars, plain, print_table
 from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import locked
+from tailtracker_bi.runs import locked
 from tailtracker_bi.sandbox.home import SECONDS_TO_STOP, Running, SandboxHome
 from tailtracker_bi.settings import Settings, load_own_settings, load_settings
 from tailtracker_bi.sources.app_db import AppDb

@@ -15,7 +15,9 @@ import pytest
 
 from tailtracker_bi import bundle
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import Progress, new_report, plan, pull, refresh
+from tailtracker_bi.pipeline import refresh
+from tailtracker_bi.pull import plan, pull
+from tailtracker_bi.runs import Progress, new_report
 from tailtracker_bi.sandbox.export_api import SECRET, USER, serve
 from tailtracker_bi.settings import load_settings
 from tailtracker_bi.sources.base import each_day

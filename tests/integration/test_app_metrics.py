@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tailtracker_bi.pipeline import Progress, RunReport, refresh
+from tailtracker_bi.pipeline import refresh
+from tailtracker_bi.runs import Progress, RunReport
 from tailtracker_bi.sandbox.app_database import AppDatabase
 from tailtracker_bi.sandbox.export_api import serve
 from tailtracker_bi.settings import Settings

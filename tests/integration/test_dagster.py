@@ -19,7 +19,8 @@ from tailtracker_bi import bundle
 from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.dbt_runner import BuildError
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import Progress, locked, new_report, plan, pull
+from tailtracker_bi.pull import plan, pull
+from tailtracker_bi.runs import Progress, locked, new_report
 from tailtracker_bi.sandbox.export_api import SECRET, USER, ExportApi, serve
 from tailtracker_bi.settings import Settings, load_settings
 from tailtracker_bi.sources import SOURCES

@@ -34,7 +34,8 @@ import pytest
 from pyarrow.dataset import dataset
 
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import Progress, RunReport, check_accepted, new_report, plan, pull
+from tailtracker_bi.pull import check_accepted, plan, pull
+from tailtracker_bi.runs import Progress, RunReport, new_report
 from tailtracker_bi.sandbox import stripe_api
 from tailtracker_bi.sandbox.export_api import (
     SECRET,
@@ -373,7 +374,7 @@ def test_an_answer_that_ends_early_is_never_a_day(
 ) -> None:
     monkeypatch.setattr(http, "TRIES", 2)
     # That a request is made anew in halves is shown above; here it would only take time.
-    monkeypatch.setattr("tailtracker_bi.pipeline.HALVINGS_PER_PULL", 0)
+    monkeypatch.setattr("tailtracker_bi.pull.HALVINGS_PER_PULL", 0)
     cut, tried = Cut(place, framing), set[str | None]()
 
     def faults(request: Request) -> Cut | None:

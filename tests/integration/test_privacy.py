@@ -11,7 +11,8 @@ import duckdb
 import orjson
 import pyarrow.parquet as pq
 
-from tailtracker_bi.pipeline import Progress, refresh
+from tailtracker_bi.pipeline import refresh
+from tailtracker_bi.runs import Progress
 from tailtracker_bi.sandbox.app_database import AppDatabase
 from tailtracker_bi.sandbox.export_api import serve as serve_mixpanel
 from tailtracker_bi.sandbox.stripe_api import KEY

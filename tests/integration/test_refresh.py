@@ -16,7 +16,8 @@ from tailtracker_bi import bundle
 from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.dbt_runner import run_dbt
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import Progress, RunReport, refresh
+from tailtracker_bi.pipeline import refresh
+from tailtracker_bi.runs import Progress, RunReport
 from tailtracker_bi.sandbox.export_api import serve
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import each_day

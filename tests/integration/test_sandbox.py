@@ -16,7 +16,8 @@ import pytest
 
 from tailtracker_bi import bundle
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.pipeline import Progress, refresh
+from tailtracker_bi.pipeline import refresh
+from tailtracker_bi.runs import Progress
 from tailtracker_bi.sandbox import commands
 from tailtracker_bi.sandbox.check import differences
 from tailtracker_bi.sandbox.faults import spoilt_day

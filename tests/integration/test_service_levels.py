@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tailtracker_bi.pipeline import Progress, refresh
+from tailtracker_bi.pipeline import refresh
+from tailtracker_bi.runs import Progress
 from tailtracker_bi.sandbox.chance import Floats, Ints
 from tailtracker_bi.sandbox.prometheus_api import Series, serve
 from tailtracker_bi.settings import Settings

@@ -34,7 +34,8 @@ import pyarrow.dataset as ds
 import pytest
 
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import Progress, RunReport, check_accepted, new_report, plan, pull
+from tailtracker_bi.pull import check_accepted, plan, pull
+from tailtracker_bi.runs import Progress, RunReport, new_report
 from tailtracker_bi.sandbox.stripe_api import KEY, Object, Request, StripeApi, serve
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import HISTORY_ORIGINS

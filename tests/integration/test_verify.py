@@ -17,7 +17,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from tailtracker_bi import bundle, cli
-from tailtracker_bi.pipeline import Progress, refresh
+from tailtracker_bi.pipeline import refresh
+from tailtracker_bi.runs import Progress
 from tailtracker_bi.sandbox.app_database import AppDatabase, AppServer
 from tailtracker_bi.sandbox.export_api import SECRET, USER
 from tailtracker_bi.sandbox.export_api import serve as serve_mixpanel

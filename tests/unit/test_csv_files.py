@@ -13,7 +13,8 @@ import pytest
 
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import Progress, RunReport, check_accepted, new_report, plan, pull
+from tailtracker_bi.pull import check_accepted, plan, pull
+from tailtracker_bi.runs import Progress, RunReport, new_report
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import csv_files
 from tailtracker_bi.sources.base import VERSION_SCHEMA, AbsentTableError, Counts, SourceUnavailableError

@@ -16,7 +16,8 @@ import pytest
 
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import Progress, new_report, plan, pull
+from tailtracker_bi.pull import plan, pull
+from tailtracker_bi.runs import Progress, new_report
 from tailtracker_bi.sandbox.server import HTML, Handler, serving
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import exchange_rates

@@ -12,7 +12,9 @@ from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.dbt_runner import BuildError
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import DayPlan, LockedError, Progress, build, locked, new_report, plan
+from tailtracker_bi.pipeline import build
+from tailtracker_bi.pull import DayPlan, plan
+from tailtracker_bi.runs import LockedError, Progress, locked, new_report
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.base import each_day

@@ -1,0 +1,261 @@
+"""Configuration as data: what models read of the settings, of `analytics.yml` and of the calendar, as small tables.
+
+Models join them, so that compiled SQL stays as it is. They are written anew before each build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from tailtracker_bi.analytics import Analytics, MetricNotes
+from tailtracker_bi.settings import DEFAULT_HISTORY, Settings
+from tailtracker_bi.sources import SOURCES
+from tailtracker_bi.sources.base import DaySource, ObjectSource, Source, each_day
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+GRAINS = ("day", "week", "month")
+MARGIN = timedelta(days=3)
+"""Days around those landed that the calendar knows: time zones reach over, and the day after the last is a gap."""
+
+_STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
+
+
+def config_tables(
+    settings: Settings, analytics: Analytics, landings: pa.Table, began: Mapping[str, date | None]
+) -> dict[str, tuple[pa.Schema, Iterable[Any]]]:
+    """The columns and rows of each table. `began` is the first day that a source of objects tells of."""
+    landed = [row for row in landings.to_pylist() if row["status"] == "landed"]
+    helping = {source.name for source in SOURCES if issubclass(source, ObjectSource) and not source.opens_calendar}
+    known_days = [row["day"] for row in landed] + [day for name, day in began.items() if day and name not in helping]
+    calendar = list(each_day(min(known_days) - MARGIN, max(known_days) + MARGIN)) if known_days else []
+    started = history_start(settings, [row["day"] for row in landed])
+    context = (
+        settings.today,
+        settings.timezone,
+        settings.mixpanel_timezone or "UTC",
+        settings.currency,
+        started,
+    )
+    return {
+        "run_context": (
+            _schema(as_of=_DATE, timezone=_STRING, mixpanel_timezone=_STRING, currency=_STRING, history_start=_DATE),
+            [context],
+        ),
+        "sources": (
+            _schema(
+                source=_STRING,
+                table_name=_STRING,
+                is_on=_BOOL,
+                why_off=_STRING,
+                is_daily=_BOOL,
+                first_told_day=_DATE,
+                last_source_day=_DATE,
+                last_whole_day=_DATE,
+            ),
+            [
+                (
+                    source.name,
+                    table.name,
+                    source.is_on(settings),
+                    source.why_off,
+                    issubclass(source, DaySource),
+                    began[source.name],
+                    *last_days(settings, source),
+                )
+                for source in SOURCES
+                for table in source.tables
+            ],
+        ),
+        "day_periods": (
+            _schema(day=_DATE, grain=_STRING, period_start=_DATE, period_end=_DATE, period_index=_LONG),
+            [(day, grain, *period_of(day, grain, settings.week_start)) for day in calendar for grain in GRAINS],
+        ),
+        "source_days": (
+            _schema(
+                source=_STRING,
+                table_name=_STRING,
+                day=_DATE,
+                first_source_day=_DATE,
+                last_source_day=_DATE,
+            ),
+            [
+                (
+                    source.name,
+                    table.name,
+                    day,
+                    *touched_days(day, settings.timezone, source.timezone(settings)),
+                )
+                for source in SOURCES
+                if issubclass(source, DaySource)
+                for table in source.tables
+                for day in calendar
+            ],
+        ),
+        "inactive_events": (
+            _schema(event_name=_STRING),
+            [(name,) for name in sorted(set(analytics.activity.exclude_events))],
+        ),
+        "excluded_users": (
+            _schema(user_id=_STRING),
+            [(user,) for user in sorted(set(analytics.test_accounts.user_ids))],
+        ),
+        "excluded_properties": (
+            _schema(property=_STRING, value=_STRING),
+            [(rule.property, rule.equals) for rule in analytics.test_accounts.event_properties],
+        ),
+        "retentions": (
+            _schema(
+                retention_id=_STRING,
+                label=_STRING,
+                start_event=_STRING,
+                return_event=_STRING,
+                cohort=_STRING,
+            ),
+            [(r.id, r.label or r.id, r.start_event, r.return_event, r.cohort) for r in analytics.retention],
+        ),
+        "retention_grains": (
+            _schema(retention_id=_STRING, grain=_STRING),
+            [(r.id, grain) for r in analytics.retention for grain in dict.fromkeys(r.grains)],
+        ),
+        "retention_modes": (
+            _schema(retention_id=_STRING, mode=_STRING),
+            [(r.id, mode) for r in analytics.retention for mode in dict.fromkeys(r.modes)],
+        ),
+        "funnels": (
+            _schema(
+                funnel_id=_STRING,
+                label=_STRING,
+                same_property=_STRING,
+                window_seconds=_LONG,
+                window_days=_LONG,
+            ),
+            [
+                (
+                    f.id,
+                    f.label or f.id,
+                    f.same_property,
+                    f.window.total_seconds,
+                    -(-f.window.total_seconds // 86_400),
+                )
+                for f in analytics.funnels
+            ],
+        ),
+        "funnel_steps": (
+            _schema(funnel_id=_STRING, step_index=pa.int32(), event_name=_STRING, step_name=_STRING),
+            [
+                (f.id, number, step.event, step.event)
+                for f in analytics.funnels
+                for number, step in enumerate(f.steps, start=1)
+            ],
+        ),
+        "funnel_filters": (
+            _schema(funnel_id=_STRING, step_index=pa.int32(), property=_STRING, value=_STRING, is_equal=_BOOL),
+            [
+                (
+                    f.id,
+                    number,
+                    rule.property,
+                    rule.equals if rule.not_equals is None else rule.not_equals,
+                    rule.not_equals is None,
+                )
+                for f in analytics.funnels
+                for number, step in enumerate(f.steps, start=1)
+                for rule in step.where
+            ],
+        ),
+        "service_levels": (
+            _schema(
+                slo=_STRING,
+                service=_STRING,
+                is_good=_BOOL,
+                quantile=pa.float64(),
+                target=pa.float64(),
+                alert_threshold=pa.float64(),
+                allowed_share=pa.float64(),
+            ),
+            [
+                (
+                    level.slo,
+                    level.service,
+                    level.good is not None,
+                    level.quantile if level.buckets else None,
+                    level.target,
+                    level.alert_threshold,
+                    level.allowed_share,
+                )
+                for level in analytics.service_levels
+            ],
+        ),
+        "metric_notes": (
+            _schema(metric_id=_STRING, label=_STRING, owner=_STRING, target=pa.float64()),
+            [(name, note.label, note.owner, note.target) for name, note in _metric_notes(analytics).items()],
+        ),
+    }
+
+
+def _metric_notes(analytics: Analytics) -> dict[str, MetricNotes]:
+    """What the business says of its metrics; one that is a service level has the level's target, unless it says."""
+    targets = {level.slo: level.target for level in analytics.service_levels if level.service == "all"}
+    said = {name: MetricNotes(target=target) for name, target in targets.items()} | analytics.metrics
+    return {
+        name: note if note.target is not None else note.model_copy(update={"target": targets.get(name)})
+        for name, note in said.items()
+    }
+
+
+def history_start(settings: Settings, landed: Iterable[date]) -> date:
+    """The first day wanted: the setting; else 90 days before the first run, or the first landed day if earlier."""
+    if settings.history_start:
+        return settings.history_start
+    note = settings.home / "first_run"
+    first_run = date.fromisoformat(note.read_text(encoding="utf-8")) if note.exists() else settings.today
+    return min([first_run - DEFAULT_HISTORY, *landed])
+
+
+def note_first_run(settings: Settings) -> None:
+    """Keep the day of the first run, from which the default history start counts."""
+    note = settings.home / "first_run"
+    if not note.exists():
+        note.write_text(str(settings.today), encoding="utf-8")
+
+
+def period_of(day: date, grain: str, week_start: str) -> tuple[date, date, int]:
+    """First day, last day and running number of the day, week or month that the day is in."""
+    if grain == "day":
+        return day, day, day.toordinal()
+    if grain == "week":
+        first = day - timedelta(days=(day.weekday() - WEEKDAYS.index(week_start)) % 7)
+        return first, first + timedelta(days=6), (first.toordinal() - WEEKDAYS.index(week_start)) // 7
+    first = day.replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return first, following - timedelta(days=1), first.year * 12 + first.month
+
+
+def touched_days(day: date, timezone: str, source_timezone: str) -> tuple[date, date]:
+    """The first and last day of a source in another time zone that share an instant with this day."""
+    starts = datetime.combine(day, time.min, ZoneInfo(timezone))
+    ends = datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(timezone))
+    zone = ZoneInfo(source_timezone)
+    # Subtract in UTC: at a change of the clocks wall-clock arithmetic would be off by the change.
+    last_instant = ends.astimezone(ZoneInfo("UTC")) - timedelta(microseconds=1)
+    return starts.astimezone(zone).date(), last_instant.astimezone(zone).date()
+
+
+def last_days(settings: Settings, source: type[Source]) -> tuple[date, date]:
+    """The last day of the source that is over, and the last reporting day that such days cover."""
+    if not issubclass(source, DaySource):
+        return settings.today - timedelta(days=1), settings.today - timedelta(days=1)
+    last_source_day = source.today(settings) - timedelta(days=1)
+    whole = settings.today - timedelta(days=1)
+    while touched_days(whole, settings.timezone, source.timezone(settings))[1] > last_source_day:
+        whole -= timedelta(days=1)
+    return last_source_day, whole
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema(list(columns.items()))

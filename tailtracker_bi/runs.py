@@ -1,0 +1,112 @@
+"""A run: the one lock that it holds, what it tells while it works, and the report that it leaves."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import orjson
+from filelock import FileLock, Timeout
+
+from tailtracker_bi import crash_points
+from tailtracker_bi.errors import SettingsError, TailTrackerError
+from tailtracker_bi.sources.base import HeldError
+
+COUNTED = ("received", "loaded", "deduplicated", "filtered", "quarantined")
+"""What a line of the run report counts: the first is the sum of the others. Beside it `held`, what came and waits."""
+LOCK_SECONDS = 3600.0
+
+
+class LockedError(TailTrackerError):
+    """Another run works on the same HOME."""
+
+
+class Progress:
+    """What a run tells while it works. The defaults say nothing."""
+
+    def say(self, message: str) -> None:
+        """One line of news."""
+
+    def step(self, stage: str, what: str, done: int, total: int) -> None:
+        """`done` of `total` parts of a stage are finished; `what` is at hand."""
+
+
+@dataclass
+class RunReport:
+    """What one refresh did; `runs/<run_id>.json` in HOME."""
+
+    run_id: str
+    started_at: datetime
+    days: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    build: str | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all that was asked for is done, 1 where something failed, 3 where something is held."""
+        return TailTrackerError.exit_code if self.errors else HeldError.exit_code if self.held else 0
+
+    def write(self, home: Path) -> Path:
+        self.finished_at = datetime.now(UTC)
+        file = home / "runs" / f"{self.run_id}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "run_id": self.run_id,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "status": "failure" if self.errors else "held" if self.held else "success",
+            "build": self.build,
+            "notes": self.notes,
+            "errors": self.errors,
+            "held": self.held,
+            "days": self.days,
+        }
+        file.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
+        crash_points.reached("refresh.reported")
+        return file
+
+
+def new_report() -> RunReport:
+    started = datetime.now(UTC)
+    return RunReport(f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", started)
+
+
+def check_home(home: Path) -> None:
+    """Raise SettingsError unless HOME is, or can be made, a directory that one may write to."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise SettingsError(f"TAILTRACKER_HOME: can't write to {home}: {error.strerror}") from None
+
+
+@contextmanager
+def locked(home: Path, progress: Progress, patience: float = LOCK_SECONDS) -> Iterator[None]:
+    """The one lock of HOME, held by whoever writes. It goes with its process, however that ends.
+
+    Waits for another holder for that many seconds, then raises LockedError.
+    """
+    check_home(home)
+    lock = FileLock(home / "refresh.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.say("waiting for another run that works on the same data")
+        try:
+            lock.acquire(timeout=patience)
+        except Timeout:
+            raise LockedError(f"another run has held {lock.lock_file} for {patience:.0f} s: is it stuck?") from None
+    try:
+        yield
+    finally:
+        lock.release()
