@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tailtracker_bi import bundle
+from tailtracker_bi import bundle, cli
+from tailtracker_bi.runs import COUNTED, new_report
 from tailtracker_bi.sandbox.export_api import SECRET, USER, ExportApi, serve
 from tests import sample_bundle
 from tests.integration.test_refresh import FRIDAY, TINY, TUESDAY
@@ -251,6 +252,29 @@ def test_a_wrong_key_is_tried_once_and_shown_nowhere(new: Cli, tmp_path: Path) -
     assert_absent(new.home, wrong)
 
 
+def test_a_report_tells_what_landed_what_is_held_and_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    def line(source: str, table: str, status: str, *counts: int, held: int = 0) -> dict[str, object]:
+        numbers = dict(zip(COUNTED, counts or (0,) * len(COUNTED), strict=True))
+        return {"source": source, "table": table, "status": status, "held": held, **numbers}
+
+    report = new_report()
+    report.days = [
+        line("mixpanel", "events", "landed", 9, 7, 1, 0, 1),
+        line("mixpanel", "events", "landed", 1, 1, 0, 0, 0),
+        line("mixpanel", "events", "held", held=40),
+        line("mixpanel", "events", "failed"),
+        line("stripe", "disputes", "failed"),
+        line("app_db", "pets", "held", held=3),
+    ]
+    cli._print_report(report)
+    assert capsys.readouterr().out.splitlines() == [
+        "mixpanel.events: 10 received = 8 loaded, 1 deduplicated, 0 filtered, 1 quarantined; 40 held back; "
+        "1 of 4 days failed",
+        "stripe.disputes: failed",
+        "app_db.pets: 3 held back",
+    ]
+
+
 def test_with_every_source_off_there_is_nothing_to_build(new: Cli, tmp_path: Path) -> None:
     off = {"MIXPANEL_PROJECT_ID": "", "MIXPANEL_USERNAME": "", "MIXPANEL_SECRET": ""}
     process = new.run("refresh", at=tmp_path, **off)
@@ -396,8 +420,8 @@ def test_doctor_says_what_is_well(built: Cli, tmp_path: Path) -> None:
 def test_a_dry_run_says_what_would_be_pulled_and_asks_nothing(built: Cli, new: Cli, tmp_path: Path) -> None:
     requests = len(built.api.requests)
     expected = f"mixpanel: 5 days, {FRIDAY} to {TUESDAY}; 1 requests, about 5 s\n"
-    for cli in (built, new):
-        process = cli.run("refresh", "--dry-run", at=tmp_path)
+    for home in (built, new):
+        process = home.run("refresh", "--dry-run", at=tmp_path)
         assert (process.returncode, process.stdout) == (0, expected)
     one_day = built.run("refresh", "--dry-run", "--from", str(FRIDAY), "--to", str(FRIDAY), at=tmp_path)
     assert one_day.returncode == 0, one_day.stderr
