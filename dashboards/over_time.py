@@ -195,8 +195,9 @@ def differences(build: Bundle, domains: Sequence[str] | None = None, *, and_the_
         return
     shown = apart.head(MOST_DIFFERENCES)
     is_one = found["title"].nunique() == 1
-    # A title names what was compared, in the order of the values.
-    sides = found["title"].iloc[0].partition(": ")[2].split(", ") if is_one else ["First", "Second"]
+    # A title may name what was compared, in the order of the values.
+    named = found["title"].iloc[0].partition(": ")[2].split(", ")
+    sides = named if is_one and len(named) == 2 else ["First", "Second"]
     columns = dict(zip([*sides, "Difference"], ["left_value", "right_value", "difference"], strict=True))
     table = pd.DataFrame(
         {

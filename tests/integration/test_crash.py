@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -13,19 +14,26 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tailtracker_bi import bundle
+from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.crash_points import STEPS
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.runs import Progress
 from tailtracker_bi.sandbox import export_api, prometheus_api, stripe_api
 from tailtracker_bi.sandbox.monitoring import Monitoring
 from tailtracker_bi.sandbox.plot import Plot
 from tailtracker_bi.sandbox.service import morning_after
 from tailtracker_bi.sandbox.story import Scenario, tell
+from tailtracker_bi.settings import load_settings
+from tailtracker_bi.verification import verify
+from tailtracker_bi.warehouse import Warehouse
 from tests.integration.test_refresh import published, rows
 
 if TYPE_CHECKING:
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
 FIRST, LAST = date(2026, 8, 1), date(2026, 8, 10)
 NEXT = LAST + timedelta(days=1)
 KEY = "rk_live_crash"
+CREATED = int(datetime.combine(FIRST, time_of_day(12), UTC).timestamp())
 STORY = Scenario(people=60, days=60, until=LAST, seed=11, ahead=1)
 
 
@@ -171,6 +180,11 @@ class Company:
         since = morning_after(LAST) if last > LAST else None
         self.story.write(self.files, morning_after(last), since=since)
         self.stripe.load(self.files / "stripe")
+        # Something to set aside, of days and of objects.
+        for file in (self.files / "mixpanel").glob(f"{last}*"):
+            with gzip.open(file, "ab") as lines:
+                lines.write(b'{"event":"Open","properties":{"time"\n')
+        self.stripe.add("charges", {"id": f"ch_{last}", "object": "charge", "livemode": False, "created": CREATED})
         self.database.follow(self.files / "app_db")
 
     def check_equal(self) -> None:
@@ -184,6 +198,17 @@ class Company:
         assert bundle.is_pointer_sound(self.killed.home)
         assert [path.name for path in folder.iterdir() if "draft" in path.name or path.name.startswith(".")] == []
         assert not (self.killed.home / "spool").exists()
+        settings = load_settings(**self.killed.environment, TAILTRACKER_HOME=self.killed.home)
+        lake, analytics = Lake(settings.home), load_analytics(settings.analytics_path)
+        verdicts = verify(settings, lake, Warehouse(settings, analytics, lake), Progress())
+        assert [finding for verdict in verdicts for finding in verdict.findings] == []
+        assert set_aside(self.killed.home) == set_aside(self.undisturbed.home) != set()
+
+
+def set_aside(home: Path) -> set[tuple[str, bytes]]:
+    """The records in quarantine, each with its file."""
+    files = (home / "quarantine").rglob("*.jsonl")
+    return {(str(file.relative_to(home)), line) for file in files for line in file.read_bytes().splitlines()}
 
 
 @pytest.fixture
