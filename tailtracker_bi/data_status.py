@@ -21,7 +21,8 @@ TROUBLES = {
 }
 _WHAT_TO_DO = {
     "failed": "The next `tailtracker-bi refresh` asks again; should it fail, mend what `tailtracker-bi doctor` names.",
-    "held": "Look at the source. If what came is right: `tailtracker-bi refresh {accepting}`.",
+    "held": "Look at the source. If what came is right: `tailtracker-bi refresh {accepting}`, with `--relist` where "
+    "that found it.",
     "suspect": "Mend it where it comes from, in the app or in Stripe. What could harm did not land.",
     "late": "Run `tailtracker-bi refresh`: it pulls what is missing.",
     "empty": "Nothing, if the app does not use it. Else see why, and run `tailtracker-bi refresh`.",
@@ -98,9 +99,9 @@ def by_state(tables: pd.DataFrame) -> list[TablesInAState]:
     return found
 
 
-def what_to_do(status: str, source: str, tables: Sequence[str]) -> str:
-    """What to do about tables of a source that are in this state; empty where nobody has to do anything."""
-    accepting = " ".join(f"--accept {source}:{table}" for table in tables)
+def what_to_do(status: str, tables: Sequence[str]) -> str:
+    """What to do about tables, each `source:table`, in this state; empty where nobody has to do anything."""
+    accepting = " ".join(f"--accept {table}" for table in tables)
     return _WHAT_TO_DO.get(status, "").format(accepting=accepting)
 
 

@@ -209,7 +209,7 @@ def _held(lake: Lake, plans: Sequence[Plan], what: str) -> dict[tuple[str, str],
             else:
                 latest = {row["day"]: row for row in attempts[-1:]}
             found[item.source.name, table.name] = {
-                day: row["reason"]
+                day: _bare(row["reason"], item.source.name, table.name)  # of older versions, with its names
                 for day, row in latest.items()
                 if row["status"] == "held" and what in {table.name, str(day)}
             }
@@ -395,7 +395,7 @@ class _Pull:
         self.progress.step("pull", what, self.done, self.total)
 
 
-def _bare(error: TailTrackerError, *names: str) -> str:
+def _bare(error: TailTrackerError | str, *names: str) -> str:
     """An error without the names that it begins with: the ledger has them in columns of their own."""
     text = str(error)
     while (found := text.partition(": "))[0] in names:

@@ -12,7 +12,7 @@ from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.data_status import by_state, complete_through, severity, what_to_do
 from tailtracker_bi.wording import NO_DATA, day, number, period, plain, source_name
 
-SIGNS = {"ok": "✓", "late": "◷", "failed": "✕", "held": "‖", "off": "○", "empty": "○"}
+SIGNS = {"ok": "✓", "late": "◷", "failed": "✕", "held": "‖", "suspect": "!", "off": "○", "empty": "○"}
 """The state is read in words; the sign makes it found."""
 MOST_RESTATED = 20
 BUILD = {"build": "Build", "engine": "Engine", "version": "Version of TailTracker BI", "run_id": "Run"}
@@ -28,9 +28,7 @@ def summary(build: Bundle) -> None:
         count = sum(len(state.tables) for state in own)
         named = "\n".join(f"- {plain(f'{state.name}: {state.why}' if state.why else state.name)}" for state in own)
         said = st.warning if status == "late" else st.error
-        advice = " ".join(
-            dict.fromkeys(what_to_do(status, state.source, [*state.tables["table_name"]]) for state in own)
-        )
+        advice = what_to_do(status, [f"{state.source}:{name}" for state in own for name in state.tables["table_name"]])
         said(f"**{count} {'table is' if count == 1 else 'tables are'} {plain(status)}**\n\n{named}\n\n{advice}")
     if in_trouble:
         return
@@ -81,7 +79,7 @@ def tables(build: Bundle) -> None:
 
 
 def _what_to_do(table: pd.Series) -> str:
-    advice = what_to_do(table["status"], table["source"], [table["table_name"]])
+    advice = what_to_do(table["status"], [f"{table['source']}:{table['table_name']}"])
     set_aside = "Look at the rows set aside, in quarantine/ of TAILTRACKER_HOME." if table["quarantined"] else ""
     # A cell shows Markdown's marks of code as they are.
     return f"{advice} {set_aside}".strip().replace("`", "")

@@ -281,6 +281,7 @@ def test_with_every_source_off_there_is_nothing_to_build(new: Cli, tmp_path: Pat
     assert process.returncode == 1
     assert "nothing to build" in told(process)
     assert "mixpanel is off" in process.stderr
+    assert "no source is on" in new.run("refresh", "--dry-run", at=tmp_path, **off).stderr
     assert new.run("refresh", "--source", "mixpanel", at=tmp_path, **off).returncode == 2
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from datetime import time as time_of_day
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +41,12 @@ if TYPE_CHECKING:
 FIRST, LAST = date(2026, 8, 1), date(2026, 8, 10)
 NEXT = LAST + timedelta(days=1)
 KEY = "rk_live_crash"
-CREATED = int(datetime.combine(FIRST, time_of_day(12), UTC).timestamp())
 STORY = Scenario(people=60, days=60, until=LAST, seed=11, ahead=1)
+
+
+def noon(day: date) -> int:
+    """In seconds since 1970."""
+    return int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())
 
 
 class Refresher:
@@ -183,8 +186,8 @@ class Company:
         # Something to set aside, of days and of objects.
         for file in (self.files / "mixpanel").glob(f"{last}*"):
             with gzip.open(file, "ab") as lines:
-                lines.write(b'{"event":"Open","properties":{"time"\n')
-        self.stripe.add("charges", {"id": f"ch_{last}", "object": "charge", "livemode": False, "created": CREATED})
+                lines.write(b'{"event":"Open","properties":{"time":%d,\n' % noon(last))
+        self.stripe.add("charges", {"id": f"ch_{last}", "object": "charge", "livemode": False, "created": noon(FIRST)})
         self.database.follow(self.files / "app_db")
 
     def check_equal(self) -> None:

@@ -26,7 +26,6 @@ from streamlit.testing.v1 import AppTest
 
 from dashboards import data
 from tailtracker_bi import bundle, wording
-from tailtracker_bi.data_status import what_to_do
 from tests import sample_bundle, sample_money
 
 APP = Path(__file__).parents[2] / "dashboards" / "streamlit_app.py"
@@ -279,16 +278,29 @@ def test_a_source_has_one_badge_and_a_row_for_each_table() -> None:
     assert len(page.dataframe[0].value) == 1 + len(sample_bundle.STRIPE_TABLES) + len(sample_bundle.APP_TABLES)
 
 
-@pytest.mark.parametrize(("status", "kind"), [("late", "warning"), ("failed", "error"), ("held", "error")])
+@pytest.mark.parametrize(
+    ("status", "kind", "told"),
+    [
+        ("late", "warning", "Run `tailtracker-bi refresh`: it pulls what is missing."),
+        (
+            "failed", "error",
+            "The next `tailtracker-bi refresh` asks again; should it fail, mend what `tailtracker-bi doctor` names.",
+        ),
+        (
+            "held", "error",
+            "Look at the source. If what came is right: `tailtracker-bi refresh --accept mixpanel:events`, with "
+            "`--relist` where that found it.",
+        ),
+    ],
+)  # fmt: skip
 def test_data_status_sums_up_what_is_wrong_and_names_the_worst_first(
-    status: str, kind: str, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    status: str, kind: str, told: str, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     sample_bundle.with_mixpanel(bundle.current(home), tmp_path, status, "the export was <cut> short")
     monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
     page = open_page("Data status")
     assert [line.value.replace("\\", "") for line in page.get(kind)] == [
-        f"**1 table is {status}**\n\n- Mixpanel events: the export was <cut> short\n\n"
-        + what_to_do(status, "mixpanel", ["events"])
+        f"**1 table is {status}**\n\n- Mixpanel events: the export was <cut> short\n\n" + told
     ]
     table = page.dataframe[0].value
     assert table["State"].str.split().str[-1].tolist()[:2] == [status, "ok"]
