@@ -138,6 +138,7 @@ def test_the_story_gives_the_answers_worked_out_by_hand(
     assert sorted(months) == [("sign_ups", 2.0, False), ("total_users", 2.0, False)]
 
 
+@pytest.mark.slow
 def test_what_changes_between_two_refreshes_changes_no_past_day(
     story: AppDatabase, make_settings: MakeSettings, tmp_path: Path
 ) -> None:

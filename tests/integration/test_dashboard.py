@@ -226,7 +226,13 @@ def test_a_link_restores_the_view_and_stays_in_the_address_bar(
 WRONG = ["zzz", "", "-1", "9999-99-99", "=1+1", "<script>", ["a", "b", "c"], ["2030-01-01", "2019-01-01"]]
 
 
-@pytest.mark.parametrize("title", PAGES)
+@pytest.mark.parametrize(
+    "title",
+    [
+        pytest.param(title, marks=[pytest.mark.slow] * (title in {"Revenue", "Payments", "Pets and alerts"}))
+        for title in PAGES
+    ],
+)
 def test_a_wrong_value_in_the_address_bar_gives_the_default_view(title: str) -> None:
     default = controls(open_page(title))
     for value in WRONG:

@@ -183,7 +183,8 @@ def analytics_file(world: World, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("timezone", ["Europe/Berlin", pytest.param("UTC", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("timezone", ["Europe/Berlin", "UTC"])
 def test_any_order_of_landings_gives_what_one_landing_gives(
     timezone: str, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
@@ -242,6 +243,7 @@ def test_a_cut_export_is_retried_then_refused_and_no_number_changes(
         assert rows(tmp_path, "select status from data_status where source = 'mixpanel'") == [("ok",)]
 
 
+@pytest.mark.slow
 def test_a_history_whose_beginning_failed_has_no_complete_value(make_settings: MakeSettings, tmp_path: Path) -> None:
     complete = "select count(*) from metric_values where metric_id = 'users_new' and grain = 'day' and is_complete"
     with serve(TINY, faults=lambda request: "cut_gzip" if str(FRIDAY) == request.from_date else None) as api:
@@ -386,6 +388,7 @@ def test_late_events_restate_the_values_that_they_change_and_no_others(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_damaged_warehouse_is_made_anew_from_the_lake(make_settings: MakeSettings, tmp_path: Path) -> None:
     with serve(TINY) as api:
         settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-04-03T12:00:00Z")

@@ -72,6 +72,7 @@ class Heard(Progress):
         self.lines.append(message)
 
 
+@pytest.mark.slow
 def test_faults_are_told_and_all_else_is_true_on_a_further_day(tmp_path: Path) -> None:
     story = tell(Scenario(people=150, days=100, until=UNTIL, seed=2, ahead=1))
     place, told = SandboxHome(tmp_path), Heard()
@@ -86,10 +87,9 @@ def test_faults_are_told_and_all_else_is_true_on_a_further_day(tmp_path: Path) -
     failed = dict(rows(tmp_path, "select table_name, reason from data_status where status = 'failed'"))
     assert failed.keys() == {"events", "disputes", "lost_pet_reports"}
     (cut,) = (line["day"] for line in report.days if (line["source"], line["status"]) == ("mixpanel", "failed"))
-    assert failed["events"].startswith(f"{cut}: mixpanel: ")
-    assert "the gzip stream was cut off before its end" in failed["events"]
-    assert failed["disputes"].startswith("stripe: disputes: answered 403: the key may not read disputes")
-    assert failed["lost_pet_reports"].endswith("permission denied: grant select on lost_pet_reports to analytics")
+    assert failed["events"] == f"{cut}: the gzip stream was cut off before its end"
+    assert failed["disputes"].startswith("answered 403: the key may not read disputes")
+    assert failed["lost_pet_reports"] == "permission denied: grant select on lost_pet_reports to analytics"
     spoilt = spoilt_day(planned(story, place).first_day)
     (told_of,) = (line for line in report.days if (line["source"], line["day"]) == ("prometheus", spoilt))
     assert [remark for remark in told_of["remarks"] if "288 warning" in remark]

@@ -327,6 +327,7 @@ def test_a_build_with_other_values_than_the_warehouse_is_named_and_published_ane
     assert published(home) == before
 
 
+@pytest.mark.slow
 def test_a_build_that_cannot_be_opened_is_named(home: Path, run: Run) -> None:
     older, newer = bundle.builds(home)
     older.path.write_bytes(b"not a database" * 1000)
