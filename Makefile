@@ -28,7 +28,7 @@ dagster: setup ## Serve Dagster on http://127.0.0.1:3000, with its schedule and 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-soak: setup ## Run more of the same, slower: further random worlds, screen widths, kinds of damage, 200 kills
+soak: setup ## Run what takes long: further random worlds, screen widths, kinds of damage, 200 kills
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 bench: setup ## Measure what the speed claims rest on

@@ -235,7 +235,7 @@ def status() -> None:
             table.add_row(source.name, "", "", "", "", "", f"[{STATUS_STYLES['off']}]off[/]")
             continue
         for name, known in summaries.items():
-            outcome = known.status or "empty"
+            outcome = (known.status or "empty") if source.is_on(settings) else "off"
             table.add_row(
                 source.name,
                 name,
@@ -243,7 +243,8 @@ def status() -> None:
                 str(known.first_day or ""),
                 str(known.last_day or ""),
                 f"{known.attempted_at:%Y-%m-%d %H:%M}Z" if known.attempted_at else "",
-                f"[{STATUS_STYLES[outcome]}]{outcome}[/]" + (f": {plain(known.reason)}" if known.reason else ""),
+                f"[{STATUS_STYLES[outcome]}]{outcome}[/]"
+                + (f": {plain(known.reason)}" if known.reason and outcome != "off" else ""),
             )
     print_table(table)
     found = bundle.current(settings.home)
@@ -348,8 +349,8 @@ def _print_report(report: RunReport) -> None:
         received, *parts = (sum(line[name] for line in of_table) for name in COUNTED)
         counts = ", ".join(f"{count} {name}" for count, name in zip(parts, COUNTED[1:], strict=True))
         told = [f"{received} received = {counts}"] if any(line["status"] == "landed" for line in of_table) else []
-        if held := sum(line["held"] for line in of_table):
-            told.append(f"{held} held back")
+        if any(line["status"] == "held" for line in of_table):
+            told.append(f"{sum(line['held'] for line in of_table)} held back")
         others = Counter(line["status"] for line in of_table if line["status"] not in {"landed", "held"})
         days = f" of {len(of_table)} days " if len(of_table) > 1 else ""
         told += [f"{count}{days}{status}" if days else status for status, count in others.items()]

@@ -17,6 +17,8 @@ from typing import Any
 from tailtracker_bi.analytics import DBT_PROJECT
 from tailtracker_bi.errors import TailTrackerError
 
+TARGET = DBT_PROJECT / "target"
+
 
 class BuildError(TailTrackerError):
     """dbt could not build a model, or a data test failed: nothing gets published."""
@@ -29,9 +31,8 @@ def parsed_project(home: Path) -> Any:
     """dbt's manifest of the project for a run, which fills in what it compiles: each needs its own."""
     from dbt.contracts.graph.manifest import Manifest
 
-    target = DBT_PROJECT / "target"
     # Who may only read the project has a place below `home`.
-    folder = target if os.access(target if target.exists() else DBT_PROJECT, os.W_OK) else home / "dbt"
+    folder = TARGET if os.access(TARGET if TARGET.exists() else DBT_PROJECT, os.W_OK) else home / "dbt"
     manifest = Manifest.from_msgpack((_parsed(folder) / "partial_parse.msgpack").read_bytes())
     # What models see as `graph` is not in the file.
     manifest.build_flat_graph()  # type: ignore[no-untyped-call]
@@ -40,18 +41,20 @@ def parsed_project(home: Path) -> Any:
 
 def written_manifest() -> dict[str, Any]:
     """dbt's manifest of the project as JSON, for who describes the models without building them; needs no settings."""
-    manifest: dict[str, Any] = json.loads((_parsed(DBT_PROJECT / "target") / "manifest.json").read_bytes())
+    manifest: dict[str, Any] = json.loads((_parsed(TARGET) / "manifest.json").read_bytes())
     return manifest
 
 
 def _parsed(folder: Path) -> Path:
     """Where dbt left what it made of the project.
 
-    It is kept in `folder`, under a name that the project's content gives, so that only the first process after a change
-    pays for parsing, which takes seconds.
+    It is kept in `folder`, under a name that the project's content and dbt's versions give, so that only the first
+    process after a change pays for parsing, which takes seconds.
     """
     content = [(str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8")) for file in _project_files()]
-    fingerprint = hashlib.sha256(json.dumps([version("dbt-core"), content]).encode()).hexdigest()[:16]
+    # Adapters bring macros, which are in the manifest, too.
+    versions = [version(name) for name in ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb")]
+    fingerprint = hashlib.sha256(json.dumps([versions, content]).encode()).hexdigest()[:16]
     parsed = folder / f"parsed-{fingerprint}"
     if not parsed.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -335,7 +335,7 @@ class Lake:
             table.vacuum(retention_hours=int(KEEP_OLD_FILES.total_seconds() // 3600), dry_run=False, full=True)
 
     def settle(self) -> None:
-        """Finish what a crash left of landings that the ledger knows."""
+        """Put in place what a crash left of the quarantine of landings that the ledger knows; drop that of others."""
         for folder in self._quarantine.glob("*/*"):
             self._settle_quarantine(folder.parent.name, folder.name)
 
@@ -411,6 +411,8 @@ class Lake:
                 else:
                     file.unlink(missing_ok=True)
             shutil.rmtree(draft)
+            if not any(draft.parent.iterdir()):
+                draft.parent.rmdir()
 
     def _digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
         """The SHA-256 of the table's files that are not known: Parquet as it is written here has no checksums."""
@@ -447,7 +449,8 @@ class Lake:
 
 def chained(before: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
     """The SHA-256 of a landing's rows, ordered by day, and of the chain before: who changes, adds or takes away a row
-    breaks it. Columns that a row has no value in do not count, so that new ones change nothing.
+    breaks it, unless it is the end that goes. Columns that a row has no value in do not count, so that new ones change
+    nothing.
     """
     told = [{name: value for name, value in row.items() if value is not None and name != "chain"} for row in rows]
     return hashlib.sha256(orjson.dumps([before, told], option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -540,7 +543,7 @@ def _replace_days(path: Path, rows: pa.RecordBatchReader, days: Sequence[date]) 
 
 
 def _json(content: Mapping[str, str]) -> str:
-    return orjson.dumps(dict(content)).decode()
+    return orjson.dumps(dict(content), option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _remarked(remarks: Sequence[Remark]) -> dict[str, object]:

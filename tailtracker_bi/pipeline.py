@@ -86,7 +86,12 @@ def build(
         attempt()
     except (BuildError, duckdb.Error) as error:
         if not is_damage(error):
-            raise _damaged_lake(lake) or error from None
+            progress.say("the build failed: looking whether the lake is whole")
+            damaged = _damaged_lake(lake)
+            if damaged is None:
+                raise
+            damaged.results = getattr(error, "results", ())
+            raise damaged from None
         # The engine sees that a block is bad only as it reads it, so that this can come up anywhere in a build.
         warehouse.drop()
         report.notes.append(f"{DAMAGED} ({error})")
@@ -101,7 +106,7 @@ def _damaged_lake(lake: Lake) -> BuildError | None:
         for table in source.tables:
             try:
                 damage = lake.damage(source.name, table.name)
-            except DeltaError as error:
+            except Exception as error:
                 damage = {str(lake.root / source.name / table.name): f"can't be read ({type(error).__name__})"}
             for name, problem in damage.items():
                 file = Path(name).relative_to(lake.root.parent)

@@ -2,9 +2,9 @@
 
     ledger  >  lake, quarantine  >  warehouse  >  bundle          the sources, where they tell how much they have
 
-Each check gives findings, which name what is corrupt and the command that mends it. Nothing is changed, but that a
-landing is finished which a crash broke off after the ledger knew it. What belongs here: comparisons. How the parts are
-laid out is known by their own modules.
+Each check gives findings, which name what is corrupt and the command that mends it. Nothing is changed, but that the
+quarantine of a landing is settled that a crash broke off: put in its place if the ledger knows the landing, else
+dropped. What belongs here: comparisons. How the parts are laid out is known by their own modules.
 """
 
 from __future__ import annotations
@@ -105,7 +105,6 @@ def verify(
     Where a part can't be read, what is compared with it is left out.
     """
     try:
-        lake.settle()
         ledger = lake.landings().to_pylist()
         tables = [
             _Table(source, table, lake.attempts(source.name, table.name))
@@ -114,6 +113,7 @@ def verify(
         ]
     except Exception as error:
         return [_verdict("ledger", "", [_unreadable("lake/_landings", error, RESTORE)])]
+    lake.settle()
     filled = [table for table in tables if table.landed]
     checks: list[tuple[str, Callable[[], Verdict]]] = [("ledger", partial(check_ledger, ledger, tables))]
     for table in filled:
@@ -146,13 +146,13 @@ def check_ledger(ledger: Sequence[dict[str, Any]], tables: Sequence[_Table]) -> 
             if row["status"] == "landed" and (
                 row["version"] is None or row["received"] != sum(row[part] or 0 for part in parts)
             ):
-                findings.append(Finding(where, f"landing {row['landing']} does not add up", table.mend(row["day"])))
+                findings.append(Finding(where, f"landing {row['landing']} does not add up", RESTORE))
             if (row["day"], row["landing"]) in seen or landed_at.setdefault(row["landing"], row["landed_at"]) != (
                 row["landed_at"]
             ):
                 findings.append(Finding(where, f"landing {row['landing']} is there twice", RESTORE))
             seen.add((row["day"], row["landing"]))
-    return _verdict("ledger", f"{len(ledger)} attempts add up", findings)
+    return _verdict("ledger", f"{len(ledger)} rows, each landing as it was written", findings)
 
 
 def _broken_links(ledger: Sequence[dict[str, Any]]) -> Iterator[Finding]:
@@ -213,7 +213,7 @@ def check_quarantine(lake: Lake, tables: Sequence[_Table]) -> Verdict:
         for day in sorted(days):
             file = lake.quarantine_file(table.source.name, table.name, day)
             where = f"{table.title} {day}"
-            mend = table.mend(day) if table.is_daily else "restore quarantine/ from a backup"
+            mend = table.mend(day) if table.is_daily else RESTORE
             try:
                 found[day] = file.read_bytes().splitlines() if file.exists() else []
                 for line in found[day]:
@@ -227,7 +227,7 @@ def check_quarantine(lake: Lake, tables: Sequence[_Table]) -> Verdict:
         distinct = len({line for lines in found.values() for line in lines})
         if not table.is_daily and distinct != (last["set_aside"] or 0):
             wrong = f"{distinct} records set aside, and the ledger says {last['set_aside'] or 0}"
-            findings.append(Finding(table.title, wrong, "restore quarantine/ from a backup"))
+            findings.append(Finding(table.title, wrong, RESTORE))
         records += sum(map(len, found.values()))
     return _verdict("quarantine", f"{records} records", findings)
 
@@ -273,7 +273,8 @@ def _compare_warehouse(
     for source, table, day, landing in sorted(taken_in - landed):
         if landing > newest or not any((source, table, day) == other[:3] for other in landed):
             wrong = f"landing {landing} was built, and the ledger does not have it"
-            findings.append(Finding(f"{source}.{table} {day}", wrong, REBUILD))
+            # A ledger that lost its end: a refresh would roll back what it does not know.
+            findings.append(Finding(f"{source}.{table} {day}", wrong, RESTORE if landing > newest else REBUILD))
     if not landed - taken_in:
         findings += _compare_days(connection)
     outdated = warehouse.outdated(connection)

@@ -299,6 +299,8 @@ class _Handler(Handler):
             case "cut_json":
                 body = orjson.dumps(self.api.answer(request))
                 self._send(200, body[: len(body) // 2])
+            case "not_utf8":
+                self._send(200, orjson.dumps(self.api.answer(request)).replace(b"list", b"l\xffst"))
             case "html_200":
                 self._send(200, HTML, {"content-type": "text/html"})
             case "html_502":

@@ -54,8 +54,9 @@ class BusyError(RetryableError):
 def client(seconds: float, auth: tuple[str, str] | None = None) -> httpx.Client:
     """A client for one request after the other, of which each may take so many seconds in all.
 
-    What takes longer ends in httpx's timeouts, as a single wait that is too long does. It goes nowhere but where it is
-    told: no proxies of the environment, no redirects.
+    What takes longer ends in httpx's timeouts, as a single wait that is too long does; looking up a name, and trying
+    several addresses of it, may add to that. It goes nowhere but where it is told: no proxies of the environment, no
+    redirects.
     """
     transport = _DeadlineTransport(seconds)
     headers = {"accept-encoding": "gzip"}

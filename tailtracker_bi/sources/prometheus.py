@@ -269,7 +269,7 @@ class Prometheus(DaySource):
                     content = http.content(response, MOST_BYTES)
                 except BadResponseError as error:
                     raise type(error)(f"{where}: {error}") from None
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             url = self.settings.prometheus_base_url
             raise http.UnreachableError(f"prometheus: can't reach {url}: {error}") from None
         except httpx.HTTPError as error:

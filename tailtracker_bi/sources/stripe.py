@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -468,7 +468,7 @@ def _api(settings: Settings, say: Callable[[str], None]) -> Iterator[_Api]:
     with http.client(REQUEST_SECONDS) as connection:
 
         class HttpClient(stripe.HTTPClient):
-            """The library's own would follow redirects, and wait for ever for an answer that drips."""
+            """The library's own would wait for ever for an answer that drips."""
 
             name = "httpx"
 
@@ -483,8 +483,13 @@ def _api(settings: Settings, say: Callable[[str], None]) -> Iterator[_Api]:
             ) -> tuple[str, int, Mapping[str, str]]:
                 try:
                     with connection.stream(method, url, headers=headers, content=post_data) as response:
-                        text = http.content(response, MOST_BYTES).decode(errors="replace")
+                        text = ""
+                        # What a refusal says does not matter as much as that it is one.
+                        with suppress(*[BadResponseError] * (response.status_code >= 400)):
+                            text = http.content(response, MOST_BYTES).decode()
                         return text, response.status_code, response.headers
+                except UnicodeDecodeError:
+                    raise http.RetryableError("not UTF-8") from None
                 except httpx.HTTPError as error:
                     raise stripe.APIConnectionError(type(error).__name__) from error  # type: ignore[no-untyped-call]
 

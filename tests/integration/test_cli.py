@@ -265,6 +265,7 @@ def test_a_report_tells_what_landed_what_is_held_and_what_failed(capsys: pytest.
         line("mixpanel", "events", "failed"),
         line("stripe", "disputes", "failed"),
         line("app_db", "pets", "held", held=3),
+        line("app_db", "subscriptions", "held"),
     ]
     cli._print_report(report)
     assert capsys.readouterr().out.splitlines() == [
@@ -272,6 +273,7 @@ def test_a_report_tells_what_landed_what_is_held_and_what_failed(capsys: pytest.
         "1 of 4 days failed",
         "stripe.disputes: failed",
         "app_db.pets: 3 held back",
+        "app_db.subscriptions: 0 held back",
     ]
 
 

@@ -14,7 +14,7 @@ from tailtracker_bi import dbt_runner
 @pytest.fixture
 def parses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders in which a copy of the project was parsed; what dbt itself would write is taken from this one's."""
-    kept = dbt_runner._parsed(dbt_runner.DBT_PROJECT / "target")
+    kept = dbt_runner._parsed(dbt_runner.TARGET)
     project = tmp_path / "project"
     (project / "models").mkdir(parents=True)
     (project / "dbt_project.yml").touch()
@@ -26,6 +26,7 @@ def parses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         return SimpleNamespace()
 
     monkeypatch.setattr(dbt_runner, "DBT_PROJECT", project)
+    monkeypatch.setattr(dbt_runner, "TARGET", project / "target")
     monkeypatch.setattr(dbt_runner, "run_dbt", parse)
     return found
 

@@ -527,6 +527,7 @@ TRANSIENT = {
     "html_502": "answered 502",
     "html_200": "answered 200",
     "cut_json": "answered 200",
+    "not_utf8": "not UTF-8",
     "cut_body": "RemoteProtocolError",
     "redirect": "answered 302",
 }
