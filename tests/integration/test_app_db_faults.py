@@ -215,7 +215,8 @@ def test_a_column_of_another_type_that_can_be_read_and_a_new_enum_label_land(wor
     world.database.add("pets", species="ferret", weight="123456789012345678901234567890.0123456789")
     assert world.pull().exit_code == 0
     assert world.ledger("pets")["remark"] == "weight was numeric and is numeric(40,10)"
-    assert world.versions("pets", "species", "weight")[-1] == ("ferret", "123456789012345678901234567890.0123456789")
+    # The other pet has a new version, too, and which comes first is up to their ids.
+    assert ("ferret", "123456789012345678901234567890.0123456789") in world.versions("pets", "species", "weight")
     world.pull()
     assert world.ledger("pets")["remark"] is None
 
