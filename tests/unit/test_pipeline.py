@@ -13,7 +13,7 @@ from tailtracker_bi.dbt_runner import BuildError
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import build
-from tailtracker_bi.pull import DayPlan, plan
+from tailtracker_bi.pull import DayPlan, check_accepted, plan
 from tailtracker_bi.runs import LockedError, Progress, locked, new_report
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.app_db import AppDb
@@ -153,6 +153,19 @@ def test_relisting_asks_stripe_for_everything_and_other_sources_for_what_they_ev
     of_app = f"app_db: {len(AppDb.tables)} tables, 1 of them since 2024-01-31 06:00Z, {len(AppDb.tables) - 1} in full"
     assert said(relist=False) == ["stripe: 12 tables, 1 of them since 2024-01-31 06:00Z, 11 in full", of_app]
     assert said(relist=True) == ["stripe: 12 tables, 12 in full", of_app]
+
+
+def test_what_is_held_can_be_accepted_by_a_run_that_asks_for_it_and_by_no_other(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path)
+    settings = make_settings(TAILTRACKER_NOW="2024-01-03T06:00Z")
+    lake.note_failure(*SOURCE, [day(1)], "it has 1 rows, and had 100", "held")
+    wanted = {SOURCE: {day(1): "it has 1 rows, and had 100"}}
+    for what in ("events", "2024-01-01"):
+        assert check_accepted(lake, [f"mixpanel:{what}"], plan(settings, lake, day(1), day(2), ["mixpanel"])) == wanted
+        with pytest.raises(SettingsError, match="or this run would not ask for it"):
+            check_accepted(lake, [f"mixpanel:{what}"], plan(settings, lake, day(2), day(2), ["mixpanel"]))
 
 
 @pytest.mark.parametrize(
