@@ -35,6 +35,7 @@ from pyarrow.dataset import dataset
 
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
+from tailtracker_bi.quarantine import Quarantine
 from tailtracker_bi.sources.base import BadResponseError, Counts, Days, HeldError, ObjectSource, Remark, Table, Versions
 from tailtracker_bi.versions import ids_now, new_versions
 
@@ -66,9 +67,6 @@ LANDINGS_SCHEMA = pa.schema(
 REPEATED = ("event", "distinct_id", "device_id", "user_id", "platform", "country", "app_version", "slo", "service")
 """Columns whose values many rows share: others are not worth a dictionary."""
 ROWS_PER_GROUP = 100_000
-
-DRAFT = ".landing-"
-"""Of quarantine that the ledger may not know yet: the folder's name, with the number of the landing."""
 
 KEEP_OLD_FILES = timedelta(days=7)
 COMPACT_AT = 50
@@ -112,7 +110,7 @@ class Lake:
         for day, counts in days.counts.items():
             counts.check(f"{source}.{table} {day}")
         path = self._table_path(source, table)
-        self._settle_quarantine(source, table)
+        self._settle(source, table)
         self._roll_back_unrecorded(source, table)
         known = set(self.files(source, table))
         shape = None if days.shape is None else _json(days.shape)
@@ -122,9 +120,8 @@ class Lake:
         if landing:
             _replace_days(path, _without(days.rows, held), landing)
             reached("lake.day.committed")
-            draft = self._draft_quarantine(source, table, replacing=landing)
-            for day, line in _quarantine_lines(_without(days.quarantine, held)):
-                _append(draft / f"{day}.jsonl", line)
+            records = _without(days.quarantine, held)
+            self.quarantine(source, table).draft_days(self._next_landing(), landing, records)
             reached("lake.day.set_aside")
         version = _version(path) if landing else None
         digests = self._digests_of_new(path, known) if landing else {}
@@ -140,7 +137,7 @@ class Lake:
         rows += [{**about, "day": day, "status": "held", "reason": reason} for day, reason in sorted(held.items())]
         self._record(rows)
         reached("lake.day.recorded")
-        self._settle_quarantine(source, table)
+        self._settle(source, table)
         return held
 
     def land_versions(
@@ -158,7 +155,7 @@ class Lake:
         BadResponseError for a snapshot of which nothing can be used.
         """
         path = self._table_path(source.name, table.name)
-        self._settle_quarantine(source.name, table.name)
+        self._settle(source.name, table.name)
         self._roll_back_unrecorded(source.name, table.name)
         known = self.files(source.name, table.name)
         is_worn = len(known) >= COMPACT_AT
@@ -193,7 +190,9 @@ class Lake:
             if counts.loaded or _version(path) is None:
                 write_deltalake(path, rows, mode="overwrite" if is_worn else "append")
             reached("lake.version.committed")
-        set_aside = self._set_aside(source.name, table.name, versions)
+        set_aside = self.quarantine(source.name, table.name).draft_objects(
+            self._next_landing(), versions.quarantine, is_snapshot=versions.is_snapshot
+        )
         reached("lake.version.set_aside")
         self._record(
             [
@@ -213,7 +212,7 @@ class Lake:
             ]
         )
         reached("lake.version.recorded")
-        self._settle_quarantine(source.name, table.name)
+        self._settle(source.name, table.name)
         return counts
 
     def note_failure(self, source: str, table: str, days: Iterable[date], reason: str, status: str = "failed") -> None:
@@ -291,9 +290,9 @@ class Lake:
         found = {name: _damage(Path(name), digests.get(name)) for name in self.files(source, table)}
         return {name: problem for name, problem in found.items() if problem}
 
-    def quarantine_file(self, source: str, table: str, day: date) -> Path:
-        """Where the records of a day that were set aside are; it is not there if there are none."""
-        return self._quarantine / source / table / f"{day}.jsonl"
+    def quarantine(self, source: str, table: str) -> Quarantine:
+        """The records of a table that were set aside."""
+        return Quarantine(self._quarantine / source / table)
 
     def ids_now(self, source: type[ObjectSource], table: Table, condition: str, spool: Path) -> set[str]:
         """The objects of a table that are not deleted and, as they are now, meet an SQL condition on its columns.
@@ -337,7 +336,7 @@ class Lake:
     def settle(self) -> None:
         """Put in place what a crash left of the quarantine of landings that the ledger knows; drop that of others."""
         for folder in self._quarantine.glob("*/*"):
-            self._settle_quarantine(folder.parent.name, folder.name)
+            self._settle(folder.parent.name, folder.name)
 
     def _attempts(self, source: str, table: str) -> pa.Table:
         rows = self.landings()
@@ -370,49 +369,11 @@ class Lake:
             if {*now.file_uris()} != {*wanted.file_uris()}:  # else it is rolled back already
                 now.restore(recorded)
 
-    def _draft_quarantine(self, source: str, table: str, replacing: Iterable[date]) -> Path:
-        """A folder for the next landing's quarantine; of the days to replace there is nothing so far."""
-        draft = self._quarantine / source / table / f"{DRAFT}{self._next_landing()}"
-        draft.mkdir(parents=True)
-        for day in replacing:
-            (draft / f"{day}.jsonl").touch()
-        return draft
+    def _settle(self, source: str, table: str) -> None:
+        def is_known(landing: int) -> bool:
+            return landing in self._landed(source, table)["landing"].to_pylist()
 
-    def _set_aside(self, source: str, table: str, versions: Versions) -> int:
-        """Draft the quarantine of objects, each record once; how many there are then of the whole table.
-
-        A snapshot tells of everything again.
-        """
-        folder = self._quarantine / source / table
-        files = {date.fromisoformat(file.stem): file for file in folder.glob("*.jsonl")}
-        draft = self._draft_quarantine(source, table, replacing=files if versions.is_snapshot else ())
-        known = set() if versions.is_snapshot else {_digest(line) for file in files.values() for line in _lines(file)}
-        for day, line in _quarantine_lines(versions.quarantine):
-            if _digest(line) in known:
-                continue
-            known.add(_digest(line))
-            drafted = draft / f"{day}.jsonl"
-            if day in files and not drafted.exists():
-                shutil.copyfile(files[day], drafted)
-            _append(drafted, line)
-        return len(known)
-
-    def _settle_quarantine(self, source: str, table: str) -> None:
-        """Put what a landing set aside in its place if the ledger knows that landing, else drop it.
-
-        So a landing that a crash broke off, whose rows are rolled back, leaves the quarantine as it was.
-        """
-        for draft in (self._quarantine / source / table).glob(f"{DRAFT}*"):
-            landings = self._landed(source, table)["landing"].to_pylist()
-            for drafted in draft.iterdir() if int(draft.name.removeprefix(DRAFT)) in landings else ():
-                file = draft.with_name(drafted.name)
-                if drafted.stat().st_size:
-                    drafted.replace(file)
-                else:
-                    file.unlink(missing_ok=True)
-            shutil.rmtree(draft)
-            if not any(draft.parent.iterdir()):
-                draft.parent.rmdir()
+        self.quarantine(source, table).settle(is_known)
 
     def _digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
         """The SHA-256 of the table's files that are not known: Parquet as it is written here has no checksums."""
@@ -468,26 +429,6 @@ def _damage(file: Path, digest: str | None) -> str:
         return "is not there"
     except Exception as error:
         return f"can't be read ({type(error).__name__})"
-
-
-def _quarantine_lines(quarantine: pa.RecordBatchReader) -> Iterator[tuple[date, bytes]]:
-    for batch in quarantine:
-        for row in batch.to_pylist():
-            yield row["day"], orjson.dumps({"reason": row["reason"], "record": row["record"]}) + b"\n"
-
-
-def _append(file: Path, line: bytes) -> None:
-    with file.open("ab") as lines:
-        lines.write(line)
-
-
-def _lines(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as lines:
-        yield from lines
-
-
-def _digest(line: bytes) -> bytes:
-    return hashlib.sha256(line).digest()
 
 
 def _without(rows: pa.RecordBatchReader, days: Mapping[date, object]) -> pa.RecordBatchReader:

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from tailtracker_bi import bundle
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake, chained
-from tailtracker_bi.runs import Progress
+from tailtracker_bi.runs import COUNTED, Progress
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import DaySource, ObjectSource, Source, Table
@@ -138,7 +138,7 @@ def check_ledger(ledger: Sequence[dict[str, Any]], tables: Sequence[_Table]) -> 
     """Whether it is as it was written, oldest first, and its rows add up."""
     findings = list(_broken_links(ledger))
     landed_at: dict[int, Any] = {}
-    parts = ("loaded", "deduplicated", "filtered", "quarantined")
+    _, *parts = COUNTED
     for table in tables:
         seen = set()
         for row in table.attempts:
@@ -207,11 +207,11 @@ def check_quarantine(lake: Lake, tables: Sequence[_Table]) -> Verdict:
     findings, records = [], 0
     for table in tables:
         latest, last = table.latest, table.landed[-1]
-        folder = lake.quarantine_file(table.source.name, table.name, last["day"]).parent
-        days = {*latest} if table.is_daily else {date.fromisoformat(file.stem) for file in folder.glob("*.jsonl")}
+        quarantine = lake.quarantine(table.source.name, table.name)
+        days = {*latest} if table.is_daily else quarantine.days()
         found: dict[date, list[bytes]] = {}
         for day in sorted(days):
-            file = lake.quarantine_file(table.source.name, table.name, day)
+            file = quarantine.file(day)
             where = f"{table.title} {day}"
             mend = table.mend(day) if table.is_daily else RESTORE
             try:
@@ -329,7 +329,7 @@ def check_bundles(home: Path, warehouse: Warehouse) -> Verdict:
                 detail, differences = _compare_bundle(one, warehouse.path)
                 findings += differences
         except duckdb.Error as error:
-            mend = PUBLISH if one == current else f"remove {one.path.name}: it can't be gone back to"
+            mend = PUBLISH if one == current else f"remove published/{one.path.name}: it can't be gone back to"
             findings.append(_unreadable(one.path.name, error, mend))
     return _verdict("bundle", f"{current.build}{detail}; {len(builds)} builds can be read", findings)
 

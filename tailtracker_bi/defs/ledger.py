@@ -13,10 +13,10 @@ import dagster as dg
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from tailtracker_bi.lake import Lake
+from tailtracker_bi.runs import COUNTED
 from tailtracker_bi.sources.base import DaySource, Source, Table
 
 LANDED = "landed"
-COUNTS = ("received", "loaded", "deduplicated", "filtered", "quarantined")
 
 SILENT = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 """Metadata of an output that is no event: the step is done, and what has landed is told from the ledger.
@@ -86,4 +86,4 @@ def _told(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
 def _metadata(row: dict[str, Any], is_day: bool) -> dict[str, Any]:
     rows = "dagster/partition_row_count" if is_day else "new versions"
     moments = {name: dg.MetadataValue.timestamp(row[name].timestamp()) for name in ("landed_at", "as_of") if row[name]}
-    return {rows: row["loaded"], **{name: row[name] for name in COUNTS}, **moments, "landing": row["landing"]}
+    return {rows: row["loaded"], **{name: row[name] for name in COUNTED}, **moments, "landing": row["landing"]}

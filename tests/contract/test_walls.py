@@ -286,7 +286,7 @@ def test_nothing_kept_names_this_machine_or_a_package_registry() -> None:
     here = [re.escape(str(folder)) for folder in folders if len(folder.parts) > 1]
     # A path begins where no other text ends: `models/work/` is no path of a machine.
     machine = re.compile(rf"(?<![\w./-])(?:{'|'.join(here)})/[\w.]") if here else re.compile("(?!)")
-    registry = re.compile(r"\w+://(?!pypi\.org/)[^\s'\"]+/simple\b|^--(?:extra-)?index-url|^--find-links", re.MULTILINE)
+    registry = re.compile(r"\w+://[^\s'\"]+/simple\b|^--(?:extra-)?index-url|^--find-links", re.MULTILINE)
     for path, text in kept_texts():
         assert machine.findall(text) == [], path
         assert registry.findall(text) == [], path

@@ -1,0 +1,99 @@
+"""Quarantine: the records of a table that were set aside, by day, each with its reason.
+
+A landing writes a draft, which the landing's number names. It is put in its place once the ledger knows that landing,
+and dropped if it never does: so a landing that a crash broke off, whose rows are rolled back, leaves the quarantine as
+it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+
+DRAFT = ".landing-"
+"""How the name of a draft's folder begins."""
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """The quarantine of one table: `<day>.jsonl` in its folder; a day without records has no file."""
+
+    folder: Path
+
+    def file(self, day: date) -> Path:
+        """Where the records of a day are."""
+        return self.folder / f"{day}.jsonl"
+
+    def days(self) -> set[date]:
+        """The days that have records."""
+        return {date.fromisoformat(file.stem) for file in self.folder.glob("*.jsonl")}
+
+    def draft_days(self, landing: int, days: Iterable[date], records: pa.RecordBatchReader) -> None:
+        """Draft the quarantine of days that land anew, in QUARANTINE_SCHEMA."""
+        draft = self._draft(landing, replacing=days)
+        for day, line in _lines(records):
+            _append(draft / self.file(day).name, line)
+
+    def draft_objects(self, landing: int, records: pa.RecordBatchReader, *, is_snapshot: bool) -> int:
+        """Draft the quarantine of objects, each record once; how many there are then of the whole table.
+
+        A snapshot tells of everything again.
+        """
+        days = self.days()
+        draft = self._draft(landing, replacing=days if is_snapshot else ())
+        known = set[bytes]()
+        for day in () if is_snapshot else days:
+            with self.file(day).open("rb") as lines:
+                known.update(map(_digest, lines))
+        for day, line in _lines(records):
+            if _digest(line) in known:
+                continue
+            known.add(_digest(line))
+            drafted = draft / self.file(day).name
+            if day in days and not drafted.exists():
+                shutil.copyfile(self.file(day), drafted)
+            _append(drafted, line)
+        return len(known)
+
+    def settle(self, is_known: Callable[[int], bool]) -> None:
+        """Put drafts in their place whose landing is known, and drop the others."""
+        for draft in self.folder.glob(f"{DRAFT}*"):
+            for drafted in draft.iterdir() if is_known(int(draft.name.removeprefix(DRAFT))) else ():
+                file = self.folder / drafted.name
+                if drafted.stat().st_size:
+                    drafted.replace(file)
+                else:
+                    file.unlink(missing_ok=True)
+            shutil.rmtree(draft)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
+
+    def _draft(self, landing: int, replacing: Iterable[date]) -> Path:
+        """A folder for a draft; of the days to replace it has an empty file so far."""
+        draft = self.folder / f"{DRAFT}{landing}"
+        draft.mkdir(parents=True)
+        for day in replacing:
+            (draft / self.file(day).name).touch()
+        return draft
+
+
+def _lines(records: pa.RecordBatchReader) -> Iterator[tuple[date, bytes]]:
+    for batch in records:
+        for row in batch.to_pylist():
+            yield row["day"], orjson.dumps({"reason": row["reason"], "record": row["record"]}) + b"\n"
+
+
+def _append(file: Path, line: bytes) -> None:
+    with file.open("ab") as lines:
+        lines.write(line)
+
+
+def _digest(line: bytes) -> bytes:
+    return hashlib.sha256(line).digest()
