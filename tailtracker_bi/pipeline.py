@@ -129,6 +129,18 @@ def publish(settings: Settings, warehouse: Warehouse, report: RunReport, progres
     return published
 
 
+def landed_since(build: bundle.Bundle, lake: Lake) -> list[str]:
+    """The tables, as `source.table`, of which something landed that a published build does not hold yet."""
+    told = bundle.query(build, "select source, table_name, loaded_at from data_status where loaded_at is not null")
+    taken_in = {(row["source"], row["table_name"]): row["loaded_at"].replace(tzinfo=None) for row in told.to_pylist()}
+    landed = {
+        (row["source"], row["table_name"]): row["landed_at"]
+        for row in lake.landings().to_pylist()
+        if row["status"] == "landed"
+    }
+    return sorted(".".join(key) for key, moment in landed.items() if key not in taken_in or moment > taken_in[key])
+
+
 def refresh(
     settings: Settings,
     progress: Progress,

@@ -1,11 +1,13 @@
 """When things run, and who is told: the daily run, the weekly reports, the sensors for the ledger and for failures."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from tailtracker_bi.bundle import builds
-from tailtracker_bi.defs.ledger import untold
+from tailtracker_bi.defs.ingestion import source_key
+from tailtracker_bi.defs.ledger import untold, untold_lag
 from tailtracker_bi.defs.publishing import bundle_metadata, published_bundle
 from tailtracker_bi.defs.refresh import BUNDLE, REPORT_TAG
 from tailtracker_bi.defs.transformation import models
@@ -16,9 +18,9 @@ from tailtracker_bi.sources import SOURCES
 
 daily = dg.define_asset_job(
     "daily",
-    selection=dg.AssetSelection.groups("ingestion") | dg.AssetSelection.assets(models, published_bundle),
-    description="Pull what is missing or may have changed, build, check, publish. One run, without a partition: the "
-    "ledger says which days are needed.",
+    selection=dg.AssetSelection.assets(*map(source_key, SOURCES), models, published_bundle),
+    description="Pull what is missing or may have changed, build, check, publish. It asks for no partition: the ledger "
+    "says which days are needed.",
 )
 
 every_morning = dg.ScheduleDefinition(
@@ -59,6 +61,7 @@ def ledger(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReas
                 for table in source.tables:
                     events += untold(context.instance, lake, source, table)
             events += _untold_builds(context.instance, home)
+            events += untold_lag(context.instance, home, lake)
     except LockedError:
         return dg.SkipReason("a run is at work on the same data")
     return dg.SensorResult(asset_events=events) if events else dg.SkipReason("everything is told")
@@ -76,15 +79,39 @@ def _untold_builds(instance: dg.DagsterInstance, home: Path) -> list[dg.AssetMat
     ]
 
 
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[daily],
+    request_job=daily,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def rerun(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+    """Builds and publishes what a re-run of failed sources alone has landed."""
+    run = context.dagster_run
+    if run.parent_run_id is None or context.instance.get_run_step_stats(run.run_id, [models.op.name]):
+        return dg.SkipReason("the run has built and published by itself")
+    return dg.RunRequest(run_key=run.run_id, asset_selection=[*models.keys, BUNDLE])
+
+
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
 def failure(context: dg.RunFailureSensorContext) -> None:
     """Says in one line which run failed, at what, and where its report is."""
     run = context.dagster_run
     causes = [
-        f"{event.step_key}: {event.step_failure_data.error_display_string.splitlines()[0]}"
-        for event in context.get_step_failure_events()
+        f"{event.step_key}: {_reason(event.step_failure_data.error)}" for event in context.get_step_failure_events()
     ]
+    # A run that died before its first step: settings that are wrong, a sandbox that is down.
+    early = context.failure_event.job_failure_data.error
     context.log.error(
-        f"{run.job_name} failed, run {run.run_id}: {'; '.join(causes) or context.failure_event.message}; "
+        f"{run.job_name} failed, run {run.run_id}: "
+        f"{'; '.join(causes) or (_reason(early) if early else context.failure_event.message)}; "
         f"report: {run.tags.get(REPORT_TAG, 'none')}"
     )
+
+
+def _reason(error: Any) -> str:
+    """The words of the error at the bottom: Dagster wraps it in others, and puts its class before it."""
+    while error.cause:
+        error = error.cause
+    said = str(error.message).strip().partition(f"{error.cls_name}: ")
+    return (said[2] or said[0]).splitlines()[0]

@@ -7,23 +7,20 @@ each table carries the number of the latest landing.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
+from tailtracker_bi.bundle import NoBundleError, current
+from tailtracker_bi.defs.refresh import BUNDLE
 from tailtracker_bi.lake import Lake
+from tailtracker_bi.pipeline import landed_since
 from tailtracker_bi.runs import COUNTED
 from tailtracker_bi.sources.base import DaySource, Source, Table
 
 LANDED = "landed"
-
-SILENT = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
-"""Metadata of an output that is no event: the step is done, and what has landed is told from the ledger.
-
-Dagster has no public word for it. Without an output all that comes after would be skipped; with a plain one, a source
-that is off or a day that failed would pass for materialized.
-"""
+UP_TO_DATE = "up_to_date"
 
 
 def asset_key(source: type[Source], table: Table) -> dg.AssetKey:
@@ -70,17 +67,43 @@ def untold(
     )
 
 
+def untold_lag(instance: dg.DagsterInstance, home: Path, lake: Lake) -> Iterator[dg.AssetCheckEvaluation]:
+    """Whether the published build holds all that has landed, where Dagster was last told otherwise."""
+    try:
+        result = lag(home, lake)
+    except NoBundleError:
+        return
+    told = _last_check(instance, dg.AssetCheckKey(BUNDLE, UP_TO_DATE))
+    if told is None or (told.passed, told.metadata) != (result.passed, result.metadata):
+        yield dg.AssetCheckEvaluation(
+            asset_key=BUNDLE, check_name=UP_TO_DATE, passed=result.passed, metadata=result.metadata
+        )
+
+
+def lag(home: Path, lake: Lake) -> dg.AssetCheckResult:
+    """The check `up_to_date` of the published build. Raises NoBundleError."""
+    build = current(home)
+    tables = landed_since(build, lake)
+    behind = {"landed since": ", ".join(tables), "what to do": "materialize models and bundle"} if tables else {}
+    return dg.AssetCheckResult(
+        asset_key=BUNDLE, check_name=UP_TO_DATE, passed=not tables, metadata={"build": build.build, **behind}
+    )
+
+
 def _told(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
     """The latest landing of the table that Dagster was told of; -1 for none."""
-    # A run plans its checks before it makes them: those have no result yet.
-    history = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key, LANDED), limit=10)
-    for record in history:
+    check = _last_check(instance, dg.AssetCheckKey(key, LANDED))
+    landing = check.metadata.get("landing") if check else None
+    return int(str(landing.value)) if landing else -1
+
+
+def _last_check(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
+    """The last result of a check; a run plans its checks before it makes them, and those have none yet."""
+    for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=10):
         event = record.event.dagster_event if record.event else None
         if event and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            landing = event.asset_check_evaluation_data.metadata.get("landing")
-            if landing:
-                return int(str(landing.value))
-    return -1
+            return event.asset_check_evaluation_data
+    return None
 
 
 def _metadata(row: dict[str, Any], is_day: bool) -> dict[str, Any]:

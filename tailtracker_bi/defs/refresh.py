@@ -13,6 +13,7 @@ import dagster as dg
 from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.configuration import note_first_run
 from tailtracker_bi.crash_points import arm
+from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pipeline import check_sources
 from tailtracker_bi.runs import Progress, RunReport, locked, new_report
@@ -21,6 +22,8 @@ from tailtracker_bi.settings import Settings, load_settings
 BUNDLE = dg.AssetKey(["published", "bundle"])
 REPORT_TAG = "tailtracker/report"
 """Of a run: the name of its report in HOME."""
+FIRST = {"dagster/priority": "1"}
+"""The tag of steps that run before all that don't depend on them."""
 
 
 class Log(Progress):
@@ -47,25 +50,24 @@ class Refresh:
     progress: Progress
 
     @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Note in the run report what breaks a step off, which the run itself would not tell it."""
+    def failing_for_its_own(self) -> Iterator[None]:
+        """Fail the step in the end for what went wrong in it: errors noted and records held since it began.
+
+        What other steps failed of is theirs to show. What breaks a step off is noted in the run report, too.
+        """
+        report = self.report
+        known = len(report.errors), len(report.held)
         try:
             yield
         except dg.Failure:
             raise
+        except TailTrackerError as error:
+            report.errors.append(str(error))
         except Exception as error:
-            self.report.errors.append(str(error) or type(error).__name__)
+            report.errors.append(type(error).__name__)  # its text may hold values
             raise
-
-    def fail_if_wrong(self, context: dg.AssetExecutionContext) -> None:
-        """Fail the step for all that went wrong so far, unless this run has yet to publish.
-
-        As in a refresh by the command line: what could not be pulled keeps nobody from what could. So a run publishes
-        first, and then says that it failed.
-        """
-        publishes = BUNDLE in context.job_def.asset_layer.executable_asset_keys
-        wrong = dict.fromkeys([*self.report.errors, *self.report.held])
-        if wrong and (BUNDLE in context.selected_asset_keys or not publishes):
+        wrong = dict.fromkeys([*report.errors[known[0] :], *report.held[known[1] :]])
+        if wrong:
             raise dg.Failure("; ".join(wrong), allow_retries=False)
 
 

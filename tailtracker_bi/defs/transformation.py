@@ -68,17 +68,15 @@ TESTS = {
 def models(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
     """All models and data tests, in one build by dbt."""
     refresh: Refresh = context.resources.refresh
-    if refresh.lake.is_empty:
-        refresh.report.errors.append("nothing to build: no source is on and nothing has landed")
-        raise dg.Failure(refresh.report.errors[-1], allow_retries=False)
-    try:
-        with refresh.noting():
+    with refresh.failing_for_its_own():
+        if refresh.lake.is_empty:
+            raise BuildError("nothing to build: no source is on and nothing has landed")
+        try:
             warehouse = build(refresh.settings, refresh.analytics, refresh.lake, refresh.report, refresh.progress)
-    except BuildError as error:
-        yield from told(error.results, {})
-        raise dg.Failure(str(error), allow_retries=False) from None
-    yield from told(warehouse.results, warehouse.row_counts())
-    refresh.fail_if_wrong(context)
+        except BuildError as error:
+            yield from told(error.results, {})
+            raise
+        yield from told(warehouse.results, warehouse.row_counts())
 
 
 def told(
