@@ -79,13 +79,10 @@ def counts(versions: list[tuple[datetime, Version]], end: datetime) -> Object | 
     if item.get("trial_end") and moment(item["trial_end"]) >= end:
         return None
     paused = item.get("pause_collection")
-    # A pause that has an end is over by then, whether a later version says so or not; what was paused when it was first
-    # seen has that end, too, but counts anew only with its next version.
-    is_paused = paused is not None and not (
-        place > 0 and paused.get("resumes_at") and moment(paused["resumes_at"]) < end
-    )
+    # A pause that has an end is over by then, whether a later version says so or not.
+    is_paused = paused is not None and not (paused.get("resumes_at") and moment(paused["resumes_at"]) < end)
     # A state that was there when the subscription was first seen, and whose beginning nobody tells.
-    if place == 0 and at >= end and (is_paused or item["status"] in {"unpaid", "canceled"}):
+    if place == 0 and at >= end and (paused is not None or item["status"] in {"unpaid", "canceled"}):
         return item
     if is_paused:
         return None
@@ -100,31 +97,31 @@ def moment(seconds: int) -> datetime:
 
 
 def mrr_of_items(subscription: Object) -> list[tuple[Object, Decimal]]:
-    """Unit amount times quantity a month, less coupons that last forever: shares first, then amounts by share."""
-    forever = [
-        discount["source"]["coupon"]
-        for discount in subscription["discounts"]
-        if discount["source"]["coupon"]["duration"] == "forever"
-    ]
+    """Unit amount times quantity a month, less coupons that last forever, each of what the one before left."""
+    currency = subscription["currency"]
     items = [
         item
         for item in subscription["items"]["data"]
         if item["price"].get("recurring") and item["price"]["recurring"]["usage_type"] == "licensed"
     ]
-    amounts = []
-    for item in items:
-        amount = Fraction(item["price"]["unit_amount"] * item["quantity"], 100)
-        for coupon in forever:
-            if coupon.get("percent_off"):
-                amount *= 1 - Fraction(str(coupon["percent_off"])) / 100
-        amounts.append(amount)
-    off = sum((Fraction(coupon.get("amount_off") or 0, 100) for coupon in forever), Fraction(0))
-    total = sum(amounts, Fraction(0))
+    amounts = [Fraction(item["price"]["unit_amount"] * item["quantity"], 100) for item in items]
+    for discount in subscription["discounts"]:
+        coupon = discount["source"]["coupon"]
+        if coupon["duration"] != "forever":
+            continue
+        products = (coupon.get("applies_to") or {}).get("products")
+        meant = [products is None or item["price"]["product"] in products for item in items]
+        whole = sum((amount for amount, is_meant in zip(amounts, meant, strict=True) if is_meant), Fraction(0))
+        options = {coupon.get("currency"): coupon, **coupon.get("currency_options", {})}
+        off = Fraction(options.get(currency, {}).get("amount_off") or 0, 100)
+        left = 1 - Fraction(str(coupon.get("percent_off") or 0)) / 100
+        if off:
+            left = max(1 - off / whole, Fraction(0)) if whole else Fraction(1)
+        amounts = [amount * left if is_meant else amount for amount, is_meant in zip(amounts, meant, strict=True)]
     found = []
     for item, amount in zip(items, amounts, strict=True):
-        share = Fraction(rounded(off * amount / total)) if off < total and total else amount
         recurring = item["price"]["recurring"]
-        found.append((item, rounded((amount - share) * MONTHS[recurring["interval"]] / recurring["interval_count"])))
+        found.append((item, rounded(amount * MONTHS[recurring["interval"]] / recurring["interval_count"])))
     return found
 
 

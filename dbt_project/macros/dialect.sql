@@ -72,22 +72,33 @@
     unnest(cast(json_extract({{ json }}, '/{{ path.replace('.', '/') }}') as json[]))
 {%- endmacro %}
 
+-- The places, from 1, of these elements: a column beside that of json_elements, in step with it.
+{% macro json_positions(json, path) -%}
+    unnest(range(1, cast(json_array_length({{ json }}, '/{{ path.replace('.', '/') }}') as bigint) + 1))
+{%- endmacro %}
+
+-- The names of the properties of a JSON object, which may be text: a column of a select, which gives a row for each.
+{% macro json_names(json) -%}
+    unnest(json_keys({{ json }}))
+{%- endmacro %}
+
+-- A decimal from its text; null where it has more digits before the point.
+{% macro try_decimal(text, precision, scale) -%}
+    try_cast({{ text }} as decimal({{ precision }}, {{ scale }}))
+{%- endmacro %}
+
 -- A UTC timestamp of whole seconds since 1970, which may be text.
 {% macro utc_of_seconds(seconds) -%}
     make_timestamp(cast({{ seconds }} as bigint) * 1000000)
 {%- endmacro %}
 
--- The exact product of factors between 0 and 1 over the rows of a group, to 12 decimals.
-{% macro product_of(factor) -%}
-    list_reduce(list(cast({{ factor }} as decimal(13, 12))), (a, b) -> cast(a * b as decimal(13, 12)))
-{%- endmacro %}
-
--- An amount that is not negative, divided by a positive one and rounded half up to 6 decimals, exactly: a division of
--- decimals gives a double.
-{% macro exact_quotient(amount, divisor) -%}
+-- An amount that is not negative, divided by a positive one and rounded half up to so many decimals, exactly: a division
+-- of decimals gives a double.
+{% macro exact_quotient(amount, divisor, decimals=6) -%}
     (cast(
-        (2000000 * {{ whole_digits(amount) }} + {{ whole_digits(divisor) }}) // (2 * {{ whole_digits(divisor) }}) as decimal(32, 0)
-    ) * cast(0.000001 as decimal(6, 6)))
+        ({{ 2 * 10 ** decimals }} * {{ whole_digits(amount) }} + {{ whole_digits(divisor) }})
+        // (2 * {{ whole_digits(divisor) }}) as decimal({{ 38 - decimals }}, 0)
+    ) * cast({{ '0.' ~ '0' * (decimals - 1) ~ '1' }} as decimal({{ decimals }}, {{ decimals }})))
 {%- endmacro %}
 
 -- A decimal as a whole number of its 15th decimals.

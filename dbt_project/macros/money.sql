@@ -4,9 +4,23 @@
     cast(cast({{ minor_units }} as decimal(19, 0)) * {{ major_unit_share(currency) }} as decimal(22, 3))
 {%- endmacro %}
 
--- The same of the price of one unit, which may be a fraction of the minor unit.
+-- The same of the price of one unit, which may be a fraction of the minor unit: 12 digits before the point and 12 behind
+-- it, as Stripe has them; null where there are more.
 {% macro major_units_of_price(minor_units, currency) -%}
-    cast(cast({{ minor_units }} as decimal(24, 12)) * {{ major_unit_share(currency) }} as decimal(30, 15))
+    cast({{ try_decimal(minor_units, 24, 12) }} * {{ major_unit_share(currency) }} as decimal(30, 15))
+{%- endmacro %}
+
+-- The largest amount of one item that MRR is computed of, in the major unit: its exact quotients have to fit 38 digits.
+{% macro largest_amount() -%}
+    10000000000
+{%- endmacro %}
+
+-- A unit amount times a quantity; null where that is beyond the largest amount by far.
+{% macro amount_of_quantity(unit_amount, quantity) -%}
+    case
+        when {{ quantity }} <= 10000000000
+            then cast({{ unit_amount }} * cast({{ quantity }} as decimal(11, 0)) as decimal(38, 15))
+    end
 {%- endmacro %}
 
 {% macro major_unit_share(currency) -%}

@@ -72,9 +72,10 @@
     {%- set fields = {'whole': '', 'id': 'id', 'started_at': 'start', 'ended_at': 'end'} -%}
     {%- for age, place in [('new', 'source.coupon'), ('old', 'coupon')] -%}
         {%- do fields.update({age ~ '_coupon': place}) -%}
-        {%- for term in ['id', 'duration', 'percent_off', 'amount_off', 'currency'] -%}
+        {%- for term in ['id', 'duration', 'percent_off', 'amount_off', 'currency', 'currency_options'] -%}
             {%- do fields.update({age ~ '_' ~ term: place ~ '.' ~ term}) -%}
         {%- endfor -%}
+        {%- do fields.update({age ~ '_products': place ~ '.applies_to.products'}) -%}
     {%- endfor -%}
     select
         {% for column in columns %}{{ column }},
@@ -89,6 +90,8 @@
         cast(coalesce(new_percent_off, old_percent_off) as decimal(13, 10)) as percent_off,
         {{ major_units('coalesce(new_amount_off, old_amount_off)', 'coalesce(new_currency, old_currency)') }} as amount_off,
         upper(coalesce(new_currency, old_currency)) as currency,
+        coalesce(new_currency_options, old_currency_options) as currency_options,
+        nullif(coalesce(new_products, old_products), '[]') as products,
         {{ utc_of_seconds('started_at') }} as started_at,
         {{ utc_of_seconds('ended_at') }} as ended_at
     from (

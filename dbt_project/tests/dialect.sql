@@ -21,7 +21,7 @@ parsed as (
 
 listed as (
 
-    select {{ json_elements('properties', 'list') }} as element
+    select {{ json_elements('properties', 'list') }} as element, {{ json_positions('properties', 'list') }} as position
     from given
 
 ),
@@ -83,8 +83,15 @@ checks as (
     union all
     select 'utc_of_seconds', cast({{ utc_of_seconds("'1711838400'") }} as varchar), '2024-03-30 22:40:00' from given
     union all
-    select 'product_of', cast({{ product_of('factors.factor') }} as varchar), '0.333300000000'
-    from (values (0.5), (0.6666)) as factors (factor)
+    select 'json_positions', cast(max(position) as varchar), '2' from listed
+    union all
+    select 'json_names', min(name), 'k' from (select {{ json_names("'{\"k\": 1, \"l\": 2}'") }} as name from given) as named
+    union all
+    select 'try_decimal', cast({{ try_decimal("'999.5'", 4, 1) }} as varchar), '999.5' from given
+    union all
+    select 'try_decimal, too large', cast({{ try_decimal("'9999.5'", 4, 1) }} as varchar), null from given
+    union all
+    select 'exact_quotient, to 12 decimals', cast({{ exact_quotient('2', '3', 12) }} as varchar), '0.666666666667' from given
     union all
     select 'exact_quotient, rounded up', cast({{ exact_quotient('50.00', '12') }} as varchar), '4.166667' from given
     union all

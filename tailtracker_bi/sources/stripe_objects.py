@@ -4,6 +4,7 @@ Objects come in the shape of the API version they were written for: lists in the
 one that was the account's when they happened. So the declarations hold a field in its old and its new place.
 
     only("id amount", card=only("brand"))    these fields: plain values, and of an object or list of objects these
+    by_currency(only("amount"))              an object whose fields are currencies, each of them such an object
 
 A plain field is a value, the id of an object (which Stripe may have expanded), or a list of such.
 """
@@ -25,6 +26,9 @@ PLAIN, TEXT, OUR_ID = "plain", "text", "our id"
 
 _CODE = re.compile(r"[\w.:/+-]{0,255}", re.ASCII)
 """Ids, enums, decimals and the like. Any other text in a plain field is no code, and not kept."""
+_CURRENCY = re.compile(r"[a-z]{3}")
+EACH_CURRENCY = "<currency>"
+"""Stands in Fields for the name of any currency."""
 _LIKE_A_NUMBER = re.compile(r"^[+0-9]|[0-9][0-9-]{11}|:.*:")
 """What a phone or card number or an IP address has; a look at every id would be slow."""
 
@@ -36,6 +40,10 @@ def only(plain: str = "", **others: Any) -> Fields:
     return dict.fromkeys(plain.split(), PLAIN) | others
 
 
+def by_currency(fields: Fields) -> Fields:
+    return {EACH_CURRENCY: fields}
+
+
 def pages_of(fields: Fields) -> Fields:
     """A list inside an object; `has_more` where it is only the list's beginning, as in events."""
     return only("has_more", data=fields)
@@ -44,31 +52,39 @@ def pages_of(fields: Fields) -> Fields:
 _USER = only(supabase_user_id=OUR_ID)
 _TIER = only(tier=TEXT)
 
-COUPON = only("id object created amount_off percent_off currency duration duration_in_months")
+COUPON = only(
+    "id object created livemode deleted amount_off percent_off currency duration duration_in_months",
+    applies_to=only("products"),
+    currency_options=by_currency(only("amount_off")),
+)
 DISCOUNT = only(
     "id object start end deleted customer subscription subscription_item invoice invoice_item promotion_code",
     source=only("type", coupon=COUPON),
     coupon=COUPON,  # until 2025-08
 )
 CUSTOMER = only(
-    "id object created livemode deleted currency balance delinquent tax_exempt",
+    "id object created livemode deleted currency balance delinquent tax_exempt test_clock",
     address=only("country"),
     metadata=_USER,
     discount=DISCOUNT,
 )
 PRODUCT = only("id object created livemode deleted active type default_price", name=TEXT, metadata=_TIER)
+_PRICE_TIERS = only("up_to flat_amount flat_amount_decimal unit_amount unit_amount_decimal")
 PRICE = only(
     "id object created livemode deleted active currency product type billing_scheme tax_behavior tiers_mode"
     " unit_amount unit_amount_decimal",
     lookup_key=TEXT,
     recurring=only("interval interval_count usage_type aggregate_usage meter trial_period_days"),
     transform_quantity=only("divide_by round"),
+    tiers=_PRICE_TIERS,
+    currency_options=by_currency(only("unit_amount unit_amount_decimal tax_behavior", tiers=_PRICE_TIERS)),
     metadata=_TIER,
 )
 PLAN = only(  # what a price was called
     "id object created livemode active currency product billing_scheme tiers_mode amount amount_decimal"
     " interval interval_count usage_type aggregate_usage meter trial_period_days",
     transform_usage=only("divide_by round"),
+    tiers=_PRICE_TIERS,
     metadata=_TIER,
 )
 SUBSCRIPTION_ITEM = only(
@@ -79,7 +95,7 @@ SUBSCRIPTION_ITEM = only(
 )
 SUBSCRIPTION = only(
     "id object created livemode status customer currency collection_method start_date billing_cycle_anchor"
-    " trial_start trial_end cancel_at cancel_at_period_end canceled_at ended_at latest_invoice schedule"
+    " trial_start trial_end cancel_at cancel_at_period_end canceled_at ended_at latest_invoice schedule test_clock"
     " current_period_start current_period_end quantity",  # the last three: until 2025-03
     cancellation_details=only("reason feedback"),
     pause_collection=only("behavior resumes_at"),
@@ -263,8 +279,9 @@ class AllowList:
             allowed = {}
             for name, item in value.items():
                 inner = f"{path}.{name}"
-                if name in fields:
-                    allowed[name] = self._kept(item, fields[name], inner)
+                kept = fields.get(name, fields.get(EACH_CURRENCY) if _CURRENCY.fullmatch(name) else None)
+                if kept is not None:
+                    allowed[name] = self._kept(item, kept, inner)
                 else:
                     self._name(item, inner)
             return allowed

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import pytest
 
 from tests.money_reference import mrr_movements
@@ -44,6 +46,7 @@ def price(minor_units: int, product: str = "premium", interval: str = "month", c
     return {
         "id": f"price_{currency}_{minor_units}_{interval}",
         "object": "price",
+        "created": seconds("01-01"),
         "product": f"prod_{product}",
         "currency": currency,
         "unit_amount": minor_units,
@@ -172,7 +175,7 @@ CHARGES = [
     charge("1b", "01-06 10:00", 599),
     charge("2", "01-07", 899, amount_refunded=300),
     charge("3", "01-08", 599, **failed("highest_risk_level", type="blocked")),
-    charge("4", "01-09", 1000, amount_captured=600),
+    charge("4", "01-09", 1000, amount_captured=600, amount_refunded=400),
     charge("5", "01-10", 599, **failed("expired_card")),
     charge("6", "01-11", 599, payment_intent=None, status="pending", captured=False, amount_captured=0),
     charge("7", "01-15 01:00", 599, **failed("insufficient_funds")),
@@ -306,8 +309,13 @@ def in_old_shape(version: Version) -> Version | None:
 
 
 @pytest.fixture(scope="module")
-def story(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
-    return sql_tables([(NOW, STORY)], models, tmp_path_factory.mktemp("story"))
+def story_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("story")
+
+
+@pytest.fixture(scope="module")
+def story(models: Models, story_home: Path) -> dict[str, Rows]:
+    return sql_tables([(NOW, STORY)], models, story_home)
 
 
 def movements(
@@ -517,6 +525,24 @@ def test_totals_in_another_currency_cross_two_rates(models: Models, tmp_path: Pa
     assert movements(tables, "01-18", "all", "plan", "premium", "day")["closing"] == (2, None)
 
 
+def test_small_amounts_keep_their_decimals_on_the_way_to_a_total(models: Models, tmp_path: Path) -> None:
+    """24 x 1.00 at 3 for a euro, of 4 brands in 6 countries: 0.333333 each, and 8.00 in all."""
+    brands, countries = ("visa", "mastercard", "amex", "discover"), ("DE", "FR", "IT", "ES", "PT", "AT")
+    charges = [
+        charge(f"{brand}_{country}", "01-05", 100, "usd", payment_intent=None, payment_method_details=details)
+        for brand in brands
+        for country in countries
+        for details in [{"type": "card", "card": {"brand": brand, "country": country}}]
+    ]
+    tables = sql_tables(
+        [(ON_THE_20TH, map(Version, [*charges, *AROUND, *BALANCE, *INVOICE_PAYMENTS, *INVOICES]))],
+        needed_for(models, "pub_metric_values"),
+        tmp_path,
+        [(ON_THE_20TH, {(date(2024, 1, 5), "USD"): "3"})],
+    )
+    assert metric(tables, "gross_volume", "01-05", grain="day") == pytest.approx(7.999992, abs=1e-9)
+
+
 def test_a_corrected_rate_restates_its_days(models: Models, tmp_path: Path) -> None:
     corrected = (ON_THE_20TH, {(date(2024, 1, 5), "USD"): "1.00"})
     tables = sql_tables(
@@ -625,8 +651,31 @@ def test_volumes_stand_on_their_own_dates_and_add_up(story: dict[str, Rows]) -> 
     assert metric(story, "disputes", "02-01") == 11.99
     assert metric(story, "net_volume", "02-01") == -41.99
     assert metric(story, "disputes", "03-01") == -5.99  # won back
-    assert metric(story, "refund_rate", "01-01") == (1, 3)
+    assert metric(story, "refund_rate", "01-01") == (
+        1,
+        3,
+    )  # of the fourth 6.00 of 10.00 were captured, and none returned
     assert metric(story, "dispute_rate", "01-01") == (2, 3)
+
+
+def test_no_money_and_no_rate_is_a_double_or_loses_a_decimal(story: dict[str, Rows], story_home: Path) -> None:
+    """Of all models: amounts as Stripe has them keep 3 decimals, all that is divided or converted keeps 6 or more.
+
+    `metric_values` holds all metrics, and has doubles: nothing computes with them.
+    """
+    with duckdb.connect(str(story_home / "warehouse.duckdb"), read_only=True) as connection:
+        columns = connection.execute(
+            "select table_name, column_name, data_type from information_schema.columns "
+            "where table_schema in ('staging', 'intermediate', 'marts', 'metrics', 'published') "
+            "and regexp_matches(column_name, '(^|_)(amount|mrr|off|per_euro|change)$') "
+            "and data_type not in ('BIGINT', 'INTEGER', 'BOOLEAN')"
+        ).fetchall()
+    scales = {f"{table}.{column}": re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", kind) for table, column, kind in columns}
+    assert [name for name, scale in scales.items() if scale is None] == []
+    divided = {name: int(scale[1]) for name, scale in scales.items() if scale and re.search("mrr|price|per_euro", name)}
+    assert {"int_subscription_item_spells.mrr", "pub_mrr_movements.amount"} < divided.keys()
+    assert [name for name, scale in divided.items() if scale < 6] == []
+    assert [name for name, scale in scales.items() if scale and int(scale[1]) < 3] == []
 
 
 def test_old_and_new_shapes_give_equal_rows(story: dict[str, Rows], models: Models, tmp_path: Path) -> None:
@@ -674,6 +723,160 @@ def test_discounts_that_last_lower_what_they_are_on_while_they_are_there(models:
     ]
 
 
+def test_each_discount_takes_its_part_of_what_the_one_before_left(models: Models, tmp_path: Path) -> None:
+    hundred, pro = price(10_000), price(5000, "pro")
+    off = discount("off", "forever", amount_off=2000, currency="eur")
+    tenth = discount("tenth", "forever", percent_off=10.0)
+    option = discount(
+        "option", "forever", amount_off=3000, currency="usd", currency_options={"eur": {"amount_off": 2500}}
+    )
+    dollars = discount("dollars", "forever", amount_off=3000, currency="usd")
+    all_of_pro = discount(
+        "all_of_pro", "forever", amount_off=9000, currency="eur", applies_to={"products": ["prod_pro"]}
+    )
+    half_of_other = discount("other", "forever", percent_off=50.0, applies_to={"products": ["prod_other"]})
+
+    def of(who: str, *discounts: Object, price: Object = hundred) -> Object:
+        return subscription(who, "01-01", price, discounts=list(discounts))
+
+    both = of("both", all_of_pro, tenth)
+    both["items"]["data"].append({**both["items"]["data"][0], "id": "si_both_pro", "price": pro})
+    on_item = of("item", off)
+    on_item["items"]["data"][0]["discounts"] = [tenth]
+    # The same id, made anew: each discount keeps the terms that it was given with.
+    anew = [discount("anew", "forever", percent_off=percent) | {"id": f"di_{percent}"} for percent in (30.0, 10.0)]
+    repeating = discount("spring", "repeating", percent_off=25.0, duration_in_months=3) | {"id": "di_now"}
+    told = [
+        of("amount_first", off, tenth),
+        of("share_first", tenth, off),
+        of("option", option),
+        of("dollars", dollars),
+        both,
+        on_item,
+        of("other", half_of_other),
+        of("old", anew[0]),
+        of("new", anew[1]),
+        of("spring_old", discount("spring", "forever", percent_off=25.0)),
+        of("spring_new", repeating),
+        *PRODUCTS,
+    ]
+    tables = sql_tables([(NOW, map(Version, told))], needed_for(models, "int_subscription_item_spells"), tmp_path)
+    assert sorted(
+        (row["subscription_id"].removeprefix("sub_"), row["plan"], str(row["mrr"]))
+        for row in tables["int_subscription_item_spells"]
+    ) == [
+        ("amount_first", "premium", "72.000000"),  # (100 - 20) x 0.9
+        ("both", "premium", "90.000000"),  # all of pro is gone, and no more than that
+        ("dollars", "premium", "100.000000"),
+        ("item", "premium", "70.000000"),  # what is on the item comes first: 100 x 0.9 - 20
+        ("new", "premium", "90.000000"),
+        ("old", "premium", "70.000000"),
+        ("option", "premium", "75.000000"),
+        ("other", "premium", "100.000000"),
+        ("share_first", "premium", "70.000000"),
+        ("spring_new", "premium", "100.000000"),
+        ("spring_old", "premium", "75.000000"),
+    ]
+
+
+def test_tiers_and_currency_options_price_what_the_subscription_is_billed_for(models: Models, tmp_path: Path) -> None:
+    def tiered(name: str, mode: str, *tiers: Object, **fields: Any) -> Object:
+        bare = price(0) | {"id": name, "unit_amount": None, "unit_amount_decimal": None, "billing_scheme": "tiered"}
+        return bare | {"tiers_mode": mode, "tiers": list(tiers), **fields}
+
+    def tier(up_to: int | None, unit: int | None, flat: int | None = None) -> Object:
+        return {"up_to": up_to, "unit_amount": unit, "flat_amount": flat}
+
+    graduated = tiered("graduated", "graduated", tier(5, 1000), tier(None, 800))
+    volume = tiered("volume", "volume", tier(10, 900), tier(None, 700))
+    flat = tiered("flat", "graduated", tier(2, None, 500), tier(None, 150, 100))
+    # Tiers come in any order, and by currency in the options.
+    dollars = tiered("dollars", "volume", tier(None, 1, 0), currency="usd")
+    dollars["currency_options"] = {"eur": {"tiers": [tier(None, 200), tier(3, 300, 50)]}}
+    two = price(1200, currency="usd") | {
+        "id": "two",
+        "currency_options": {
+            "usd": {"unit_amount": 1200},
+            "eur": {"unit_amount": 1000, "unit_amount_decimal": "1000.5"},
+        },
+    }
+
+    def of(who: str, price: Object, quantity: int = 1, currency: str = "eur") -> Object:
+        embedded = {name: value for name, value in price.items() if name not in {"tiers", "currency_options"}}
+        return subscription(who, "01-01", embedded, quantity=quantity) | {"currency": currency}
+
+    told = [
+        of("graduated_5", graduated, 5),
+        of("graduated_8", graduated, 8),
+        of("volume_10", volume, 10),
+        of("volume_11", volume, 11),
+        of("flat_1", flat),
+        of("flat_4", flat, 4),
+        of("option_tiers_3", dollars, 3),
+        of("option_tiers_4", dollars, 4),
+        of("option", two, 2),
+        of("own", two, 2, "usd"),
+        of("neither", two, 2, "gbp"),
+        *[graduated, volume, flat, dollars, two],
+        *PRODUCTS,
+    ]
+    needed = needed_for(models, "int_subscription_item_spells", "int_stripe_not_counted")
+    tables = sql_tables([(NOW, map(Version, told))], needed, tmp_path)
+    assert {
+        row["subscription_id"].removeprefix("sub_"): (row["currency"], str(row["mrr"]))
+        for row in tables["int_subscription_item_spells"]
+    } == {
+        "graduated_5": ("EUR", "50.000000"),
+        "graduated_8": ("EUR", "74.000000"),  # 5 x 10 + 3 x 8
+        "volume_10": ("EUR", "90.000000"),
+        "volume_11": ("EUR", "77.000000"),
+        "flat_1": ("EUR", "5.000000"),
+        "flat_4": ("EUR", "9.000000"),  # 5 + 2 x 1.50 + 1
+        "option_tiers_3": ("EUR", "9.500000"),
+        "option_tiers_4": ("EUR", "8.000000"),
+        "option": ("EUR", "20.010000"),
+        "own": ("USD", "24.000000"),
+    }
+    [left_out] = tables["int_stripe_not_counted"]
+    assert (left_out["object_type"], left_out["object_id"]) == ("subscription_item", "si_neither")
+    assert (left_out["what"], left_out["currency"]) == ("price without an amount in the currency", "GBP")
+
+
+def test_what_no_number_holds_is_named(models: Models, tmp_path: Path) -> None:
+    def of(who: str, **fields: Any) -> Object:
+        return subscription(who, "01-01", PREMIUM, **fields)
+
+    metered = {**PREMIUM, "recurring": {"interval": "month", "interval_count": 1, "usage_type": "metered"}}
+    more = of("more")
+    more["items"]["has_more"] = True
+    ended = {"status": "canceled", "ended_at": seconds("02-01")}
+    told = [
+        of("known"),
+        subscription("metered", "01-01", metered),
+        subscription("ended", "01-01", metered, **ended),
+        more,
+        of("strange", status="hibernating"),
+        of("clock", test_clock="clock_1"),
+        of("bare", discounts=["di_nobody_knows"]),
+        {"id": "cus_clock", "object": "customer", "created": seconds("01-01"), "test_clock": "clock_1"},
+        charge("1", "01-05", 599),
+        charge("2", "01-05", 700, status="requires_magic"),
+        *PRODUCTS,
+    ]
+    tables = sql_tables([(NOW, map(Version, told))], needed_for(models, "int_stripe_not_counted"), tmp_path)
+    rows = tables["int_stripe_not_counted"]
+    assert {(row["what"], row["object_id"], row["amount"]) for row in rows} == {
+        ("metered price", "si_metered", None),
+        ("more items than could be read", "sub_more", None),
+        ("status that is not known", "sub_strange", None),
+        ("subscription of a test clock", "sub_clock", None),
+        ("customer of a test clock", "cus_clock", None),
+        ("coupon whose terms could not be read", "di_nobody_knows", None),
+        ("status that is not known", "ch_2", amount("7")),
+    }
+    assert {row["day"] for row in rows if row["object_type"] == "charge"} == {date(2024, 1, 5)}
+
+
 def test_intervals_packages_and_fractions_of_a_cent_are_exact(models: Models, tmp_path: Path) -> None:
     def of(who: str, quantity: int = 1, **changes: Any) -> Version:
         return Version(subscription(who, "01-01", {**PREMIUM, **changes}, quantity=quantity))
@@ -692,6 +895,9 @@ def test_intervals_packages_and_fractions_of_a_cent_are_exact(models: Models, tm
         of("metered", recurring=every(1, "month", "metered")),
         of("once", recurring=None),
         of("free", unit_amount=0, unit_amount_decimal="0"),
+        of("digits", unit_amount=None, unit_amount_decimal="999999999999.123456789012"),
+        of("too_many", unit_amount=None, unit_amount_decimal="9999999999999"),
+        of("too_much", 10**6, unit_amount=None, unit_amount_decimal="999999999999"),
     ]
     needed = needed_for(models, "int_subscription_item_spells")
     tables = sql_tables([(NOW, [*told, *map(Version, PRODUCTS)])], needed, tmp_path)
@@ -706,9 +912,18 @@ def test_intervals_packages_and_fractions_of_a_cent_are_exact(models: Models, tm
         "cus_packages": ("17.970000", "monthly"),
         "cus_fractions": ("0.125000", "monthly"),
         "cus_many": ("4166.666667", "annual"),
+        "cus_digits": ("9999999999.991235", "monthly"),
+    }
+    assert {
+        row["subscription_id"]: row["why_not"] for row in tables["int_subscription_items_priced"] if row["why_not"]
+    } == {
+        "sub_metered": "metered price",
+        "sub_too_many": "amount beyond what is computed",
+        "sub_too_much": "amount beyond what is computed",
     }
     # No float on the way: what is one ends with another type.
-    assert {type(row["unit_amount"]) for row in tables["stg_stripe__subscription_items"]} == {Decimal}
+    units = {row["subscription_id"]: type(row["unit_amount"]) for row in tables["stg_stripe__subscription_items"]}
+    assert {who for who, kind in units.items() if kind is not Decimal} == {"sub_too_many"}
     assert {type(row["quantity"]) for row in tables["stg_stripe__subscription_items"]} == {int}
 
 
@@ -771,7 +986,8 @@ def test_pauses_and_coupons_end_on_their_day(models: Models, tmp_path: Path) -> 
         *changed(paused("longer", "03-01"), paused("longer", "04-01"), "02-15"),
         *changed(of("shorter"), paused("shorter", "03-01"), "02-01"),
         *changed(paused("shorter", "03-01"), of("shorter"), "02-15"),
-        Version(paused("seen", "03-01")),  # since when nobody tells: it counts until it was seen
+        Version(paused("seen", "03-01")),  # since when nobody tells: it counts until it was seen, when it was over
+        Version(paused("still", "04-20")),
         *changed(of("half", discounts=[half]), of("half"), "02-10"),
         *changed(of("months", discounts=[months]), of("months"), "02-10"),
         *map(Version, PRODUCTS),
@@ -796,8 +1012,11 @@ def test_pauses_and_coupons_end_on_their_day(models: Models, tmp_path: Path) -> 
         ("pause", "01-01", "02-01", "5.990000"),
         ("pause", "03-01", None, "5.990000"),
         ("seen", "01-01", "04-10", "5.990000"),
+        ("seen", "04-10", None, "5.990000"),
         ("shorter", "01-01", "02-01", "5.990000"),
         ("shorter", "02-15", None, "5.990000"),
+        ("still", "01-01", "04-10", "5.990000"),
+        ("still", "04-20", None, "5.990000"),
     ]
 
 
@@ -848,6 +1067,9 @@ def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]
     coupons = [
         discount("third", "forever", percent_off=33.33),
         discount("off", "forever", amount_off=250, currency="eur"),
+        discount("either", "forever", amount_off=120, currency="usd", currency_options={"eur": {"amount_off": 95}}),
+        discount("pro", "forever", percent_off=12.5, applies_to={"products": ["prod_pro"]}),
+        discount("part", "forever", amount_off=400, currency="eur", applies_to={"products": ["prod_pro", "prod_x"]}),
         discount("gift", "once", percent_off=100.0),
     ]
     found = {}
@@ -858,14 +1080,14 @@ def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]
             f"{dice.randrange(3)}_{number}", "01-01", dice.choice(prices), created=int(began.timestamp())
         )
         item["items"]["data"] += [
-            {**item["items"]["data"][0], "id": f"si_{number}_{more}", "price": dice.choice([*prices, metered])}
+            {**item["items"]["data"][0], "id": f"si_more_{number}_{more}", "price": dice.choice([*prices, metered])}
             for more in range(dice.choice([0, 0, 1, 2]))
         ]
         if dice.random() < 0.4:
             item["status"] = "trialing"
             item["trial_start"] = int(began.timestamp())
             item["trial_end"] = int((began + timedelta(days=dice.choice([3, 7]))).timestamp())
-        item["discounts"] = dice.sample(coupons, dice.choice([0, 0, 1, 2, 3])) if prices is in_euros else []
+        item["discounts"] = dice.sample(coupons, dice.choice([0, 0, 1, 2, 3]))
         history, moment = [], began
         for _ in range(dice.randrange(5)):
             moment += timedelta(hours=dice.randrange(1, 200))

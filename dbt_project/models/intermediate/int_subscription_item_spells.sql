@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
-with spells as (
+with recursive spells as (
 
     select * from {{ ref('int_subscription_spells') }}
 
@@ -8,7 +8,13 @@ with spells as (
 
 items as (
 
-    select * from {{ ref('stg_stripe__subscription_items') }}
+    select * from {{ ref('int_subscription_items_priced') }}
+
+),
+
+discounts as (
+
+    select * from {{ ref('int_discounts_applied') }}
 
 ),
 
@@ -21,18 +27,6 @@ products as (
 customers as (
 
     select * from {{ ref('int_customers_identified') }}
-
-),
-
-coupons as (
-
-    select * from {{ ref('int_coupons') }}
-
-),
-
-subscription_coupons as (
-
-    select * from {{ ref('int_subscription_coupons') }}
 
 ),
 
@@ -55,122 +49,102 @@ recurring as (
         items.currency,
         items.billing_interval,
         items.interval_count,
-        cast(items.unit_amount * items.quantity as decimal(38, 15)) as list_amount
+        items.list_amount
     from spells
     inner join items
         on
             spells.subscription_id = items.subscription_id
             and spells.version = items.version
-    where items.usage_type <> 'metered' and items.billing_interval is not null and items.unit_amount > 0
+    where items.list_amount > 0
 
 ),
 
-coupons_on_items as (
-
-    select
-        subscription_id,
-        version,
-        subscription_item_id,
-        {{ product_of('coalesce((100 - percent_off) * 0.01, 1)') }} as share_left,
-        coalesce(sum(amount_off), 0) as amount_off
-    from subscription_coupons
-    where subscription_item_id is not null
-    group by subscription_id, version, subscription_item_id
-
-),
-
--- The subscription's own or, where it has none, the customer's.
-coupons_of_spells as (
-
-    select
-        spells.subscription_id,
-        spells.version,
-        spells.counts_from,
-        subscription_coupons.percent_off,
-        case when subscription_coupons.currency = spells.currency then subscription_coupons.amount_off end as amount_off
-    from spells
-    inner join subscription_coupons
-        on
-            spells.subscription_id = subscription_coupons.subscription_id
-            and spells.version = subscription_coupons.version
-            and subscription_coupons.subscription_item_id is null
-
-    union all
-
-    select
-        spells.subscription_id,
-        spells.version,
-        spells.counts_from,
-        coupons.percent_off,
-        case when coupons.currency = spells.currency then coupons.amount_off end
-    from spells
-    inner join coupons on spells.customer_coupon_id = coupons.coupon_id
-    where coupons.duration = 'forever'
-
-),
-
-coupons_on_the_whole as (
+-- One discount after the other, each of what the one before left. A discount is of all items, of one, or of those of
+-- some products; an amount is taken from each of them by its share, and never more than there is.
+discounted as (
 
     select
         subscription_id,
         version,
         counts_from,
-        {{ product_of('coalesce((100 - percent_off) * 0.01, 1)') }} as share_left,
-        coalesce(sum(amount_off), 0) as amount_off
-    from coupons_of_spells
-    group by subscription_id, version, counts_from
-
-),
-
--- First what is on the item, then what is on the whole: shares before amounts, and never below 0.
-less_shares as (
-
-    select
-        recurring.*,
-        cast(
-            cast(
-                greatest(
-                    cast(recurring.list_amount * coalesce(coupons_on_items.share_left, 1) as decimal(38, 15))
-                    - coalesce(coupons_on_items.amount_off, 0),
-                    0
-                ) as decimal(38, 15)
-            ) * coalesce(coupons_on_the_whole.share_left, 1) as decimal(38, 15)
-        ) as amount,
-        coalesce(coupons_on_the_whole.amount_off, 0) as amount_off
+        subscription_item_id,
+        product_id,
+        cast(list_amount as decimal(38, 15)) as amount,
+        0 as step
     from recurring
-    left join coupons_on_items
-        on
-            recurring.subscription_id = coupons_on_items.subscription_id
-            and recurring.version = coupons_on_items.version
-            and recurring.subscription_item_id = coupons_on_items.subscription_item_id
-    left join coupons_on_the_whole
-        on
-            recurring.subscription_id = coupons_on_the_whole.subscription_id
-            and recurring.version = coupons_on_the_whole.version
-            and recurring.counts_from = coupons_on_the_whole.counts_from
 
-),
-
-with_total as (
+    union all
 
     select
-        *,
-        sum(amount) over (partition by subscription_id, version, counts_from) as total_amount
-    from less_shares
+        subscription_id,
+        version,
+        counts_from,
+        subscription_item_id,
+        product_id,
+        cast(case
+            when not is_meant then amount
+            when percent_off is not null then amount * cast((100 - percent_off) * 0.01 as decimal(13, 12))
+            when amount_off >= amount_meant then 0
+            else amount * cast({{ exact_quotient('amount_meant - amount_off', 'amount_meant', 12) }} as decimal(13, 12))
+        end as decimal(38, 15)),
+        step + 1
+    from (
+        select
+            meant.*,
+            cast(sum(case when meant.is_meant then meant.amount else 0 end) over (
+                partition by meant.subscription_id, meant.version, meant.counts_from
+            ) as decimal(38, 15)) as amount_meant
+        from (
+            select
+                discounted.*,
+                discounts.percent_off,
+                discounts.amount_off,
+                (discounts.subscription_item_id is null or discounted.subscription_item_id = discounts.subscription_item_id)
+                and (
+                    discounts.products is null
+                    or coalesce(position('"' || discounted.product_id || '"' in discounts.products) > 0, false)
+                ) as is_meant
+            from discounted
+            inner join discounts
+                on
+                    discounted.subscription_id = discounts.subscription_id
+                    and discounted.version = discounts.version
+                    and discounted.counts_from = discounts.counts_from
+                    and discounted.step + 1 = discounts.step
+        ) as meant
+    ) as next_step
 
 ),
 
--- An amount off the whole is taken from each item by its share.
+last_steps as (
+
+    select
+        subscription_id,
+        version,
+        counts_from,
+        subscription_item_id,
+        amount,
+        row_number() over (
+            partition by subscription_id, version, counts_from, subscription_item_id
+            order by step desc
+        ) as place
+    from discounted
+
+),
+
 billed as (
 
     select
-        *,
-        case
-            when amount_off = 0 then amount
-            when amount_off >= total_amount then 0
-            else amount - {{ exact_quotient('cast(amount_off * amount as decimal(38, 15))', 'total_amount') }}
-        end as billed_amount
-    from with_total
+        recurring.*,
+        last_steps.amount as billed_amount
+    from recurring
+    inner join last_steps
+        on
+            recurring.subscription_id = last_steps.subscription_id
+            and recurring.version = last_steps.version
+            and recurring.counts_from = last_steps.counts_from
+            and recurring.subscription_item_id = last_steps.subscription_item_id
+            and last_steps.place = 1
 
 ),
 

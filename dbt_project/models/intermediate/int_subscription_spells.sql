@@ -37,8 +37,8 @@ judged as (
         *,
         case
             when is_deleted then false
-            -- Of one that was paused when it was first seen, what was before has to stand for all of it.
-            when is_collection_paused and (is_first or collection_resumes_at is null) then false
+            -- A pause ends when it was said to, unless a version says otherwise before.
+            when is_collection_paused and collection_resumes_at is null then false
             when status = 'trialing'
                 then next_status is null or next_status in ('active', 'past_due', 'unpaid', 'canceled')
             else status in ('active', 'past_due')
@@ -57,13 +57,25 @@ bounded as (
         customer_id,
         currency,
         greatest(
-            case when is_first then coalesce(created_at, effective_at) else effective_at end,
+            case when is_first and not is_collection_paused then coalesce(created_at, effective_at) else effective_at end,
             trial_end_at,
-            case when not is_first then collection_resumes_at end
+            collection_resumes_at
         ) as counts_from,
-        least(case when is_counted then next_at else effective_at end, finally_ended_at) as counts_to
+        least(next_at, finally_ended_at) as counts_to
     from judged
-    where is_counted or is_counted_until_seen
+    where is_counted
+
+    union all
+
+    select
+        subscription_id,
+        version,
+        customer_id,
+        currency,
+        greatest(coalesce(created_at, effective_at), trial_end_at),
+        least(effective_at, finally_ended_at)
+    from judged
+    where is_counted_until_seen
 
 ),
 
@@ -92,9 +104,9 @@ discount_changes as (
 -- The customer's own discount comes and goes without a new version of the subscription.
 starts as (
 
-    select subscription_id, version, counts_from from counted
+    select subscription_id, version, counts_from as began_at, counts_from from counted
     union
-    select counted.subscription_id, counted.version, discount_changes.changed_at
+    select counted.subscription_id, counted.version, counted.counts_from, discount_changes.changed_at
     from counted
     inner join discount_changes on counted.customer_id = discount_changes.customer_id
     where
@@ -115,7 +127,7 @@ spells as (
         starts.counts_from,
         coalesce(
             lead(starts.counts_from) over (
-                partition by starts.subscription_id, starts.version
+                partition by starts.subscription_id, starts.version, starts.began_at
                 order by starts.counts_from
             ),
             counted.counts_to
@@ -125,6 +137,7 @@ spells as (
         on
             counted.subscription_id = starts.subscription_id
             and counted.version = starts.version
+            and counted.counts_from = starts.began_at
 
 )
 
@@ -133,7 +146,7 @@ select
     spells.version,
     spells.customer_id,
     spells.currency,
-    customer_discounts.coupon_id as customer_coupon_id,
+    customer_discounts.discount_id as customer_discount_id,
     spells.counts_from,
     spells.counts_to
 from spells

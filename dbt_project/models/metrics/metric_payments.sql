@@ -160,7 +160,8 @@ amount_days as (
         metric_id,
         day,
         {{ columns }},
-        sum(amount) as amount
+        -- With as many decimals as what is converted has: a case cuts both to those that they share.
+        cast(sum(amount) as decimal(38, 6)) as amount
     from amounts
     group by 1, 2, 3, 4, 5
 

@@ -22,6 +22,22 @@ with charges as (
         'old_card_country': 'source.country',
     }) }}
 
+),
+
+amounts as (
+
+    select
+        *,
+        {{ major_units('amount', 'currency') }} as whole_amount,
+        -- Until 2020 what was not captured stood among what was refunded.
+        case
+            when amount_captured is not null then {{ major_units('amount_captured', 'currency') }}
+            when is_captured = 'true' then {{ major_units('amount', 'currency') }}
+            else 0
+        end as captured_amount,
+        {{ major_units("coalesce(amount_refunded, '0')", 'currency') }} as returned_amount
+    from charges
+
 )
 
 select
@@ -34,14 +50,13 @@ select
     failure_code,
     case when status = 'failed' then coalesce(outcome_reason, failure_code, '(unknown)') end as decline_code,
     upper(currency) as currency,
-    {{ major_units('amount', 'currency') }} as amount,
-    -- Until 2020 what was not captured stood among what was refunded.
+    whole_amount as amount,
+    captured_amount,
+    -- What was authorised and not captured is let go, which was no payment and is no refund: it stands in both.
     case
-        when amount_captured is not null then {{ major_units('amount_captured', 'currency') }}
-        when is_captured = 'true' then {{ major_units('amount', 'currency') }}
-        else 0
-    end as captured_amount,
-    {{ major_units("coalesce(amount_refunded, '0')", 'currency') }} as refunded_amount,
+        when returned_amount >= whole_amount - captured_amount then returned_amount - (whole_amount - captured_amount)
+        else returned_amount
+    end as refunded_amount,
     method as payment_method,
     case lower(coalesce(card_brand, old_card_brand))
         when 'american express' then 'amex'
@@ -50,4 +65,4 @@ select
     end as card_brand,
     upper(coalesce(card_country, bank_country, old_card_country)) as country,
     created_at
-from charges
+from amounts

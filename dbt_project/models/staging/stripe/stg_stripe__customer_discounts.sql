@@ -32,6 +32,8 @@ discounts as (
         max(percent_off) as percent_off,
         max(amount_off) as amount_off,
         max(currency) as currency,
+        max(currency_options) as currency_options,
+        max(products) as products,
         min(started_at) as started_at,
         max(ended_at) as ended_at,
         min(version) as first_version,
@@ -50,6 +52,8 @@ select
     discounts.percent_off,
     discounts.amount_off,
     discounts.currency,
+    discounts.currency_options,
+    discounts.products,
     coalesce(discounts.started_at, first_told.effective_at) as started_at,
     -- Where it was taken away, the customer was seen without it, or with the next.
     least(

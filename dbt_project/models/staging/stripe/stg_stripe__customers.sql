@@ -5,6 +5,7 @@ with customers as (
         'country': 'address.country',
         'currency': 'currency',
         'is_delinquent': 'delinquent',
+        'test_clock_id': 'test_clock',
     }) }}
 
 )
@@ -15,6 +16,7 @@ select
     nullif(upper(country), '') as country,
     upper(currency) as currency,
     is_delinquent = 'true' as is_delinquent,
+    test_clock_id,
     is_deleted,
     created_at
 from customers

@@ -13,6 +13,7 @@ on_subscriptions as (
         object_id as subscription_id,
         version,
         cast(null as varchar) as subscription_item_id,
+        {{ json_positions('content', 'discounts') }} as position,
         {{ json_elements('content', 'discounts') }} as discount
     from versions
 
@@ -22,6 +23,7 @@ on_subscriptions as (
         object_id,
         version,
         cast(null as varchar),
+        1,
         {{ json_text('content', "'discount'") }}
     from versions
 
@@ -43,6 +45,7 @@ on_items as (
         subscription_id,
         version,
         {{ json_text('item', "'id'") }} as subscription_item_id,
+        {{ json_positions('item', 'discounts') }} as position,
         {{ json_elements('item', 'discounts') }} as discount
     from items
 
@@ -59,7 +62,7 @@ discounts as (
 
 terms as (
 
-    {{ stripe_discounts('discounts', ['subscription_id', 'version', 'subscription_item_id']) }}
+    {{ stripe_discounts('discounts', ['subscription_id', 'version', 'subscription_item_id', 'position']) }}
 
 )
 
@@ -67,11 +70,15 @@ select
     subscription_id,
     version,
     subscription_item_id,
-    discount_id,
+    coalesce(discount_id, coupon_id) as discount_id,
+    min(position) as position,
     max(coupon_id) as coupon_id,
     max(duration) as duration,
     max(percent_off) as percent_off,
     max(amount_off) as amount_off,
-    max(currency) as currency
+    max(currency) as currency,
+    max(currency_options) as currency_options,
+    max(products) as products
 from terms
-group by subscription_id, version, subscription_item_id, discount_id
+where coalesce(discount_id, coupon_id) is not null
+group by subscription_id, version, subscription_item_id, coalesce(discount_id, coupon_id)

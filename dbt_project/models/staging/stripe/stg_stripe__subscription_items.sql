@@ -90,6 +90,7 @@ select
     product_id,
     currency,
     {{ major_units_of_price('minor_units', 'currency') }} as unit_amount,
+    minor_units is not null as has_unit_amount,
     -- Prices by the package count packages.
     cast(case
         when divide_by is null then quantity

@@ -18,6 +18,8 @@
     'cancellation_reason': 'cancellation_details.reason',
     'pause_behavior': 'pause_collection.behavior',
     'resumes_at': 'pause_collection.resumes_at',
+    'test_clock_id': 'test_clock',
+    'has_more_items': 'items.has_more',
 } %}
 
 with versions as (
@@ -68,6 +70,8 @@ select
     {{ utc_of_seconds('resumes_at') }} as collection_resumes_at,
     is_cancel_at_period_end = 'true' as is_cancel_at_period_end,
     cancellation_reason,
+    test_clock_id,
+    coalesce(has_more_items = 'true', false) as has_more_items,
     created_at,
     {{ utc_of_seconds('trial_start') }} as trial_start_at,
     {{ utc_of_seconds('trial_end') }} as trial_end_at,
