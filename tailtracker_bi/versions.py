@@ -1,8 +1,8 @@
 """Which versions of objects are new: what a source tells against what the lake knows, in sets, inside DuckDB.
 
-Of what an object is now, only what differs from its latest version is new. Of what it was (history that an event told
-of), only what is not there yet. An object of a snapshot that is no longer in it is gone: that is a version, too, with
-the content it had last.
+Of what an object is now, only what differs from its latest version is new, or from the one in force: an event may have
+told of another state since. Of what it was (history that an event told of), only what is not there yet. An object of a
+snapshot that is no longer in it is gone: that is a version, too, with the content it had last.
 """
 
 from __future__ import annotations
@@ -39,15 +39,37 @@ _PREPARE = """
     where not ({history})
     qualify row_number() over (partition by object_id order by landing desc) = 1;
 
+    create table in_force as
+    select object_id, case when count(distinct content_hash) = 1 then min(content_hash) end as content_hash
+    from (
+        select object_id, content_hash
+        from (
+            select object_id, content_hash, origin, effective_at, landing from known
+            union all
+            select object_id, content_hash, origin, effective_at, $landing from told where is_history
+        )
+        where effective_at <= $as_of and object_id in (select object_id from told where not is_history)
+        qualify rank() over (
+            partition by object_id
+            order by
+                effective_at desc,
+                case origin when 'before' then 0 when 'event' then 1 else 2 end desc,
+                case when {history} then 0 else landing end desc
+        ) = 1
+    )
+    group by object_id;
+
     create table fresh as
     select told.* from told
     left join latest on told.object_id = latest.object_id
+    left join in_force on told.object_id = in_force.object_id
     where
         not told.is_history
         and (
             latest.object_id is null
             or latest.is_deleted <> told.is_deleted
             or (latest.content_hash <> told.content_hash and not told.is_deleted)
+            or (in_force.content_hash is distinct from told.content_hash and not told.is_deleted)
         )
     qualify row_number() over (partition by told.object_id order by told.position desc) = 1;
 
@@ -129,14 +151,14 @@ def new_versions(
         connection.register("known", dataset(list(known), schema=schema, format="parquet"))
         connection.register("candidates", versions.rows)
         connection.register("unreadable", pa.table({"object_id": pa.array(versions.unreadable, pa.string())}))
+        moment = as_of.astimezone(UTC).replace(tzinfo=None)
+        given = {"is_snapshot": versions.is_snapshot, "as_of": moment, "landing": landing}
         for statement in _PREPARE.format(**texts).split(";\n"):
-            uses = {"is_snapshot": versions.is_snapshot} if "$is_snapshot" in statement else {}
-            connection.execute(statement, uses)
+            connection.execute(statement, {name: value for name, value in given.items() if f"${name}" in statement})
         counts, had, gone = _account(connection, table, versions.counts)
         sql = _NEW.format(**texts)
         if with_known:
             sql += f" union all select {', '.join(schema.names)} from known"
-        moment = as_of.astimezone(UTC).replace(tzinfo=None)
         result = connection.execute(sql, {"as_of": moment, "landing": landing})
         yield result.to_arrow_reader(BATCH_ROWS).cast(schema), counts, had, gone
 

@@ -40,30 +40,52 @@
 -- was before an event comes before what it was after it, and that before what was read at the same instant. Of several
 -- events of one instant that one comes last whose outcome no other event began with.
 {% macro stripe_subscription_versions() -%}
-    select
-        *,
-        row_number() over (
-            partition by object_id
-            order by
+    {%- set columns = 'object_id, effective_at, origin, is_deleted, landing, created_at, content_hash, content' -%}
+    {%- set order %}
                 effective_at,
                 case origin when 'before' then 0 when 'event' then 1 else 2 end,
                 case when origin = 'before' then is_told_twice else -is_told_twice end,
+    {%- endset -%}
+    {%- set last_where -%} (case when origin = 'before' then -1 else 1 end) * case when content_hash = {%- endset -%}
+    select
+        {{ columns }},
+        row_number() over (
+            partition by object_id
+            order by {{ order }}
+                {{ last_where }} hash_before then 1 else 0 end,
+                {{ last_where }} hash_after then 1 else 0 end,
                 landing,
                 content_hash
         ) as version
     from (
         select
-            *,
-            case
-                when
-                    min(case origin when 'before' then 0 when 'event' then 1 end) over same_content
-                    < max(case origin when 'before' then 0 when 'event' then 1 end) over same_content
-                    then 1
-                else 0
-            end as is_told_twice
-        from {{ source('raw_stripe', 'subscriptions') }}
-        window same_content as (partition by object_id, effective_at, content_hash)
-    ) as told
+            {{ columns }},
+            is_told_twice,
+            first_value(previous_hash) over (partition by object_id, effective_at order by place) as hash_before,
+            first_value(next_hash) over (partition by object_id, effective_at order by place desc) as hash_after
+        from (
+            select
+                {{ columns }},
+                is_told_twice,
+                row_number() over by_place as place,
+                lag(content_hash) over by_place as previous_hash,
+                lead(content_hash) over by_place as next_hash
+            from (
+                select
+                    {{ columns }},
+                    case
+                        when
+                            min(case origin when 'before' then 0 when 'event' then 1 end) over same_content
+                            < max(case origin when 'before' then 0 when 'event' then 1 end) over same_content
+                            then 1
+                        else 0
+                    end as is_told_twice
+                from {{ source('raw_stripe', 'subscriptions') }}
+                window same_content as (partition by object_id, effective_at, content_hash)
+            ) as told
+            window by_place as (partition by object_id order by {{ order }} landing, content_hash)
+        ) as placed
+    ) as surrounded
 {%- endmacro %}
 
 -- The terms of the discounts of a relation, which has each as JSON in column `discount`, beside its own `columns`. They

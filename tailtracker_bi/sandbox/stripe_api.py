@@ -78,6 +78,8 @@ class StripeApi(Api[Request, str]):
     """How many of an inner list are shown with its object."""
     event_version: str = VERSION
     """The API version that events are said to be written for."""
+    coupons: dict[str, Object] = field(default_factory=dict)
+    """By id, those that are other ones than stand in the discounts of them."""
     tables: dict[str, ObjectTable] = field(default_factory=lambda: {name: ObjectTable() for name in SELECTORS})
     _stubs: dict[str, Object] = field(default_factory=dict)
 
@@ -156,6 +158,9 @@ class StripeApi(Api[Request, str]):
             case [table, id_] if table in self.tables:
                 self._permit(table)
                 return self._retrieve(table, id_, request.query)
+            case ["coupons", id_]:
+                self._permit("coupons")
+                return self._coupon(id_)
             case ["subscription_items"]:
                 self._permit("subscriptions")
                 return self._list_inner("subscriptions", request.query.get("subscription", ""), request)
@@ -187,6 +192,19 @@ class StripeApi(Api[Request, str]):
         if item is None:
             raise ApiError(404, f"No such {table.removesuffix('s')}: '{id_}'", "resource_missing")
         return self._shown(table, item, expanded(query, ""))
+
+    def _coupon(self, id_: str) -> Object:
+        """A coupon, which stands in the discounts of it."""
+        if id_ in self.coupons:
+            return self.coupons[id_]
+        with self._lock:
+            holders = [item for table in EXPANDABLE for item in self.tables[table].objects.values()]
+        for holder in holders:
+            for discount in [holder.get("discount"), *holder.get("discounts", [])]:
+                coupon = discount["source"]["coupon"] if discount else None
+                if isinstance(coupon, dict) and coupon["id"] == id_:
+                    return {"applies_to": None, "currency_options": None, **coupon}
+        raise ApiError(404, f"No such coupon: '{id_}'", "resource_missing")
 
     def _list(self, table: str, query: Mapping[str, str]) -> Object:
         whole, size = expanded(query, "data."), limit(query)
@@ -318,6 +336,8 @@ class _Handler(Handler):
             case "http_429":
                 wait = {} if self.api.retry_after is None else {"retry_after": self.api.retry_after}
                 raise ApiError(429, "Request rate limit exceeded.", "rate_limit", **wait)
+            case "gone":
+                raise ApiError(404, "No such object", "resource_missing")
             case "echoed_secret":
                 raise ApiError(400, f"{self.api.key} of jane@example.com is\nnot welcome")
             case _ if fault.startswith("http_"):

@@ -71,7 +71,13 @@ BATCH_ROWS = 2000
 _END_OF_TIME = 253_402_300_800
 _ID = re.compile(r"\b[a-z]{2,8}_(?=\w*[0-9A-Z])\w+")
 
-EXPANDED = {"customers": ["discount.source.coupon"], "subscriptions": ["discounts.source.coupon"]}
+EXPANDED = {
+    "customers": ["discount.source.coupon"],
+    "subscriptions": ["discounts.source.coupon"],
+    "prices": ["currency_options", "tiers"],
+}
+COUPON_PARTS = ["applies_to", "currency_options"]
+"""What a coupon shows only where it is asked for; inside what lists show of others that would be too deep."""
 FILTERS: dict[str, Object] = {"subscriptions": {"status": "all"}}
 OPEN_LISTS: dict[str, tuple[Object, ...]] = {
     "subscriptions": ({},),  # without a status: all that are not canceled
@@ -79,6 +85,8 @@ OPEN_LISTS: dict[str, tuple[Object, ...]] = {
     "invoice_payments": ({"status": "open"},),
 }
 """The lists that hold what is open, of the tables that have such."""
+COUPON_PLACES = ("customers", "subscriptions")
+"""The tables whose objects hold the discounts that MRR knows of."""
 TABLES = {f"{type_}s": type_ for type_ in TYPES}
 EVENTS = "events"
 
@@ -152,6 +160,8 @@ class _Session:
         self._known_ids = known_ids
         self._directory = directory
         self._events_error: BadResponseError | None = None
+        self._coupons: dict[str, Object] = {}
+        self._unread_coupons: set[str] = set()
         self._begin()
 
     def _begin(self) -> None:
@@ -180,9 +190,11 @@ class _Session:
         item = _object(data.get("object"))
         type_, id_, at = item.get("object"), item.get("id"), event.get("created")
         about = {name: value for name, value in event.items() if name not in {"object", "data"}}
+        if type_ == "discount":  # which is part of what has it, where its bare id may be all that an event shows
+            about["discount"] = self._with_limits(item)
         if not self._files[EVENTS].add(about | {"object_type": type_, "object_id": id_}, "list"):
             return
-        if type_ == "discount":  # which is part of what has it
+        if type_ == "discount":
             for owner in ("customer", "subscription"):
                 if isinstance(item.get(owner), str):
                     self._changed[f"{owner}s"].add(item[owner])
@@ -192,9 +204,41 @@ class _Session:
         self._changed[table].add(id_)
         # A subscription is called deleted when it is canceled.
         is_deleted = str(event.get("type")).endswith(".deleted") and type_ != "subscription"
-        self._files[table].add(item, "event", at, is_deleted)
+        told = [(item, "event", is_deleted)]
         if previous := _object(data.get("previous_attributes")):
-            self._files[table].add(before(item, previous), "before", at)
+            told.append((before(item, previous), "before", False))
+        for state, origin, is_gone in told:
+            self._files[table].add(self._whole(table, state, with_rest_of_now=True), origin, at, is_gone)
+
+    def _whole(self, table: str, item: Object, *, with_rest_of_now: bool = False) -> Object:
+        """The object with what Stripe shows of it only in part: the list inside it, and its coupons."""
+        if table in COUPON_PLACES:
+            item = _with_discounts(item, self._with_limits)
+        return self._api.completed(table, item, with_rest_of_now=with_rest_of_now)
+
+    def _with_limits(self, discount: Object) -> Object:
+        """A discount whose coupon says which products it is limited to, and what it is worth in other currencies.
+
+        A coupon that was made anew under its id is another one, and tells nothing of the one that was given.
+        """
+        place = "source" if isinstance(discount.get("source"), dict) else None
+        holder = _object(discount.get("source")) if place else discount
+        coupon = _object(holder.get("coupon"))
+        id_ = coupon.get("id")
+        # Others lower no MRR.
+        if not isinstance(id_, str) or coupon.get("duration") != "forever" or "applies_to" in coupon:
+            return discount
+        if id_ not in self._coupons:
+            try:
+                self._coupons[id_] = self._api.get(f"coupons/{quote(id_, safe='')}", expand=COUPON_PARTS)
+            except BadResponseError:
+                self._coupons[id_] = {}
+        now = self._coupons[id_]
+        if now.get("id") != id_ or now.get("created") != coupon.get("created"):
+            self._unread_coupons.add(id_)
+            return discount
+        whole = holder | {"coupon": coupon | {part: now.get(part) for part in COUPON_PARTS}}
+        return discount | {"source": whole} if place else whole
 
     @contextmanager
     def read(self, table: Table) -> Iterator[Versions]:
@@ -215,16 +259,28 @@ class _Session:
         for parameters in self._lists(name):
             for item in self._api.objects(name, **parameters, expand=[f"data.{path}" for path in expand]):
                 if item["id"] not in listed:
-                    file.add(self._api.completed(name, item), "list")
+                    self._add_now(file, name, item, "list")
                     listed.add(item["id"])
         asked = sorted((self._changed[name] | self._in_doubt(table)) - listed)
         missing = 0
         for id_ in asked:
             item = self._api.find(name, id_, expand=expand)
             missing += item.get("deleted") is True
-            file.add(self._api.completed(name, item), "read", is_deleted=item.get("deleted") is True)
+            self._add_now(file, name, item, "read")
+        if name in COUPON_PLACES and self._unread_coupons:
+            file.notes.append(
+                f"{len(self._unread_coupons)} coupons are not there any more, or may not be read: whether they are "
+                "limited to some products is not known, and they count for all"
+            )
         if MANY_MISSING <= missing == len(asked):
             file.doubt = f"none of {missing} objects that were open is there: does the key belong to another account?"
+
+    def _add_now(self, file: _VersionFile, table: str, item: Object, origin: str) -> None:
+        try:
+            whole = self._whole(table, item)
+        except _MissingError:  # a draft, say, that went while the rest of it was asked for
+            whole = {"id": item["id"], "object": TABLES[table], "deleted": True}
+        file.add(whole, origin, is_deleted=whole.get("deleted") is True)
 
     def _lists(self, table: str) -> Iterator[Object]:
         """The parameters of each list that is read: of all objects or the new ones, and of those that are open."""
@@ -257,6 +313,7 @@ class _VersionFile:
         self._allowed = AllowList(TYPES[self._type], partial(hash_personal_id, key=settings.hash_key))
         self._today = settings.now.date()
         self.doubt = ""
+        self.notes: list[str] = []
         self._schema = pa.schema([*VERSION_SCHEMA, *table.schema])
         self._path = directory / f"{table.name}.parquet"
         self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
@@ -312,6 +369,7 @@ class _VersionFile:
                 f"{len(self._with_card_number)} objects held a card number, which did not land: take it out in Stripe",
                 is_alarm=True,
             )
+        yield from map(Remark, self.notes)
         if self._unknown_statuses:
             yield Remark(f"no model knows the status {', '.join(sorted(self._unknown_statuses))}")
         if self._newer_versions:
@@ -364,6 +422,7 @@ class _Api:
         self._client = client
         self._settings = settings
         self._retrying = http.retrying(settings.retry_scale, say)
+        self._inner_lists: dict[tuple[str, str], list[Object]] = {}
 
     def get(self, path: str, **parameters: Any) -> Object:
         """The JSON object at this path below /v1/."""
@@ -399,8 +458,12 @@ class _Api:
             seen.update(ids)
             cursor = {"starting_after": ids[-1]}
 
-    def completed(self, table: str, item: Object) -> Object:
-        """The object with all of the list inside it, of which Stripe gives the beginning."""
+    def completed(self, table: str, item: Object, *, with_rest_of_now: bool = False) -> Object:
+        """The object with all of the list inside it, of which Stripe gives the beginning.
+
+        What an event shows is of its time. The rest of its list (`with_rest_of_now`) can only be had as it is now;
+        where the object is gone, it stays incomplete.
+        """
         parameters = {}
         match table:
             case "invoices":
@@ -412,7 +475,16 @@ class _Api:
         inner = _object(item.get(field))
         if not inner.get("has_more"):
             return item
-        rest = self.objects(path, _ids(path, inner), **parameters)
+        shown = _ids(path, inner)
+        if not with_rest_of_now:
+            rest = list(self.objects(path, shown, **parameters))
+        else:
+            if (table, item["id"]) not in self._inner_lists:
+                try:
+                    self._inner_lists[table, item["id"]] = list(self.objects(path, **parameters))
+                except _MissingError:
+                    return item
+            rest = [each for each in self._inner_lists[table, item["id"]] if each["id"] not in shown]
         return item | {field: inner | {"data": [*inner["data"], *rest], "has_more": False}}
 
     def _get(self, path: str, parameters: Object) -> Object:
@@ -517,6 +589,19 @@ def _ids(path: str, page: Object) -> list[str]:
     if not (isinstance(items, list) and all(isinstance(_object(item).get("id"), str) for item in items)):
         raise BadResponseError(f"stripe: {path}: not a list of objects")
     return [item["id"] for item in items]
+
+
+def _with_discounts(item: Object, change: Callable[[Object], Object]) -> Object:
+    """The object with each discount changed that it shows in full: on itself, and on its items."""
+    changed: Object = {}
+    if isinstance(item.get("discount"), dict):
+        changed["discount"] = change(item["discount"])
+    if isinstance(item.get("discounts"), list):
+        changed["discounts"] = [change(each) if isinstance(each, dict) else each for each in item["discounts"]]
+    items = _object(item.get("items"))
+    if isinstance(items.get("data"), list):
+        changed["items"] = items | {"data": [_with_discounts(_object(each), change) for each in items["data"]]}
+    return item | changed
 
 
 def _object(value: Any) -> Object:

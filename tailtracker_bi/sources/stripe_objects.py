@@ -195,7 +195,7 @@ BALANCE_TRANSACTION = only(
     " exchange_rate source",
     fee_details=only("type amount currency application"),
 )
-EVENT = only("id type created api_version livemode object_id object_type")
+EVENT = only("id type created api_version livemode object_id object_type", discount=DISCOUNT)
 
 TYPES: dict[str, Fields] = {
     "customer": CUSTOMER,

@@ -682,7 +682,7 @@ def test_old_and_new_shapes_give_equal_rows(story: dict[str, Rows], models: Mode
     names = [name for _, name, _ in models if name.startswith("stg_stripe__")]
     old = [version for version in map(in_old_shape, STORY) if version]
     rows = sql_tables([(NOW, old)], needed_for(models, *names), tmp_path)
-    assert len(names) == 14
+    assert len(names) == 15
     for name in names:
         assert sorted(map(repr, rows[name])) == sorted(map(repr, story[name])), name
 
@@ -840,6 +840,80 @@ def test_tiers_and_currency_options_price_what_the_subscription_is_billed_for(mo
     [left_out] = tables["int_stripe_not_counted"]
     assert (left_out["object_type"], left_out["object_id"]) == ("subscription_item", "si_neither")
     assert (left_out["what"], left_out["currency"]) == ("price without an amount in the currency", "GBP")
+
+
+def test_events_of_one_second_that_go_round_end_where_they_began(models: Models, tmp_path: Path) -> None:
+    """From 3 seats to 4 and back within a second, in either order of arrival, of many: none may go by its hash."""
+    told = []
+    for number in range(12):
+        three, four = (subscription(f"{number}_x", "01-01", PREMIUM, quantity=quantity) for quantity in (3, 4))
+        there, back = changed(three, four, "02-01"), changed(four, three, "02-01")
+        told += [*(back + there if number % 2 else there + back), Version(three)]
+    readings = [
+        (at("01-15"), [version for version in told if version.origin == "list"]),
+        (NOW, [*told, *map(Version, PRODUCTS)]),
+    ]
+    for name, some in (("known_before", readings), ("known_after", readings[1:])):
+        tables = sql_tables(some, needed_for(models, "pub_mrr_movements"), tmp_path / name)
+        spells = {(row["from_date"], row["mrr"]) for row in tables["int_subscription_item_spells"]}
+        assert {mrr for _, mrr in spells} == {amount("17.97")}, name
+        assert movements(tables, "02-01") == {
+            "opening": (12, amount("215.64")),
+            "closing": (12, amount("215.64")),
+        }, name
+
+
+def test_a_change_that_was_taken_back_without_a_word_ends_with_the_list_that_shows_it(
+    models: Models, tmp_path: Path
+) -> None:
+    plain = subscription("a", "01-01", PREMIUM)
+    paused = {**plain, "pause_collection": {"behavior": "void", "resumes_at": None}}
+    readings = [
+        (at("02-01"), [Version(plain), *map(Version, PRODUCTS)]),
+        (at("02-05"), [*changed(plain, paused, "02-03"), Version(plain)]),
+    ]
+    tables = sql_tables(readings, needed_for(models, "int_subscription_item_spells"), tmp_path)
+    spells = [
+        (f"{row['from_date']:%m-%d}", row["to_date"] and f"{row['to_date']:%m-%d}")
+        for row in tables["int_subscription_item_spells"]
+    ]
+    assert sorted(spells, key=str) == [("01-01", "02-03"), ("02-05", None)]
+
+
+def test_a_discount_that_was_gone_before_the_first_reading_counts_until_then(models: Models, tmp_path: Path) -> None:
+    """Its id stands in an event of the subscription and its terms in one of its own; a customer's in that alone."""
+    fifth = discount("fifth", "forever", percent_off=20.0) | {"customer": "cus_own", "start": seconds("01-01")}
+    own = subscription("own", "01-01", PREMIUM)
+    whole = discount("whole", "forever", percent_off=50.0) | {"customer": "cus_whole", "start": seconds("01-10")}
+    events = [
+        {
+            "id": f"evt_{number}",
+            "object": "event",
+            "type": "customer.discount.deleted",
+            "created": seconds("02-10"),
+            "object_type": "discount",
+            "object_id": gone["id"],
+            "discount": gone,
+        }
+        for number, gone in enumerate([{**fifth, "subscription": "sub_own"}, {**whole, "subscription": None}])
+    ]
+    told = [
+        *changed({**own, "discounts": ["di_fifth"]}, own, "02-10"),
+        *map(Version, [own, subscription("whole", "01-01", PREMIUM), *events, *PRODUCTS]),
+    ]
+    tables = sql_tables([(NOW, told)], needed_for(models, "int_subscription_item_spells"), tmp_path)
+    spells = sorted(
+        (row["subscription_id"], f"{row['from_date']:%m-%d}", str(row["mrr"]))
+        for row in tables["int_subscription_item_spells"]
+        if row["from_date"] < NOW.date()
+    )
+    assert spells == [
+        ("sub_own", "01-01", "4.792000"),
+        ("sub_own", "02-10", "5.990000"),
+        ("sub_whole", "01-01", "5.990000"),
+        ("sub_whole", "01-10", "2.995000"),
+        ("sub_whole", "02-10", "5.990000"),
+    ]
 
 
 def test_what_no_number_holds_is_named(models: Models, tmp_path: Path) -> None:

@@ -204,10 +204,66 @@ def test_discounts_come_with_their_coupons_from_a_server_that_expands(
         api.add("customers", item("customer", "cus_1", discount=discount))
         received = pull(settings(api))
     found = [json.loads(received.rows[table][0]["content"]) for table in ("subscriptions", "customers")]
-    shown = {"id": "HALF", "object": "coupon", "percent_off": 50.5, "duration": "forever"} if is_expanding else "HALF"
+    terms = {"id": "HALF", "object": "coupon", "percent_off": 50.5, "duration": "forever"}
+    shown = {**terms, "applies_to": None, "currency_options": None} if is_expanding else "HALF"
     assert found[1]["discount"]["source"]["coupon"] == shown
     discounts: list[Any] = [discount | {"source": {"type": "coupon", "coupon": shown}}] if is_expanding else ["di_1"]
     assert found[0]["discounts"] == discounts
+
+
+def test_a_coupon_says_what_it_is_limited_to_unless_it_was_made_anew(settings: MakeSettings) -> None:
+    limits = {"applies_to": {"products": ["prod_1"]}, "currency_options": {"usd": {"amount_off": 5}}}
+    with serve() as api:
+        for name, created in (("now", 2), ("then", 1)):
+            coupon = {"id": "C", "object": "coupon", "duration": "forever", "created": created}
+            discount = {"id": f"di_{name}", "object": "discount", "source": {"type": "coupon", "coupon": coupon}}
+            api.add("subscriptions", subscription(f"sub_{name}", discounts=[discount]))
+        api.coupons["C"] = {"id": "C", "object": "coupon", "created": 2, **limits}
+        received = pull(settings(api))
+        asked = [request.query for request in api.requests if request.path == "/v1/coupons/C"]
+    coupons = {
+        row["object_id"]: json.loads(row["content"])["discounts"][0]["source"]["coupon"]
+        for row in received.rows["subscriptions"]
+    }
+    assert {name: coupons["sub_now"][name] for name in limits} == limits
+    assert not limits.keys() & coupons["sub_then"].keys()
+    assert asked == [{"expand[0]": "applies_to", "expand[1]": "currency_options"}]
+    assert any("limited to some products is not known" in str(remark) for remark in received.remarks["subscriptions"])
+
+
+def test_an_event_that_shows_ten_of_twelve_items_has_the_rest_as_it_is_now(settings: MakeSettings) -> None:
+    def items(quantity: int) -> Object:
+        data = [{"id": f"si_{n:02}", "quantity": quantity if n == 0 else 1} for n in range(12)]
+        return {"object": "list", "has_more": False, "data": data}
+
+    with serve() as api:
+        api.add("subscriptions", subscription("sub_1", items=items(2)))
+        for number, gone in (("1", False), ("2", True)):
+            first = items(2)["data"][:10]
+            told = subscription(f"sub_{number}", items={"object": "list", "has_more": True, "data": first})
+            before = {"items": {"data": items(1)["data"][:10]}}
+            api.add_event(told, "updated", AT - 5 * DAY, before)
+            assert gone == (f"sub_{number}" not in api.tables["subscriptions"].objects)
+        received = pull(settings(api))
+    found = {
+        (row["object_id"], row["origin"]): json.loads(row["content"]).get("items")
+        for row in received.rows["subscriptions"]
+    }
+    for origin, quantity in (("event", 2), ("before", 1), ("list", 2)):
+        assert found["sub_1", origin] == {"data": items(quantity)["data"], "has_more": False}
+    # What is gone can't be asked for: it says that there was more.
+    assert found["sub_2", "event"] == {"data": items(2)["data"][:10], "has_more": True}
+
+
+def test_a_draft_that_goes_between_list_and_read_is_deleted_and_fails_nothing(settings: MakeSettings) -> None:
+    lines = {"object": "list", "has_more": False, "data": [{"id": f"il_{n}", "amount": n} for n in range(12)]}
+    with serve() as api:
+        for number in "12":
+            api.add("invoices", item("invoice", f"in_{number}", status="draft", lines=lines))
+        api.faults = lambda request: "gone" if request.path == "/v1/invoices/in_1/lines" else None
+        received = pull(settings(api))
+    found = {row["object_id"]: row["is_deleted"] for row in received.rows["invoices"]}
+    assert found == {"in_1": True, "in_2": False}
 
 
 def test_lists_inside_objects_are_followed_to_their_end(settings: MakeSettings) -> None:

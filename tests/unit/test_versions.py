@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
@@ -105,6 +107,62 @@ def test_many_changes_with_a_few_deletions_among_many_rows(lake: Lake) -> None:
     land(lake, told(*(pet(id_, "Rex") for id_ in ids)))
     later = told(*(pet(id_, "Max" if number > 2900 else "Rex") for number, id_ in enumerate(ids) if number >= 10))
     assert land(lake, later, days=1) == (3000, 109, 2891)
+
+
+def test_what_is_left_out_as_no_news_changes_no_moment() -> None:
+    """All orders of two events and three lists or reads of values A and B, each told of an object of its own.
+
+    The slow version keeps all that was told. What is in force at a moment is the last of it: by its time, what was read
+    after what an event told. Of an event that comes late nobody keeps which lists before it saw its object: from the next
+    list on all is right again.
+    """
+    values, days = ("A", "B"), (1, 2, 3)
+    # An event of so many half days, which comes with the reading of a day after it.
+    events = [(half, value, day) for half in (1, 3, 5) for value in values for day in days if 2 * day > half]
+    told_of: dict[str, list[tuple[int, str, str]]] = {}
+    moments: dict[str, range] = {}
+    readings: dict[int, list[dict[str, Any]]] = {day: [] for day in days}
+    for number, (lists, *both) in enumerate(
+        product(product((None, *values), repeat=3), [None, *events], [None, *events])
+    ):
+        history = [event for event in both if event]
+        if len({half for half, *_ in history}) < len(history):
+            continue  # which of them came last, nobody can tell
+        id_ = str(number)
+        told_of[id_] = [(2 * day, "list", value) for day, value in zip(days, lists, strict=True) if value]
+        late = max((day for half, _, day in history if half < 2 * (day - 1)), default=0)
+        known = [day for day, value in zip(days, lists, strict=True) if value and day >= late]
+        moments[id_] = range(8) if not late else range(2 * known[0], 8) if known else range(0)
+        for half, value, day in history:
+            at = (NOON + timedelta(days=half / 2)).replace(tzinfo=None)
+            readings[day].append(pet(id_, value, origin="event", effective_at=at))
+            told_of[id_].append((half, "event", value))
+        for day, value in zip(days, lists, strict=True):
+            if value:
+                readings[day].append(pet(id_, value, origin="list"))
+
+    with TemporaryDirectory() as directory:
+        lake = Lake(Path(directory))
+        for day, rows in readings.items():
+            land(lake, told(*rows, is_snapshot=False), days=day)
+        files = lake.files("shelter", "pets")
+        kept_of: dict[str, list[tuple[int, str, str]]] = {id_: [] for id_ in told_of}
+        for row in ds.dataset(files).to_table().to_pylist():
+            half = round((row["effective_at"] - NOON.replace(tzinfo=None)) / timedelta(hours=12))
+            kept_of[row["object_id"]].append((half, row["origin"], row["name"]))
+
+    def in_force(versions: list[tuple[int, str, str]], half: int) -> str | None:
+        seen = sorted((at, origin == "list", value) for at, origin, value in versions if at <= half)
+        return seen[-1][2] if seen else None
+
+    assert len(told_of) > 3000
+    wrong = [
+        (told_of[id_], kept_of[id_])
+        for id_ in told_of
+        if any(in_force(told_of[id_], half) != in_force(kept_of[id_], half) for half in moments[id_])
+    ]
+    assert wrong == []
+    assert sum(map(len, kept_of.values())) < sum(map(len, told_of.values())), "what is no news is left out"
 
 
 def test_a_list_of_what_changed_deletes_nothing_unless_it_says_so(lake: Lake) -> None:

@@ -5,10 +5,13 @@ with told as (
     union all
     select discount_id, coupon_id, duration, percent_off, amount_off, currency, currency_options, products
     from {{ ref('stg_stripe__customer_discounts') }}
+    union all
+    select discount_id, coupon_id, duration, percent_off, amount_off, currency, currency_options, products
+    from {{ ref('stg_stripe__discount_events') }}
 
 ),
 
--- A bare id is told of by another version, of the subscription or of its customer.
+-- A bare id is told of by another version, of the subscription or of its customer, or by an event.
 discounts as (
 
     select

@@ -42,31 +42,79 @@ discounts as (
     where coalesce(discount_id, coupon_id) is not null
     group by 1, 2
 
+),
+
+events as (
+
+    select * from {{ ref('stg_stripe__discount_events') }}
+
+),
+
+-- Where it was taken away, an event tells of it, or the customer was seen without it, or with the next.
+told_by_customers as (
+
+    select
+        discounts.customer_id,
+        discounts.discount_id,
+        discounts.coupon_id,
+        discounts.duration,
+        discounts.percent_off,
+        discounts.amount_off,
+        discounts.currency,
+        discounts.currency_options,
+        discounts.products,
+        coalesce(discounts.started_at, first_told.effective_at) as started_at,
+        least(
+            discounts.ended_at,
+            events.ended_at,
+            first_without.effective_at,
+            lead(discounts.started_at) over (partition by discounts.customer_id order by discounts.started_at, discounts.discount_id)
+        ) as ended_at
+    from discounts
+    inner join versions as first_told
+        on
+            discounts.customer_id = first_told.customer_id
+            and discounts.first_version = first_told.version
+    left join versions as first_without
+        on
+            discounts.customer_id = first_without.customer_id
+            and discounts.last_version + 1 = first_without.version
+    left join events on discounts.discount_id = events.discount_id
+
 )
 
 select
-    discounts.customer_id,
-    discounts.discount_id,
-    discounts.coupon_id,
-    discounts.duration,
-    discounts.percent_off,
-    discounts.amount_off,
-    discounts.currency,
-    discounts.currency_options,
-    discounts.products,
-    coalesce(discounts.started_at, first_told.effective_at) as started_at,
-    -- Where it was taken away, the customer was seen without it, or with the next.
-    least(
-        discounts.ended_at,
-        first_without.effective_at,
-        lead(discounts.started_at) over (partition by discounts.customer_id order by discounts.started_at, discounts.discount_id)
-    ) as ended_at
-from discounts
-inner join versions as first_told
-    on
-        discounts.customer_id = first_told.customer_id
-        and discounts.first_version = first_told.version
-left join versions as first_without
-    on
-        discounts.customer_id = first_without.customer_id
-        and discounts.last_version + 1 = first_without.version
+    customer_id,
+    discount_id,
+    coupon_id,
+    duration,
+    percent_off,
+    amount_off,
+    currency,
+    currency_options,
+    products,
+    started_at,
+    ended_at
+from told_by_customers
+
+union all
+
+-- One that had gone before the customer was seen first.
+select
+    customer_id,
+    discount_id,
+    coupon_id,
+    duration,
+    percent_off,
+    amount_off,
+    currency,
+    currency_options,
+    products,
+    started_at,
+    ended_at
+from events
+where
+    customer_id is not null
+    and subscription_id is null
+    and started_at is not null
+    and discount_id not in (select discounts.discount_id from discounts)
