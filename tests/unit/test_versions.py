@@ -113,8 +113,8 @@ def test_what_is_left_out_as_no_news_changes_no_moment() -> None:
     """All orders of two events and three lists or reads of values A and B, each told of an object of its own.
 
     The slow version keeps all that was told. What is in force at a moment is the last of it: by its time, what was read
-    after what an event told. Of an event that comes late nobody keeps which lists before it saw its object: from the next
-    list on all is right again.
+    after what an event told. Of an event that comes late nobody keeps which lists before it saw its object: from the
+    next list on all is right again.
     """
     values, days = ("A", "B"), (1, 2, 3)
     # An event of so many half days, which comes with the reading of a day after it.
