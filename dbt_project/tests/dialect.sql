@@ -86,6 +86,9 @@ checks as (
     select 'product_of', cast({{ product_of('factors.factor') }} as varchar), '0.333300000000'
     from (values (0.5), (0.6666)) as factors (factor)
     union all
+    select 'sorted_list', {{ sorted_list('names.name') }}, 'a,b,c'
+    from (values ('b'), ('c'), ('a')) as names (name)
+    union all
     select 'exact_quotient, rounded up', cast({{ exact_quotient('50.00', '12') }} as varchar), '4.166667' from given
     union all
     select 'exact_quotient, half', cast({{ exact_quotient('0.000001', '2') }} as varchar), '0.000001' from given

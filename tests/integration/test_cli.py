@@ -449,7 +449,12 @@ def test_rollback_goes_back_and_forth_and_mends_the_pointer(built: Cli, tmp_path
     assert refused.returncode == 1
     assert f"there is no build before {first}" in told(refused)
     second = bundle.publish(
-        built.home, built.home / "warehouse.duckdb", run_id="again", as_of=date(2024, 4, 4), currency="EUR"
+        built.home,
+        built.home / "warehouse.duckdb",
+        run_id="again",
+        as_of=date(2024, 4, 4),
+        currency="EUR",
+        hash_key=b"key of the tests",
     ).build
 
     back = built.run("rollback", at=tmp_path)
