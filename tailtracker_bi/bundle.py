@@ -130,6 +130,13 @@ def read(bundle: Bundle, table: str, columns: Sequence[str] | None = None, **equ
         return relation.df()
 
 
+def read_if_there(bundle: Bundle, table: str) -> pd.DataFrame:
+    """All rows of a table; none where the build was made before there was such a table."""
+    with connect(bundle) as connection:
+        is_there = table in _tables(connection)
+    return read(bundle, table) if is_there else pd.DataFrame()
+
+
 def query(bundle: Bundle, sql: str) -> pa.Table:
     """The result of one statement over the bundle's tables. Raises BundleError where it can't be answered."""
     try:
@@ -270,8 +277,10 @@ def _copy(
 
 def _hashing(connection: duckdb.DuckDBPyConnection, origin: str, column: str, key: bytes) -> str:
     """The columns of a table, one of them hashed; what it held is never written to the draft."""
-    ids = [row[0] for row in connection.execute(f"select distinct {column} from warehouse.published.{origin}").fetchall()]
-    hashes = {raw: hmac.new(key, raw.encode(), hashlib.sha256).hexdigest()[:HASH_LENGTH] for raw in ids if raw is not None}
+    ids = connection.execute(
+        f"select distinct {column} from warehouse.published.{origin} where {column} is not null"
+    ).fetchall()
+    hashes = {raw: hmac.new(key, raw.encode(), hashlib.sha256).hexdigest()[:HASH_LENGTH] for (raw,) in ids}
     connection.register("hashes", pa.table({"raw": list(hashes), "hash": list(hashes.values())}, _HASHES))
     return f"* replace ((select hash from hashes where raw = {column}) as {column})"
 

@@ -5,15 +5,15 @@ Pure: a frame in, sentences out. What is left out, of which metrics and why, the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from tailtracker_bi.wording import day, money, source_name
 
-MOST_NAMED = 2
-"""Kinds that are named beside a figure; the page about the data names all."""
+MOST_BESIDE, MOST_IN_A_LINE = 2, 6
+"""Kinds that are named beside a figure, and metrics in a line; the page about the data names all."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,10 @@ class LeftOut:
         about = ", ".join(filter(None, (self.what, self.sum)))
         return ", ".join(filter(None, (f"{self.objects_of_kind} ({about})", self.days)))
 
-    def missing_from(self, labels: Mapping[str, str]) -> str:
-        """The metrics that lack them, by their labels; one without a label by its id."""
-        named = dict.fromkeys(labels.get(metric_id, metric_id) for metric_id in self.metric_ids)
-        return ", ".join(named) or "no metric"
-
-    def told(self, labels: Mapping[str, str]) -> str:
-        """A line with all there is to say of them."""
-        of = source_name(self.source)
-        return f"{of}: {self.brief}. {self.why} Not, or not exactly, in: {self.missing_from(labels)}."
+    def told(self, metrics: Sequence[str]) -> str:
+        """All there is to say of them; `metrics` are the names of those that lack them."""
+        lacking = f"They are not, or not exactly, in: {', '.join(metrics)}." if metrics else "No metric reads them."
+        return f"{source_name(self.source)}: {self.brief}. {self.why} {lacking}"
 
 
 def left_out(rows: pd.DataFrame) -> list[LeftOut]:
@@ -72,7 +67,7 @@ def left_out(rows: pd.DataFrame) -> list[LeftOut]:
             currency=row["currency"] if isinstance(row["currency"], str) else "",
             example=row["example"] if isinstance(row["example"], str) else "",
             metric_ids=tuple(filter(None, str(row["metric_ids"]).split(","))),
-            days=_days(row["first_day"], row["last_day"]),
+            days=_days(pd.Timestamp(row["first_day"]), pd.Timestamp(row["last_day"])),
         )
         for row in rows.to_dict("records")
     ]
@@ -82,14 +77,22 @@ def left_out(rows: pd.DataFrame) -> list[LeftOut]:
 def beside(metric_ids: Collection[str], found: Collection[LeftOut]) -> str:
     """What a figure of these metrics says beside it: `3 subscription items (metered price)`; empty where all is in."""
     own = [one.brief for one in found if not set(metric_ids).isdisjoint(one.metric_ids)]
-    more = [f"{len(own) - MOST_NAMED} more kinds" if len(own) - MOST_NAMED > 1 else "1 more kind"]
-    return "; ".join([*own[:MOST_NAMED], *(more if len(own) > MOST_NAMED else [])])
+    return "; ".join(_first(own, MOST_BESIDE, "more kinds"))
 
 
-def _days(first: object, last: object) -> str:
-    if pd.isna(first) or pd.isna(last):
+def in_lines(found: Collection[LeftOut]) -> list[str]:
+    """A line for each kind, with the ids of the first few metrics."""
+    return [one.told(_first(one.metric_ids, MOST_IN_A_LINE, "more metrics")) for one in found]
+
+
+def _first(names: Sequence[str], most: int, others: str) -> list[str]:
+    """The first few, and how many others there are: not one alone, for which there is room."""
+    return [*names] if len(names) <= most + 1 else [*names[:most], f"{len(names) - most} {others}"]
+
+
+def _days(began: pd.Timestamp, ended: pd.Timestamp) -> str:
+    if pd.isna(began) or pd.isna(ended):
         return ""
-    began, ended = pd.Timestamp(first), pd.Timestamp(last)
     return day(began) if began == ended else f"{day(began)} to {day(ended)}"
 
 

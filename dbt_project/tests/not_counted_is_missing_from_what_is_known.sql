@@ -8,12 +8,15 @@ with places as (
 
 names as (
 
-    {% for node in graph.nodes.values() if node.resource_type == 'model' %}
-        select '{{ node.name }}' as name union all
-    {% endfor %}
-    select source || '.' || table_name from {{ source('config', 'sources') }}
+    {% if execute %}
+        {% for node in graph.nodes.values() if node.resource_type == 'model' %}
+            select '{{ node.name }}' as name
+            union all
+        {% endfor %}
+    {% endif %}
+    select source || '.' || table_name as name from {{ source('config', 'sources') }}
     union all
-    select metric_id from {{ ref('metric_definitions') }}
+    select metric_id as name from {{ ref('metric_definitions') }}
 
 )
 

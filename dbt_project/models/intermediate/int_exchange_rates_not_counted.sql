@@ -70,7 +70,7 @@ items_on_days as (
     inner join known_days
         on
             items.from_date <= known_days.day
-            and (items.to_date is null or known_days.day < items.to_date)
+            and (items.to_date is null or items.to_date > known_days.day)
     where items.currency <> context.currency
 
 ),
@@ -142,7 +142,7 @@ placed as (
 select
     'exchange_rates' as source,
     placed.object_type,
-    case when placed.currency is null then 'amount without a currency' else 'amount in ' || placed.currency || ' without an exchange rate' end as what,
+    coalesce('amount in ' || placed.currency || ' without an exchange rate', 'amount without a currency') as what,
     'No rate into ' || context.currency || ' is known of these days or the seven before each, so totals over currencies that '
     || 'hold such an amount are unknown, not 0. The amount stands under its own currency.' as why,
     placed.object_id,

@@ -15,9 +15,9 @@ names as (
 
     select metric_id, model as name from {{ source('config', 'metric_models') }}
     union
-    select metric_id, source || '.' || table_name from {{ source('config', 'metric_tables') }}
+    select metric_id, source || '.' || table_name as name from {{ source('config', 'metric_tables') }}
     union
-    select metric_id, metric_id from definitions
+    select metric_id, metric_id as name from definitions
 
 ),
 
