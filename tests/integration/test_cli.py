@@ -409,6 +409,10 @@ def test_status_names_sources_days_and_the_bundle(built: Cli, tmp_path: Path) ->
     found = re.search(rf"bundle ({BUILD}), as of {TODAY}, built \d+:\d\d:\d\d ago", process.stdout)
     assert found
     assert found[1] == bundle.current(built.home).build
+    (line,) = (line for line in process.stdout.splitlines() if "not counted" in line)
+    assert line.startswith("  not counted: Mixpanel: 1 event (")
+    assert "They could not be used as they came, so they are in no number." in line
+    assert re.search(r"They are not, or not exactly, in: active_users, (\w+, )+\d+ more metrics\.$", line)
 
 
 def test_doctor_says_what_is_well(built: Cli, tmp_path: Path) -> None:
