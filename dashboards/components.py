@@ -17,6 +17,7 @@ from tailtracker_bi.charts import Layers
 from tailtracker_bi.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.metrics import Metric
+from tailtracker_bi.not_counted import beside
 from tailtracker_bi.wording import change, csv, day, number, period, plain, source_name
 
 DATA_STATUS_PAGE = "app_pages/data_status.py"
@@ -163,7 +164,16 @@ def date_range(label: str, key: str, default: tuple[date, date], bounds: tuple[d
     return chosen if isinstance(chosen, tuple) and len(chosen) == 2 else default
 
 
-def tile(metric: Metric, reading: Reading, *, grain: str = "day", label: str = "", when: str = "") -> None:
+def say_what_is_left_out(build: Bundle, metrics: Sequence[Metric]) -> None:
+    """Beside figures of these metrics: what was received and is not in them; nothing where all is."""
+    what = beside([metric.metric_id for metric in metrics], data.left_out(build))
+    if what:
+        st.caption(f":material/rule: Not counted: {plain(what)}. See Data status.")
+
+
+def tile(
+    build: Bundle, metric: Metric, reading: Reading, *, grain: str = "day", label: str = "", when: str = ""
+) -> None:
     """A metric's latest complete value against an earlier complete one, its definition on hover."""
     difference = change(reading.value, reading.before, metric.format)
     colors: dict[bool | None, Literal["normal", "inverse", "off"]] = {
@@ -184,6 +194,7 @@ def tile(metric: Metric, reading: Reading, *, grain: str = "day", label: str = "
             help=definition(metric),
         )
         st.caption(when or span + compared)
+        say_what_is_left_out(build, [metric])
 
 
 def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str], cohorts: int = 28) -> None:
@@ -201,10 +212,10 @@ def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str
                 if metric.cohort_days:
                     reading = data.pooled(points, cohorts)
                     compared = "" if reading.before is None else f" vs the {cohorts} before"
-                    tile(metric, reading, when=f"last {cohorts} complete daily cohorts{compared}")
+                    tile(build, metric, reading, when=f"last {cohorts} complete daily cohorts{compared}")
                 else:
                     days_back = DAYS_BACK.get(metric.metric_id, TRAILING_DAYS) if grain == "day" else 0
-                    tile(metric, data.latest(points, days_back), grain=grain)
+                    tile(build, metric, data.latest(points, days_back), grain=grain)
 
 
 def definition(metric: Metric) -> str:

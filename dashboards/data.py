@@ -12,9 +12,10 @@ from datetime import date
 import pandas as pd
 import streamlit as st
 
-from tailtracker_bi import bundle, data_status, metrics
+from tailtracker_bi import bundle, data_status, metrics, not_counted
 from tailtracker_bi.bundle import Bundle, BundleError
 from tailtracker_bi.metrics import GRAINS, LENGTHS, Metric, ordered, sum_over_sum
+from tailtracker_bi.not_counted import LeftOut
 from tailtracker_bi.settings import load_reader_settings
 from tailtracker_bi.wording import is_money
 
@@ -74,6 +75,11 @@ def as_of(build: Bundle) -> date:
 def sources(build: Bundle) -> pd.DataFrame:
     """A row per source and table: how far it goes and what state it is in; no reason is an empty one."""
     return data_status.tables(rows(build, "data_status"))
+
+
+def left_out(build: Bundle) -> list[LeftOut]:
+    """What was received and is in no number, or not exactly; nothing in builds from before that was kept."""
+    return [] if lacks(build, ["not_counted"]) else not_counted.left_out(rows(build, "not_counted"))
 
 
 def catalog(build: Bundle) -> dict[str, Metric]:

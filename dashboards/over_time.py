@@ -17,6 +17,7 @@ from dashboards.components import (
     download,
     draw,
     nothing_here,
+    say_what_is_left_out,
     select,
     several,
     show_table,
@@ -89,6 +90,7 @@ def over_time(build: Bundle, metric: Metric, segment: str, grain: str, dates: Da
         nothing_here("Nothing to show: choose other values or dates.")
         return
     say_where_there_is_no_total(build, metric, grain, dates)
+    say_what_is_left_out(build, [metric])
     forms = _forms(points, metric, segment)
     if len(set(forms.values())) > 1:
         for value, form in forms.items():
@@ -137,6 +139,7 @@ def together(
         charts.trend(points, label=heading, unit=first.unit, form=first.format, grain=grain, from_zero=from_zero),
         INCOMPLETE_NOTE if from_zero else f"The scale does not begin at zero. {INCOMPLETE_NOTE}",
     )
+    say_what_is_left_out(build, list(named.values()))
     rows = points[["period_start", "segment_value", "value", "numerator", "denominator", "is_complete"]]
     forms = {name: metric.format for name, metric in named.items()}
     name = f"{heading.lower().replace(' ', '_')}_by_{grain}"

@@ -10,6 +10,8 @@ name each time.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +35,12 @@ POINTER = "current"
 KEEP_BUILDS = 5
 SORTED_BY = {"metric_values": "metric_id, grain, segment, segment_value, period_start"}
 """Tables large enough for their order to matter: readers ask for one metric at a time."""
+HASHED = {"not_counted": "example"}
+"""By table, the column that holds raw ids. Readers get keyed hashes: one is known again, and nobody is found by it."""
+
+
+HASH_LENGTH = 16
+_HASHES = pa.schema([("raw", pa.string()), ("hash", pa.string())])
 
 
 class NoBundleError(TailTrackerError):
@@ -122,6 +130,13 @@ def read(bundle: Bundle, table: str, columns: Sequence[str] | None = None, **equ
         return relation.df()
 
 
+def read_if_there(bundle: Bundle, table: str) -> pd.DataFrame:
+    """All rows of a table; none where the build was made before there was such a table."""
+    with connect(bundle) as connection:
+        is_there = table in _tables(connection)
+    return read(bundle, table) if is_there else pd.DataFrame()
+
+
 def query(bundle: Bundle, sql: str) -> pa.Table:
     """The result of one statement over the bundle's tables. Raises BundleError where it can't be answered."""
     try:
@@ -156,6 +171,7 @@ def publish(
     run_id: str,
     as_of: date,
     currency: str,
+    hash_key: bytes,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Bundle:
     """Copy the warehouse's published tables into a new build, check it, make it the current one, drop old builds.
@@ -175,7 +191,7 @@ def publish(
             readers = current(home).path
         except NoBundleError:
             readers = None
-        counts = _copy(warehouse, draft, _info(build, built_at, as_of, currency, run_id), readers)
+        counts = _copy(warehouse, draft, _info(build, built_at, as_of, currency, run_id), readers, hash_key)
         reached("publish.copied")
         progress("checking the build", 1, 3)
         _check(Bundle(build, draft), counts)
@@ -222,7 +238,9 @@ def _info(build: str, built_at: datetime, as_of: date, currency: str, run_id: st
     }
 
 
-def _copy(warehouse: Path, draft: Path, info: Mapping[str, Any], readers: Path | None) -> dict[str, int]:
+def _copy(
+    warehouse: Path, draft: Path, info: Mapping[str, Any], readers: Path | None, hash_key: bytes
+) -> dict[str, int]:
     """Row counts of the tables copied, and of those that only a bundle has; `readers` is the build they have now."""
     counts = {}
     connection = duckdb.connect(str(draft))
@@ -235,7 +253,8 @@ def _copy(warehouse: Path, draft: Path, info: Mapping[str, Any], readers: Path |
         for (origin,) in origins:
             table = origin.removeprefix("pub_")
             order = f"order by {SORTED_BY[table]}" if table in SORTED_BY else ""
-            connection.execute(f"create table {table} as select * from warehouse.published.{origin} {order}")
+            columns = _hashing(connection, origin, HASHED[table], hash_key) if table in HASHED else "*"
+            connection.execute(f"create table {table} as select {columns} from warehouse.published.{origin} {order}")
             counts[table] = _count(connection, f"warehouse.published.{origin}")
         columns = ", ".join(f"${name} as {name}" for name in info)
         connection.execute(
@@ -254,6 +273,16 @@ def _copy(warehouse: Path, draft: Path, info: Mapping[str, Any], readers: Path |
     finally:
         connection.close()
     return counts
+
+
+def _hashing(connection: duckdb.DuckDBPyConnection, origin: str, column: str, key: bytes) -> str:
+    """The columns of a table, one of them hashed; what it held is never written to the draft."""
+    ids = connection.execute(
+        f"select distinct {column} from warehouse.published.{origin} where {column} is not null"
+    ).fetchall()
+    hashes = {raw: hmac.new(key, raw.encode(), hashlib.sha256).hexdigest()[:HASH_LENGTH] for (raw,) in ids}
+    connection.register("hashes", pa.table({"raw": list(hashes), "hash": list(hashes.values())}, _HASHES))
+    return f"* replace ((select hash from hashes where raw = {column}) as {column})"
 
 
 def _check(bundle: Bundle, counts: Mapping[str, int]) -> None:

@@ -21,7 +21,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from tailtracker_bi import bundle, pipeline, verification
+from tailtracker_bi import bundle, not_counted, pipeline, verification
 from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.configuration import history_start
 from tailtracker_bi.console import Bars, err, plain, print_table
@@ -258,6 +258,8 @@ def status() -> None:
     for (name, state, reason), tables in states.items():
         which = name if len(tables) == every.get(name) else f"{name} ({', '.join(tables)})"
         print(f"  {which}: {state}{': ' + reason if reason else ''}")
+    for line in not_counted.in_lines(not_counted.left_out(bundle.read_if_there(found, "not_counted"))):
+        print(f"  not counted: {line}")
     if not bundle.is_pointer_sound(settings.home):
         raise TailTrackerError(
             "the pointer to the current build is torn: readers take the newest; run `tailtracker-bi rollback --to`"

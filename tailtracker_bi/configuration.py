@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from tailtracker_bi.analytics import Analytics, MetricNotes
+from tailtracker_bi.dbt_runner import written_manifest
+from tailtracker_bi.lineage import lineage
 from tailtracker_bi.settings import DEFAULT_HISTORY, Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import DaySource, ObjectSource, Source, each_day
@@ -29,6 +31,7 @@ def config_tables(
     settings: Settings, analytics: Analytics, landings: pa.Table, began: Mapping[str, date | None]
 ) -> dict[str, tuple[pa.Schema, Iterable[Any]]]:
     """The columns and rows of each table. `began` is the first day that a source of objects tells of."""
+    metric_models, metric_tables = lineage(written_manifest(settings.home), (f.id for f in analytics.funnels))
     landed = [row for row in landings.to_pylist() if row["status"] == "landed"]
     helping = {source.name for source in SOURCES if issubclass(source, ObjectSource) and not source.opens_calendar}
     known_days = [row["day"] for row in landed] + [day for name, day in began.items() if day and name not in helping]
@@ -191,6 +194,8 @@ def config_tables(
                 for level in analytics.service_levels
             ],
         ),
+        "metric_models": (_schema(metric_id=_STRING, model=_STRING), metric_models),
+        "metric_tables": (_schema(metric_id=_STRING, source=_STRING, table_name=_STRING), metric_tables),
         "metric_notes": (
             _schema(metric_id=_STRING, label=_STRING, owner=_STRING, target=pa.float64()),
             [(name, note.label, note.owner, note.target) for name, note in _metric_notes(analytics).items()],

@@ -65,6 +65,14 @@ class TablesInAState:
         return listed([reason for reason in self.tables["reason"].unique() if reason], "; ")
 
     @property
+    def every_reason(self) -> str:
+        """The same with none left out, each with the tables that it is the reason of where there are others."""
+        reasons = self.tables[self.tables["reason"] != ""].groupby("reason", sort=False)["table_name"].agg(list)
+        if len(reasons) < 2:
+            return "; ".join(reasons.index)
+        return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+
+    @property
     def last_day(self) -> str:
         """The last day that all of the tables have."""
         first = self.tables["last_day"].dropna().min()

@@ -31,18 +31,22 @@ def parsed_project(home: Path) -> Any:
     """dbt's manifest of the project for a run, which fills in what it compiles: each needs its own."""
     from dbt.contracts.graph.manifest import Manifest
 
-    # Who may only read the project has a place below `home`.
-    folder = TARGET if os.access(TARGET if TARGET.exists() else DBT_PROJECT, os.W_OK) else home / "dbt"
-    manifest = Manifest.from_msgpack((_parsed(folder) / "partial_parse.msgpack").read_bytes())
+    manifest = Manifest.from_msgpack((_parsed(_kept_in(home)) / "partial_parse.msgpack").read_bytes())
     # What models see as `graph` is not in the file.
     manifest.build_flat_graph()  # type: ignore[no-untyped-call]
     return manifest
 
 
-def written_manifest() -> dict[str, Any]:
+def written_manifest(home: Path | None = None) -> dict[str, Any]:
     """dbt's manifest of the project as JSON, for who describes the models without building them; needs no settings."""
-    manifest: dict[str, Any] = json.loads((_parsed(TARGET) / "manifest.json").read_bytes())
+    folder = TARGET if home is None else _kept_in(home)
+    manifest: dict[str, Any] = json.loads((_parsed(folder) / "manifest.json").read_bytes())
     return manifest
+
+
+def _kept_in(home: Path) -> Path:
+    """Where what dbt made of the project is kept: who may only read the project has a place below `home`."""
+    return TARGET if os.access(TARGET if TARGET.exists() else DBT_PROJECT, os.W_OK) else home / "dbt"
 
 
 def _parsed(folder: Path) -> Path:

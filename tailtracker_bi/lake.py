@@ -35,7 +35,8 @@ from pyarrow.dataset import dataset
 
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
-from tailtracker_bi.quarantine import Quarantine
+from tailtracker_bi.personal_data import mask_text
+from tailtracker_bi.quarantine import Quarantine, SetAside
 from tailtracker_bi.sources.base import BadResponseError, Counts, Days, HeldError, ObjectSource, Remark, Table, Versions
 from tailtracker_bi.versions import ids_now, new_versions
 
@@ -60,6 +61,7 @@ LANDINGS_SCHEMA = pa.schema(
         ("shape", pa.string()),  # JSON: the columns of a table and their types in the source, or what was asked for
         ("digests", pa.string()),  # JSON: the data files that it wrote, and the SHA-256 of each
         ("set_aside", pa.int64()),  # records in quarantine since this landing: of the day, or of all objects
+        ("set_aside_for", pa.string()),  # JSON: how many of them by day and reason
         ("chain", pa.string()),  # `chained` of the landing's rows and the landing before
     ]
 )
@@ -67,6 +69,9 @@ LANDINGS_SCHEMA = pa.schema(
 REPEATED = ("event", "distinct_id", "device_id", "user_id", "platform", "country", "app_version", "slo", "service")
 """Columns whose values many rows share: others are not worth a dictionary."""
 ROWS_PER_GROUP = 100_000
+
+LONGEST_REASON = 200
+"""Characters that the ledger keeps of why a record was set aside: a reason may quote what came."""
 
 KEEP_OLD_FILES = timedelta(days=7)
 COMPACT_AT = 50
@@ -117,11 +122,12 @@ class Lake:
         doubts = doubtful_days(days.counts, self._rows_by_day(source, table, shape))
         held = {day: reason for day, reason in doubts.items() if reason != (accepted or {}).get(day)}
         landing = sorted(days.counts.keys() - held.keys())
+        set_aside = SetAside()
         if landing:
             _replace_days(path, _without(days.rows, held), landing)
             reached("lake.day.committed")
             records = _without(days.quarantine, held)
-            self.quarantine(source, table).draft_days(self._next_landing(), landing, records)
+            set_aside = self.quarantine(source, table).draft_days(self._next_landing(), landing, records)
             reached("lake.day.set_aside")
         version = _version(path) if landing else None
         digests = self._digests_of_new(path, known) if landing else {}
@@ -129,7 +135,7 @@ class Lake:
         about = {"source": source, "table_name": table, "as_of": moment}
         rows: list[dict[str, object]] = [
             {**about, "day": day, "version": version, "status": "landed", **asdict(days.counts[day])}
-            | {"set_aside": days.counts[day].quarantined, "shape": shape}
+            | {"set_aside": days.counts[day].quarantined, "set_aside_for": _reasons(set_aside, day), "shape": shape}
             | _remarked([*days.remarks.get(day, []), *_accepted(doubts.get(day))])
             | {"digests": _json({name: digest for name, digest in digests.items() if f"day={day}/" in name})}
             for day in landing
@@ -204,7 +210,8 @@ class Lake:
                     **asdict(counts),
                     "status": "landed",
                     "as_of": as_of.replace(tzinfo=None),
-                    "set_aside": set_aside,
+                    "set_aside": set_aside.total(),
+                    "set_aside_for": _reasons(set_aside),
                     "shape": None if versions.shape is None else _json(versions.shape),
                     "digests": _json(self._digests_of_new(path, set(known)) if counts.loaded else {}),
                 }
@@ -485,6 +492,16 @@ def _replace_days(path: Path, rows: pa.RecordBatchReader, days: Sequence[date]) 
 
 def _json(content: Mapping[str, str]) -> str:
     return orjson.dumps(dict(content), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _reasons(set_aside: SetAside, of: date | None = None) -> str | None:
+    """Why so many records were set aside, of one day or of all; None where none was."""
+    told = [
+        {"day": str(day), "reason": mask_text(reason)[:LONGEST_REASON], "records": records}
+        for (day, reason), records in sorted(set_aside.items())
+        if of in {None, day}
+    ]
+    return orjson.dumps({"told": told}).decode() if told else None
 
 
 def _remarked(remarks: Sequence[Remark]) -> dict[str, object]:

@@ -16,7 +16,7 @@ import ipaddress
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -94,6 +94,16 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _SURROGATE = re.compile(r"(\\u[dD][89A-Fa-f][0-9A-Fa-f]{2})")
 _SHORTEST_CARD, _LONGEST_CARD = 13, 19
+# How the numbers of cards begin, and how long they are then: Visa, Mastercard, American Express, Diners Club, Discover,
+# JCB, UnionPay. What is masked is any number whose check digit is right; what people are told of is one of these.
+_ISSUED = re.compile(
+    r"4[0-9]{15}(?:[0-9]{3})?"
+    r"|(?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}"
+    r"|3[47][0-9]{13}|3(?:0[0-5]|[68][0-9])[0-9]{11}|(?:6011|64[4-9][0-9]|65[0-9]{2}|35(?:2[89]|[3-8][0-9]))[0-9]{12}"
+    r"|62[0-9]{14,17}"
+)
+LIKE_A_CARD_NUMBER = re.compile(_CARD)
+"""What a text that `card_numbers` finds something in has; a look at every one would be slow."""
 _LEAST_CARD = 10 ** (_SHORTEST_CARD - 1)
 # Numbers whose names say that they count versions, not computers.
 _VERSION_WORDS = {"version", "versions", "build", "release"}
@@ -138,14 +148,44 @@ def holds_card_number(text: str) -> bool:
     return any(_mask_cards(digits[0]) != digits[0] for digits in _DIGITS_PATTERN.finditer(text))
 
 
-def _mask_cards(digits: str) -> str:
+def card_numbers(text: str) -> Iterator[tuple[str, bool]]:
+    """The texts in a JSON object that hold a number such as issuers of cards give, by the names on the way to each; and
+    whether its check digit is right. Of other numbers of that form one in ten has it right by chance.
+    """
+    with suppress(ValueError, RecursionError):
+        for name, value in _texts(_DECODER.decode(text), ""):
+            for found in _DIGITS_PATTERN.finditer(value):
+                numbers = _card_numbers(found[0]) or [re.sub("[ -]", "", found[0])]
+                yield from ((name, _is_card(number)) for number in numbers if _ISSUED.fullmatch(number))
+
+
+def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """The texts in a decoded JSON value, each with the masked names on the way to it."""
+    if isinstance(value, str):
+        yield name, value
+    for key, item in value.items() if isinstance(value, dict) else ():
+        yield from _texts(item, f"{name}.{mask_text(key)}" if name else mask_text(key))
+    for item in value if isinstance(value, list) else ():
+        yield from _texts(item, name)
+
+
+def _card_numbers(digits: str) -> list[str]:
+    """The card numbers that `_mask_cards` masks."""
+    found: list[str] = []
+    _mask_cards(digits, found)
+    return found
+
+
+def _mask_cards(digits: str, found: list[str] | None = None) -> str:
     """Groups of digits, in which a card number may stand beside other numbers, such as its expiry date."""
     groups = re.split("([ -])", digits)  # at even places; what separates them, at odd ones
     start = 0
     while start < len(groups):
         for end in range(min(len(groups), start + 2 * _LONGEST_CARD), start, -2):
-            if _is_card("".join(groups[start:end:2])):
+            if _is_card(number := "".join(groups[start:end:2])):
                 groups[start:end] = ["[card]"]
+                if found is not None:
+                    found.append(number)
                 break
         start += 2
     return "".join(groups)

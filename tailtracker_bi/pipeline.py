@@ -123,6 +123,7 @@ def publish(settings: Settings, warehouse: Warehouse, report: RunReport, progres
         run_id=report.run_id,
         as_of=settings.today,
         currency=settings.currency,
+        hash_key=settings.hash_key,
         progress=lambda what, done, total: progress.step("publish", what, done, total),
     )
     report.build = published.build

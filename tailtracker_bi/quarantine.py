@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -19,6 +20,9 @@ import pyarrow as pa
 
 DRAFT = ".landing-"
 """How the name of a draft's folder begins."""
+
+SetAside = Counter[tuple[date, str]]
+"""How many records are in quarantine, by day and reason."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +39,38 @@ class Quarantine:
         """The days that have records."""
         return {date.fromisoformat(file.stem) for file in self.folder.glob("*.jsonl")}
 
-    def draft_days(self, landing: int, days: Iterable[date], records: pa.RecordBatchReader) -> None:
-        """Draft the quarantine of days that land anew, in QUARANTINE_SCHEMA."""
+    def draft_days(self, landing: int, days: Iterable[date], records: pa.RecordBatchReader) -> SetAside:
+        """Draft the quarantine of days that land anew, in QUARANTINE_SCHEMA; what it holds of them."""
         draft = self._draft(landing, replacing=days)
-        for day, line in _lines(records):
+        held = SetAside()
+        for day, reason, line in _lines(records):
+            held[day, reason] += 1
             _append(draft / self.file(day).name, line)
+        return held
 
-    def draft_objects(self, landing: int, records: pa.RecordBatchReader, *, is_snapshot: bool) -> int:
-        """Draft the quarantine of objects, each record once; how many there are then of the whole table.
+    def draft_objects(self, landing: int, records: pa.RecordBatchReader, *, is_snapshot: bool) -> SetAside:
+        """Draft the quarantine of objects, each record once; what there is then of the whole table.
 
         A snapshot tells of everything again.
         """
         days = self.days()
         draft = self._draft(landing, replacing=days if is_snapshot else ())
-        known = set[bytes]()
+        held, known = SetAside(), set[bytes]()
         for day in () if is_snapshot else days:
             with self.file(day).open("rb") as lines:
-                known.update(map(_digest, lines))
-        for day, line in _lines(records):
+                for line in lines:
+                    known.add(_digest(line))
+                    held[day, orjson.loads(line)["reason"]] += 1
+        for day, reason, line in _lines(records):
             if _digest(line) in known:
                 continue
             known.add(_digest(line))
+            held[day, reason] += 1
             drafted = draft / self.file(day).name
             if day in days and not drafted.exists():
                 shutil.copyfile(self.file(day), drafted)
             _append(drafted, line)
-        return len(known)
+        return held
 
     def settle(self, is_known: Callable[[int], bool]) -> None:
         """Put drafts in their place whose landing is known, and drop the others."""
@@ -84,10 +94,11 @@ class Quarantine:
         return draft
 
 
-def _lines(records: pa.RecordBatchReader) -> Iterator[tuple[date, bytes]]:
+def _lines(records: pa.RecordBatchReader) -> Iterator[tuple[date, str, bytes]]:
+    """The day, the reason, and the line of the file of each record."""
     for batch in records:
         for row in batch.to_pylist():
-            yield row["day"], orjson.dumps({"reason": row["reason"], "record": row["record"]}) + b"\n"
+            yield row["day"], row["reason"], orjson.dumps({"reason": row["reason"], "record": row["record"]}) + b"\n"
 
 
 def _append(file: Path, line: bytes) -> None:

@@ -12,6 +12,7 @@ from dashboards.components import (
     explain,
     nothing_here,
     open_page,
+    say_what_is_left_out,
     select,
     switch,
     table_behind,
@@ -54,6 +55,7 @@ def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str,
     if points.empty:
         nothing_here("No activity between these dates.")
         return
+    say_what_is_left_out(build, [metrics[key] for key in GROUPS if key in metrics])
     draw(
         charts.stacks(
             points,
@@ -164,4 +166,5 @@ over_time(build, metric, segment, grain, dates)
 who_came_and_who_left(build, metrics, grain, dates)
 days_active(build)
 retention(build, dates)
+say_what_is_left_out(build, [metrics[key] for key in metrics if key.startswith("retention_d")])
 explain([metrics[key] for key in (*ACTIVE, *GROUPS, "stickiness", "retention_d7") if key in metrics])

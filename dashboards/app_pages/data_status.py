@@ -9,7 +9,7 @@ from dashboards import data
 from dashboards.components import download, find_build, nothing_here, say_how_old, select, show_table
 from dashboards.over_time import differences
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.data_status import by_state, complete_through, severity, what_to_do
+from tailtracker_bi.data_status import TablesInAState, by_state, complete_through, severity, what_to_do
 from tailtracker_bi.wording import NO_DATA, day, number, period, plain, source_name
 
 SIGNS = {"ok": "✓", "late": "◷", "failed": "✕", "held": "‖", "suspect": "!", "off": "○", "empty": "○"}
@@ -26,7 +26,7 @@ def summary(build: Bundle) -> None:
     for status in sorted({state.status for state in in_trouble}, key=severity):
         own = [state for state in in_trouble if state.status == status]
         count = sum(len(state.tables) for state in own)
-        named = "\n".join(f"- {plain(f'{state.name}: {state.why}' if state.why else state.name)}" for state in own)
+        named = "\n".join(f"- {plain(f'{state.name}: {state.every_reason}'.removesuffix(': '))}" for state in own)
         said = st.warning if status == "late" else st.error
         advice = what_to_do(status, [f"{state.source}:{name}" for state in own for name in state.tables["table_name"]])
         said(f"**{count} {'table is' if count == 1 else 'tables are'} {plain(status)}**\n\n{named}\n\n{advice}")
@@ -75,7 +75,47 @@ def tables(build: Bundle) -> None:
         right=["Days missing", "Rows", "Quarantined", "Excluded"],
         wide=["Why", "What to do"],
     )
+    # What a cell has no room for.
+    st.markdown("\n".join(_in_full(state) for state in by_state(own) if state.every_reason))
     download(own, "data_status")
+
+
+def _in_full(state: TablesInAState) -> str:
+    advice = what_to_do(state.status, [f"{state.source}:{name}" for name in state.tables["table_name"]])
+    return f"- **{plain(state.name)}** is {plain(state.status)}: {plain(state.every_reason)}. {advice}"
+
+
+def not_counted(build: Bundle) -> None:
+    """What was received and is in no number, or not exactly, kind by kind, each with a whole sentence."""
+    st.header(
+        "Not counted",
+        help="What was received and is in no number, or not exactly. An example is a keyed hash: it is the same in "
+        "each build, and nobody can be found by it.",
+    )
+    if data.lacks(build, ["not_counted"]):
+        nothing_here("The build was made before this was kept: run `tailtracker-bi refresh`.")
+        return
+    found = data.left_out(build)
+    if not found:
+        st.success("**Everything that was received is counted.**", icon=":material/check_circle:")
+        return
+    known = data.catalog(build)
+    table = pd.DataFrame(
+        {
+            "Source": [source_name(one.source) for one in found],
+            "What": [f"{one.objects_of_kind}: {one.what}" for one in found],
+            "Objects": [number(one.objects, "integer") for one in found],
+            "Amount": [one.sum for one in found],
+            "Days": [one.days for one in found],
+            "Metrics": [number(len(one.metric_ids), "integer") for one in found],
+            "Example": [one.example for one in found],
+        }
+    )
+    show_table(table, "What was received and is not counted", right=["Objects", "Amount", "Metrics"], wide=["What"])
+    labels = {metric_id: metric.label for metric_id, metric in known.items()}
+    said = [one.told([labels.get(metric_id, metric_id) for metric_id in one.metric_ids]) for one in found]
+    st.markdown("\n".join(f"- {plain(line)}" for line in said))
+    download(data.rows(build, "not_counted"), "not_counted")
 
 
 def _what_to_do(table: pd.Series) -> str:
@@ -144,6 +184,7 @@ def the_build(build: Bundle) -> None:
 build = find_build("Data status", "What has been received, what has not, and what to do about it.")
 summary(build)
 tables(build)
+not_counted(build)
 comparisons(build)
 restated(build)
 the_build(build)

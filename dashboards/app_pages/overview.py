@@ -18,6 +18,7 @@ from dashboards.components import (
     explain,
     nothing_here,
     open_page,
+    say_what_is_left_out,
     select,
     show_table,
     switch,
@@ -30,6 +31,7 @@ from dashboards.data import Reading
 from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.metrics import Metric
+from tailtracker_bi.not_counted import beside
 from tailtracker_bi.wording import NO_DATA, change, day, number, period, words
 
 # By domain. Each daily figure compares with one whose days do not overlap its own; a day, with the same weekday.
@@ -85,6 +87,7 @@ def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
         ),
         INCOMPLETE_NOTE,
     )
+    say_what_is_left_out(build, [metric])
     newest_first = points.iloc[::-1]
     table = pd.DataFrame(
         {
@@ -116,6 +119,7 @@ def funnels(build: Bundle, metrics: dict[str, Metric]) -> None:
         left, right = st.columns([1, 3])
         with left:
             tile(
+                build,
                 metric,
                 data.latest(data.series(build, metric.metric_id, "week")),
                 grain="week",
@@ -147,6 +151,7 @@ def in_the_table(build: Bundle, metric: Metric, grain: str) -> dict[str, str]:
         "Change": change(reading.value, reading.before, metric.format),
         "Target": number(metric.target, metric.format) if metric.target is not None else "",
         "Period": span,
+        "Not counted": beside([metric.metric_id], data.left_out(build)),
         "Owner": metric.owner,
         "What it is": metric.description,
     }

@@ -13,6 +13,7 @@ from dashboards.components import (
     explain,
     nothing_here,
     open_page,
+    say_what_is_left_out,
     select,
     show_table,
     table_behind,
@@ -66,6 +67,7 @@ def outcomes(build: Bundle, payments: Metric, grain: str, dates: Dates) -> None:
         value=("payments", "sum"), is_complete=("is_complete", "all")
     )
     counted["group"] = counted["outcome"].map(words)
+    say_what_is_left_out(build, [payments])
     colors = {words(outcome): color for outcome, color in OUTCOMES.items()}
     draw(
         charts.stacks(counted, colors, label="Payments", unit=payments.unit, form="integer", grain=grain),
@@ -134,6 +136,7 @@ def volume(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) 
         nothing_here("No payment between these dates.")
         return
     say_where_there_is_no_total(build, known[0], grain, dates)
+    say_what_is_left_out(build, known)
     if points["value"].isna().all():
         nothing_here("There is no total to draw: split gross volume by currency.")
         return

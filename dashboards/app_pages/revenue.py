@@ -12,6 +12,7 @@ from dashboards.components import (
     explain,
     nothing_here,
     open_page,
+    say_what_is_left_out,
     select,
     table_behind,
     tiles,
@@ -72,6 +73,7 @@ def movements(build: Bundle, mrr: Metric, dates: Dates) -> None:
         return
     if currency == "all":
         say_where_there_is_no_total(build, mrr, "month", dates)
+    say_what_is_left_out(build, [mrr])
     form = f"money {data.currency(build) if currency == 'all' else currency}"
     wide = by_month(found)
     shown = [key for key in NAMES if key in ALWAYS_SHOWN or wide[key].fillna(0).ne(0).any()]

@@ -87,6 +87,11 @@
     try_cast({{ text }} as decimal({{ precision }}, {{ scale }}))
 {%- endmacro %}
 
+-- The texts of a group, in order, with commas between.
+{% macro sorted_list(text) -%}
+    string_agg({{ text }}, ',' order by {{ text }})
+{%- endmacro %}
+
 -- A UTC timestamp of whole seconds since 1970, which may be text.
 {% macro utc_of_seconds(seconds) -%}
     make_timestamp(cast({{ seconds }} as bigint) * 1000000)

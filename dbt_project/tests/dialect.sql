@@ -93,6 +93,9 @@ checks as (
     union all
     select 'exact_quotient, to 12 decimals', cast({{ exact_quotient('2', '3', 12) }} as varchar), '0.666666666667' from given
     union all
+    select 'sorted_list', {{ sorted_list('names.name') }}, 'a,b,c'
+    from (values ('b'), ('c'), ('a')) as names (name)
+    union all
     select 'exact_quotient, rounded up', cast({{ exact_quotient('50.00', '12') }} as varchar), '4.166667' from given
     union all
     select 'exact_quotient, half', cast({{ exact_quotient('0.000001', '2') }} as varchar), '0.000001' from given

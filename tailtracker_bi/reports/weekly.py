@@ -14,6 +14,7 @@ import pandas as pd
 from tailtracker_bi import bundle, charts, data_status
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.data_status import STALE_AFTER_DAYS, TablesInAState
+from tailtracker_bi.not_counted import beside, left_out
 from tailtracker_bi.reports.figures import WEEK, Figures, Kpi
 from tailtracker_bi.reports.rendering import Report, fill, one_line, picture
 from tailtracker_bi.wording import day, number, period, source_name
@@ -79,6 +80,7 @@ def make(build: Bundle, as_of: date | None = None) -> Report:
         title=f"TailTracker, {period(week, 'week')}",
         week=f"{day(week)} to {day(week + WEEK - timedelta(days=1))}",
         headline=_headline(kpis),
+        left_out=beside(HEADLINE, left_out(bundle.read_if_there(build, "not_counted"))),
         warnings=list(_warnings(states, age, weeks_behind, unfinished)),
         groups={name: group for name, group in groups.items() if group},
         drawings=drawings,

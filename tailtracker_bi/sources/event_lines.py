@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import date, timedelta
@@ -25,14 +26,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tailtracker_bi.personal_data import (
+    LIKE_A_CARD_NUMBER,
     SIEVE,
+    card_numbers,
     clean_broken_json,
     clean_json,
     hash_personal_id,
     is_personal_id,
     mask_text,
 )
-from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, BadResponseError, Counts, TooLargeError, each_day
+from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, BadResponseError, Counts, Remark, TooLargeError, each_day
 
 EVENTS_SCHEMA = pa.schema(
     [
@@ -57,6 +60,8 @@ MEMORY_LIMIT = "512MB"
 LINES_AT_ONCE = 50_000
 HOPELESS_LINES = 100_000
 """An answer that begins with so many lines, none of which is an event, is no export."""
+LONGEST_NAME, MOST_REMARKS = 100, 5
+"""Characters of a name of an event or property that are told, and properties of a day."""
 FREE_AFTERWARDS = 256 << 20
 """Bytes of the disk that stay free for what else runs: the ledger, logs, the build."""
 
@@ -292,6 +297,8 @@ class EventLines:
         self.received = 0
         """Non-empty lines so far."""
         self._events = 0
+        self._cards = Counter[tuple[date, str, str, bool]]()
+        """Numbers of the form of a card's by day, event, property and whether they can be one."""
         self._is_last_line_open = False
 
     def __enter__(self) -> Self:
@@ -351,10 +358,17 @@ class EventLines:
         return judged
 
     def _keep(self, parsed: pa.Table) -> None:
+        self._note_cards(parsed)
         rows = _cleaned(parsed, self._cleaners()).select(_SPOOL_SCHEMA.names)
         self._run(_RECEIVE, rows=rows)
         self._events += len(rows)
         self._writer.write_table(rows.cast(_SPOOL_SCHEMA))
+
+    def _note_cards(self, parsed: pa.Table) -> None:
+        suspects = parsed.filter(parsed["is_suspect"]).select(["day", "event", "properties"])
+        for day, event, properties in zip(*(column.to_pylist() for column in suspects.columns), strict=True):
+            if LIKE_A_CARD_NUMBER.search(properties):
+                self._cards.update((day, event, name, is_card) for name, is_card in card_numbers(properties))
 
     def _set_aside(self, parsed: pa.Table, clean: Callable[[str], str]) -> None:
         if len(parsed):
@@ -425,6 +439,22 @@ class EventLines:
         """The lines set aside, by day, in QUARANTINE_SCHEMA."""
         sql = "select day, reason, record from quarantined order by day, line"
         return self._connection.cursor().execute(sql).to_arrow_reader(10_000).cast(QUARANTINE_SCHEMA)
+
+    def remarks(self) -> dict[date, list[Remark]]:
+        """Of each day, the properties in whose texts card numbers stood, which have been masked.
+
+        Where most of the numbers of that form are no card's, those that could be one are that by chance.
+        """
+        found: dict[date, list[Remark]] = {}
+        for (day, event, name, is_card), count in self._cards.most_common():
+            if not is_card or count <= self._cards[day, event, name, False]:
+                continue
+            values = f"{count:,} value{'s' if count > 1 else ''} of {name[:LONGEST_NAME]}"
+            where = f"{values} in {mask_text(event)[:LONGEST_NAME]} held a card number"
+            found.setdefault(day, []).append(
+                Remark(f"{where}, which did not land: take it out where the app sends it", is_alarm=True)
+            )
+        return {day: remarks[:MOST_REMARKS] for day, remarks in found.items()}
 
     def utc_offsets(self) -> dict[date, timedelta]:
         """How far ahead of UTC the times of a day are, for each day on which enough events tell when they came.

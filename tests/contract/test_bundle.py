@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -49,6 +52,7 @@ CONTRACT = {
     ),
     "event_catalog": "event first_day last_day events people property filled_share is_new",
     "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
+    "not_counted": ("source object_type what why objects amount currency example metric_ids first_day last_day"),
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "restatements": ("metric_id grain period_start segment segment_value old_value new_value build restated_on reason"),
     "bundle_info": "build built_at as_of currency engine version run_id finished_at landing definition",
@@ -64,6 +68,7 @@ KEYS = {
     "slo_status": "service, slo, month",
     "event_catalog": "event, property",
     "data_status": "source, table_name",
+    "not_counted": "source, object_type, what, why, currency, metric_ids",
     "reconciliation": "what, period_start, currency",
     "restatements": "metric_id, grain, period_start, segment, segment_value, build",
 }
@@ -111,7 +116,14 @@ def invented_days() -> dict[date, list[bytes]]:
             steps = ["Lost Pet Alert Created", "Alert Shared", "Search Initiated", "Pet Recovered"]
             for number, event in enumerate(steps[: 2 + who % 3]):
                 happens(joined + timedelta(days=2 + number), event, who, 5, **alert)
+    # One is cut in the middle of a person's address.
+    days[FIRST] += [b'{"event":"Cut","owner_email":"' + EMAIL.encode(), event_line("Nobody", noon(FIRST), None)]
+    days[FIRST + timedelta(days=1)].append(b'{"event":"Cut","time":%d' % noon(FIRST + timedelta(days=1)))
     return days
+
+
+def noon(day: date) -> int:
+    return int(datetime.combine(day, time(12), UTC).timestamp())
 
 
 @pytest.fixture(scope="module")
@@ -367,6 +379,43 @@ def test_nobody_can_be_found_in_a_bundle(built: bundle.Bundle, ask: duckdb.DuckD
     written = "\n".join(str(value) for table in tables for row in ask.table(table).fetchall() for value in row)
     assert [canary for canary in canaries if canary in written] == []
     assert "[email]" in written, "the canary never was where a segment value comes from"
+
+
+def test_what_is_set_aside_is_told_to_each_metric_that_reads_its_table(ask: duckdb.DuckDBPyConnection) -> None:
+    told = {row["what"]: row for row in records(ask, "from not_counted")}
+    assert {what: (row["objects"], row["first_day"], row["last_day"]) for what, row in told.items()} == {
+        "not JSON": (2, FIRST, FIRST + timedelta(days=1)),
+        "no distinct_id": (1, FIRST, FIRST),
+    }
+    of_events = {row["metric_id"] for row in records(ask, "from metric_values")}
+    for row in told.values():
+        named = row["metric_ids"].split(",")
+        assert named == sorted(named)
+        assert (row["source"], row["object_type"], row["example"]) == ("mixpanel", "event", None)
+        # What reads the app's tables where there are any reads events, too.
+        assert of_events <= set(named)
+        assert not {"gross_volume", "availability"} & set(named)
+
+
+def test_an_example_is_a_keyed_hash_and_no_raw_id_reaches_the_file(built: bundle.Bundle, tmp_path: Path) -> None:
+    home = built.path.parents[1]
+    shutil.copy(home / "warehouse.duckdb", tmp_path / "warehouse.duckdb")
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        connection.execute(
+            "insert into published.pub_not_counted values ('stripe', 'charge', 'a', 'b', 1, null, null, "
+            f"'{USER_ID}-1', '', null, null)"
+        )
+
+    def example(key: bytes) -> str:
+        made = bundle.publish(
+            tmp_path, tmp_path / "warehouse.duckdb", run_id="r", as_of=LAST, currency="EUR", hash_key=key
+        )
+        assert USER_ID.encode() not in made.path.read_bytes()
+        [hashed] = bundle.read(made, "not_counted", ["example"], source="stripe")["example"]
+        return str(hashed)
+
+    assert re.fullmatch("[0-9a-f]{16}", example(b"one"))
+    assert example(b"one") == example(b"one") != example(b"two")
 
 
 def test_many_may_read_at_once(built: bundle.Bundle) -> None:

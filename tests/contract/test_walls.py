@@ -291,3 +291,10 @@ def test_nothing_kept_names_this_machine_or_a_package_registry() -> None:
         assert machine.findall(text) == [], path
         assert registry.findall(text) == [], path
     assert "://" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def test_all_that_is_not_counted_is_published(manifest: dict[str, Any]) -> None:
+    models = {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
+    told = {name for name in models if re.fullmatch("int_.*_not_counted", name)}
+    united = {name.split(".")[2] for name in models["int_not_counted_united"]["depends_on"]["nodes"]}
+    assert united == told != set()

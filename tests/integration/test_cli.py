@@ -409,6 +409,10 @@ def test_status_names_sources_days_and_the_bundle(built: Cli, tmp_path: Path) ->
     found = re.search(rf"bundle ({BUILD}), as of {TODAY}, built \d+:\d\d:\d\d ago", process.stdout)
     assert found
     assert found[1] == bundle.current(built.home).build
+    (line,) = (line for line in process.stdout.splitlines() if "not counted" in line)
+    assert line.startswith("  not counted: Mixpanel: 1 event (")
+    assert "They could not be used as they came, so they are in no number." in line
+    assert re.search(r"They are not, or not exactly, in: active_users, (\w+, )+\d+ more metrics\.$", line)
 
 
 def test_doctor_says_what_is_well(built: Cli, tmp_path: Path) -> None:
@@ -449,7 +453,12 @@ def test_rollback_goes_back_and_forth_and_mends_the_pointer(built: Cli, tmp_path
     assert refused.returncode == 1
     assert f"there is no build before {first}" in told(refused)
     second = bundle.publish(
-        built.home, built.home / "warehouse.duckdb", run_id="again", as_of=date(2024, 4, 4), currency="EUR"
+        built.home,
+        built.home / "warehouse.duckdb",
+        run_id="again",
+        as_of=date(2024, 4, 4),
+        currency="EUR",
+        hash_key=b"key of the tests",
     ).build
 
     back = built.run("rollback", at=tmp_path)

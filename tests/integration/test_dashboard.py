@@ -62,7 +62,7 @@ SECTIONS = {
         "Hours to recovery",
         "Do the sources agree?",
     ),
-    "Data status": ("Sources and tables", "Do the sources agree?", "Restated values", "The build"),
+    "Data status": ("Sources and tables", "Not counted", "Do the sources agree?", "Restated values", "The build"),
 }
 NOW = "2025-03-12T07:00:00Z"
 
@@ -317,6 +317,49 @@ def test_data_status_sums_up_what_is_wrong_and_names_the_worst_first(
         "1",
     )
     assert worst["What to do"].endswith("Look at the rows set aside, in quarantine/ of TAILTRACKER_HOME.")
+
+
+def test_data_status_tells_what_is_not_counted_in_whole_sentences(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = open_page("Data status")
+    table = next(frame.value for frame in page.dataframe if "Example" in frame.value)
+    assert list(table["What"]) == ["7 events: not JSON", "3 subscription items: metered price"]
+    assert list(table["Amount"]) == ["", "€12.00"]
+    assert list(table["Example"]) == ["", "5a3e10aa77aa0101"]
+    text = "\n".join(block.value for block in page.markdown).replace("\\", "")
+    assert (
+        "- Stripe: 3 subscription items (metered price, €12.00), 1 Feb 2025. What is used is not known before it is "
+        "billed. They are not, or not exactly, in: ARR, MRR, New MRR." in text
+    )
+    assert "Mixpanel: 7 events (not JSON), 1 Mar 2025 to 6 Mar 2025. They could not be used" in text
+    assert "- **Mixpanel events** is late: 7 March 2025 has not been received. Run `tailtracker-bi refresh`" in text
+
+    nothing = sample_bundle.changed(bundle.current(home), tmp_path / "all_is_in", "delete from not_counted")
+    monkeypatch.setenv("TAILTRACKER_HOME", str(nothing.path.parents[1]))
+    assert "Everything that was received is counted." in open_page("Data status").success[0].value
+    older = sample_bundle.changed(bundle.current(home), tmp_path / "older", "drop table not_counted")
+    monkeypatch.setenv("TAILTRACKER_HOME", str(older.path.parents[1]))
+    assert "made before this was kept" in said(open_page("Data status"))
+    assert not [caption for caption in open_page("Revenue").caption if "Not counted" in caption.value]
+
+
+@pytest.mark.parametrize(
+    ("title", "what", "times"),
+    [
+        ("Revenue", "3 subscription items (metered price, €12.00), 1 Feb 2025", 2 + 1 + 1),  # tiles, MRR, movements
+        ("Overview", "7 events (not JSON), 1 Mar 2025 to 6 Mar 2025", 6 + 1 + 2),  # tiles, trend, funnels
+        ("Active users and retention", "7 events (not JSON), 1 Mar 2025 to 6 Mar 2025", 3),
+        ("Payments", "", 0),
+    ],
+)
+def test_what_is_not_counted_is_told_beside_the_figure(title: str, what: str, times: int) -> None:
+    captions = [caption.value.replace("\\", "") for caption in open_page(title).caption]
+    found = [caption for caption in captions if "Not counted" in caption]
+    assert {caption for caption in found if what in caption} == (
+        {f":material/rule: Not counted: {what}. See Data status."} if times else set()
+    )
+    assert len([caption for caption in found if what in caption]) == times
 
 
 def test_data_status_can_be_narrowed_to_a_source() -> None:

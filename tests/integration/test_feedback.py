@@ -18,6 +18,7 @@ from tests.stripe_worlds import Models, Rows, Version, needed_for, sql_tables
 from tests.worlds import compile_models
 
 NOW = datetime(2024, 1, 20, 12, tzinfo=UTC)
+OLD = {"created_at": datetime(1970, 1, 1)}  # noqa: DTZ001
 
 
 def land(home: Path, source: type[ObjectSource], name: str, *rows: dict[str, Any]) -> None:
@@ -61,6 +62,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
         {"date": date(2024, 1, 8), "spend": "11.00", "currency": "usd", **spend},
         {"date": date(2024, 1, 10), "spend": "5", "currency": "EUR", **spend},
         {"date": date(2024, 1, 12), "spend": "7", "currency": "JPY", **spend},
+        {"date": date(2024, 1, 15), "spend": None, "currency": "EUR", **spend},
     )  # fmt: skip
     stripe = [
         Version(subscription("euro", "01-08", price(1000))),
@@ -69,7 +71,23 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
         *map(Version, PRODUCTS),
     ]
     rates = [(NOW, {(date(2024, 1, 5), "USD"): "1.10"})]
-    needed = needed_for(models, "pub_metric_values", "pub_metric_catalog")
+    # What the app may hold and no number takes as it is, each beside one that is well.
+    land(
+        home, AppDb, "pets",
+        on(8, object_id="well", species="dog"), {"object_id": "undated"}, on(8, object_id="old") | OLD,
+    )  # fmt: skip
+    land(
+        home, AppDb, "lost_pet_reports",
+        on(8, object_id="well", status="found", found_date=datetime(2024, 1, 9)),  # noqa: DTZ001
+        on(9, object_id="early", status="found", found_date=datetime(2024, 1, 8)),  # noqa: DTZ001
+        on(9, object_id="odd", status="reunited"), on(9, object_id="none"),
+    )  # fmt: skip
+    land(
+        home, AppDb, "subscriptions",
+        on(8, object_id="well", user_id="anna", tier="premium", status="active"),
+        on(8, object_id="odd", user_id="anna", tier="premium", status="incomplete"),
+    )  # fmt: skip
+    needed = needed_for(models, "pub_metric_values", "pub_metric_catalog", "pub_not_counted")
     return sql_tables([(NOW, stripe)], needed, home, rates)
 
 
@@ -110,6 +128,33 @@ def test_cac_is_spend_in_the_reporting_currency_per_new_customer(tables: dict[st
     assert metric(tables, "cac", 8) == (40, 2, 20)
     assert metric(tables, "cac", 10) == (5, 0, None)
     assert metric(tables, "cac", 12) == (None, 1, None)
+
+
+def test_what_the_app_holds_and_no_number_takes_as_it_is_is_told(tables: dict[str, Rows]) -> None:
+    told = {
+        (row["source"], row["object_type"], row["what"]): (
+            row["objects"], row["amount"], row["example"], row["first_day"].day, row["last_day"].day, row["metric_ids"]
+        )
+        for row in tables["pub_not_counted"]
+    }  # fmt: skip
+    with_plans = told.pop(("app_db", "subscription", "status that is not known"))
+    assert with_plans[:5] == (1, None, "odd", 20, 20)
+    with_items = told.pop(("exchange_rates", "subscription_item", "amount in USD without an exchange rate"))
+    assert with_items[:5] == (1, 11, "si_dollar", 13, 19)  # a rate of the 5th holds up to the 12th
+    assert {"active_users", "retention_d7"} <= set(with_plans[5].split(","))
+    hours, of_pets = "recovery_hours_avg,recovery_hours_median", "pets_created,total_pets"
+    assert told == {
+        ("app_db", "nps_response", "score that is not from 0 to 10"): (1, None, "5", 8, 8, "nps"),
+        ("app_db", "app_store_rating", "score that is not from 1 to 5"): (1, None, "3", 8, 8, "app_store_rating"),
+        ("app_db", "marketing_metric", "spend that is not told"): (1, None, "4", 15, 15, "cac"),
+        ("exchange_rates", "marketing_metric", "amount in JPY without an exchange rate"): (1, 7, "3", 12, 12, "cac"),
+        ("app_db", "pet", "no time of creation"): (1, None, "undated", 20, 20, of_pets),
+        ("app_db", "pet", "created before 2000"): (1, None, "old", 1, 1, of_pets),
+        ("app_db", "lost_pet_report", "found before it was reported"): (1, None, "early", 8, 8, hours),
+        ("app_db", "lost_pet_report", "status that is not known"): (
+            2, None, "none", 9, 9, f"pets_recovered,{hours},recovery_rate_30d",
+        ),
+    }  # fmt: skip
 
 
 def test_without_spend_there_is_no_cost_of_acquisition(tables: dict[str, Rows], tmp_path: Path) -> None:

@@ -501,6 +501,34 @@ def test_a_rate_is_used_for_seven_days_and_then_the_total_is_not_known(converted
     assert metric(converted, "mrr", "01-18", "currency", "EUR", "day") == 10
     assert metric(converted, "subscribers", "01-18", grain="day") == 3
     assert movements(converted, "01-01", "all")["fx"] == (2, None)
+    # What is not known is not complete; what needs no rate is.
+    assert not completeness(converted, "mrr", "01-17")
+    assert completeness(converted, "mrr", "01-17", "plan", "premium")
+    assert completeness(converted, "mrr", "01-18", "currency", "JPY")
+    assert completeness(converted, "subscribers", "01-18")
+    assert {
+        (row["currency"], row["is_complete"])
+        for row in converted["pub_mrr_movements"]
+        if (row["grain"], row["period_start"], row["segment"]) == ("day", date(2024, 1, 18), "all")
+        and row["movement"] == "closing"
+    } == {("all", False), ("EUR", True), ("JPY", True), ("USD", True)}
+
+
+def test_what_lacks_a_rate_is_told_with_its_currency_days_and_amount(converted: dict[str, Rows]) -> None:
+    told = {
+        (row["object_type"], row["currency"]): (
+            row["objects"], row["amount"], row["first_day"], row["last_day"], row["example"], row["metric_ids"]
+        )
+        for row in converted["pub_not_counted"]
+    }  # fmt: skip
+    of_mrr = "arr,mrr,mrr_churn,mrr_contraction,mrr_expansion,mrr_net_new,mrr_new,mrr_reactivation"
+    # The rates are used up to the 16th (yen) and 17th (dollars); the last day known is the 19th. The dollar that ended
+    # on the 10th is not among them, nor are charges of days with rates.
+    assert told == {
+        ("subscription_item", "JPY"): (1, 1500, date(2024, 1, 17), date(2024, 1, 19), "si_yen", of_mrr),
+        ("subscription_item", "USD"): (1, 13, date(2024, 1, 18), date(2024, 1, 19), "si_dollar", of_mrr),
+        ("charge", "USD"): (1, 12, date(2024, 1, 18), date(2024, 1, 18), "ch_4", "gross_volume"),
+    }
 
 
 def test_payments_are_converted_on_their_own_days(converted: dict[str, Rows]) -> None:
@@ -579,7 +607,7 @@ def test_a_total_is_complete_once_the_rates_of_its_days_are_known(
     assert metric(tables, "mrr", "01-12", grain="day") == 30.4  # meanwhile, by the rates that are there
     assert completeness(tables, "mrr", "01-12", "currency", "USD")
     assert completeness(tables, "subscribers", "01-12")
-    assert completeness(converted, "mrr", "01-19")
+    assert completeness(converted, "mrr", "01-16")
     closings = {
         (row["period_start"], row["currency"]): row["is_complete"]
         for row in tables["pub_mrr_movements"]

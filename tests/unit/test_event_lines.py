@@ -411,6 +411,57 @@ def test_personal_data_is_in_no_column_and_not_in_the_quarantine(tmp_path: Path)
     assert not [canary for canary in ("jane", "Elm Street", "1234567") if canary in kept]
 
 
+def told_of_cards(spool: Path, *lines: bytes, last: date = DAY) -> list[tuple[date, str]]:
+    with EventLines(DAY, last, spool, KEY) as export:
+        export.add(b"".join(line + b"\n" for line in lines))
+        export.deduplicate()
+        kept = str(export.rows().read_all().to_pylist())
+        assert not [number for number in ("4242424242", "4242 4242", "4242-4242") if number in kept]
+        assert all(remark.is_alarm for remarks in export.remarks().values() for remark in remarks)
+        return [(day, str(remark)) for day, remarks in export.remarks().items() for remark in remarks]
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ({"note": "4242424242424242"}, "note"),
+        ({"note": "paid with 4242 4242 4242 4242, 12/27"}, "note"),
+        ({"payment": {"card": {"number": "4242-4242-4242-4242"}}}, "payment.card.number"),
+        ({"cards": ["none", "4242424242424242"]}, "cards"),
+        ({"note": "378282246310005", "other": "1"}, "note"),
+        ({"note": "4242424242424242", "order": 5555555555554444}, "note"),
+        ({"jane@example.com": "4242424242424242"}, "[email]"),
+    ],
+)
+def test_a_card_number_in_a_text_is_told_with_event_property_and_count(
+    tmp_path: Path, sent: dict[str, Any], name: str
+) -> None:
+    lines = [event_line("Payment Failed", START + second, **sent) for second in range(3)]
+    assert told_of_cards(tmp_path, *lines, event_line("Open", START), last=NEXT_DAY) == [
+        (
+            DAY,
+            f"3 values of {name} in Payment Failed held a card number, which did not land: take it out where the app "
+            "sends it",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["4111111111111112"],  # no check digit
+        [5555555555554444],  # no text
+        ["1704067200123456"],  # no issuer
+        ["0000000000000000"],
+        ["9f86d081-884c-4d63-a5fc-411111111111"],  # inside an id
+        [f"45{number:014}" for number in range(200)],  # one in ten has a right check digit by chance
+    ],
+)
+def test_numbers_that_are_no_cards_turn_nothing_red(tmp_path: Path, values: list[Any]) -> None:
+    lines = [event_line("Order", START + n, order=value) for n, value in enumerate(values)]
+    assert told_of_cards(tmp_path, *lines) == []
+
+
 def test_a_quarantined_event_keeps_all_but_its_personal_data(tmp_path: Path) -> None:
     line = event_line("E", None, "jane@example.com", address={"street": "Elm Street 3"}, plan="pro")
     (row,) = process_beside_neighbours(tmp_path, line).quarantine

@@ -145,6 +145,19 @@ def test_a_number_that_nobody_can_read_stays_short(build: Bundle, tmp_path: Path
     assert read(own).row("MRR")[1] == "1.00e+300 before 1.00e+300"
 
 
+def test_what_a_headline_figure_lacks_is_told_in_one_line(build: Bundle, tmp_path: Path) -> None:
+    said = (
+        "Not counted in these: 7 events (not JSON), 1 Mar 2025 to 6 Mar 2025; 3 subscription items (metered price, "
+        "€12.00), 1 Feb 2025."
+    )
+    assert said in " ".join(read(build).text.split())
+    others = "update not_counted set metric_ids = 'retention_d7,mrr_new'"
+    unconcerned = sample_bundle.changed(build, tmp_path / "unconcerned", others)
+    assert "Not counted" not in read(unconcerned).text
+    older = sample_bundle.changed(build, tmp_path / "older", "drop table not_counted")
+    assert "Not counted" not in read(older).text
+
+
 def test_a_source_that_is_off_leaves_no_data_and_what_is_known_stands(build: Bundle, tmp_path: Path) -> None:
     own = changed(
         build,

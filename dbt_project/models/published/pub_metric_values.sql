@@ -204,7 +204,9 @@ select
             or spine.segment = 'currency'
             or seen_periods.reads_through <= converted.complete_through
         )
-        and partly_seen.metric_id is null,
+        and partly_seen.metric_id is null
+        -- A total that holds what can't be converted.
+        and not (seen_periods.unit = 'currency' and computed.metric_id is not null and computed.numerator is null),
         false
     ) as is_complete
 from spine

@@ -50,7 +50,9 @@ select
     coalesce(
         movements.period_start >= covered.covered_from
         and period_ends.period_end <= covered.complete_through
-        and (converted.currency is null or period_ends.period_end <= converted.complete_through),
+        and (converted.currency is null or period_ends.period_end <= converted.complete_through)
+        -- One that holds what can't be converted.
+        and movements.amount is not null,
         false
     ) as is_complete
 from movements

@@ -51,6 +51,7 @@ select
     status,
     reason,
     coalesce(set_aside, quarantined) as set_aside,
+    set_aside_for,
     landed_at,
     as_of,
     latest_attempt = 1 as is_latest_attempt

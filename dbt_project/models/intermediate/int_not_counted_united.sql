@@ -1,0 +1,19 @@
+{{ config(materialized='table') }}
+
+{% for model in [
+    'int_app_db_not_counted', 'int_exchange_rates_not_counted', 'int_quarantine_not_counted', 'int_stripe_not_counted'
+] %}
+    select
+        source,
+        object_type,
+        what,
+        why,
+        object_id,
+        objects,
+        amount,
+        currency,
+        left_out_of,
+        day
+    from {{ ref(model) }}
+    {% if not loop.last %}union all{% endif %}
+{% endfor %}
