@@ -250,6 +250,8 @@ def test_quarantine_is_that_of_the_landings_that_count_wherever_another_breaks_o
     counts = ["new"] if is_snapshot else ["old", "new"]
     assert reasons == (counts if step == "lake.version.recorded" else ["old"])
     assert lake.landings()["set_aside"].to_pylist()[-1] == len(reasons)
+    told_of = json.loads(lake.landings()["set_aside_for"].to_pylist()[-1])["told"]
+    assert [(part["reason"], part["records"]) for part in told_of] == [(reason, 1) for reason in sorted(reasons)]
     land(lake, told(pet("1", "Max"), is_snapshot=is_snapshot, quarantined=1, reason="new"), days=2)
     assert [json.loads(line)["reason"] for line in file.read_text().splitlines()] == counts
 
