@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from tailtracker_bi import bundle
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.lake import Lake, chained
+from tailtracker_bi.lake import RESTORE, Lake, LakeError, chained
 from tailtracker_bi.runs import COUNTED, Progress
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
@@ -36,10 +36,6 @@ from tailtracker_bi.warehouse import Warehouse, table_digest
 REBUILD = "`tailtracker-bi refresh --rebuild` makes it anew from the lake"
 REFRESH = "`tailtracker-bi refresh` does it again"
 PUBLISH = "`tailtracker-bi refresh` publishes anew; until then `tailtracker-bi rollback` shows the build before"
-RESTORE = (
-    "restore lake/ and quarantine/ whole from a backup, or move both away to have the sources tell anew what they "
-    "still know; then `tailtracker-bi refresh --rebuild`"
-)
 
 
 @dataclass(frozen=True)
@@ -111,6 +107,9 @@ def verify(
             for source in SOURCES
             for table in source.tables
         ]
+        lake.check()
+    except LakeError as error:
+        return [_verdict("ledger", "", [Finding("the lake", error.wrong, error.mend)])]
     except Exception as error:
         return [_verdict("ledger", "", [_unreadable("lake/_landings", error, RESTORE)])]
     lake.settle()

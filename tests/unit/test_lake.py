@@ -218,7 +218,7 @@ def test_crashes_in_a_row_are_rolled_back_too(lake: Lake, tmp_path: Path) -> Non
     for _ in range(3):
         crash_after_commit(tmp_path, {1: ["half"], 2: ["half"]})
         lake._roll_back_unrecorded(*SOURCE)
-        crash_after_commit(tmp_path, {2: ["half"]})
+    crash_after_commit(tmp_path, {2: ["half"]})
     lake.land(*SOURCE, whole_days({3: ["c"]}))
     assert content(lake) == {1: ["a"], 3: ["c"]}
 

@@ -275,7 +275,8 @@ def test_crash_while_the_hash_key_is_written_never_leaves_an_empty_key(
 
     settings = load_settings(TAILTRACKER_HOME=tmp_path / "new")
     with monkeypatch.context() as crashing:
-        crashing.setattr("os.write", crash)
+        crashing.setattr("os.fsync", crash)
         with pytest.raises(KeyboardInterrupt):
             _ = settings.hash_key
+    assert not (tmp_path / "new" / "hash.key").exists()
     assert len(settings.hash_key) == 64
