@@ -61,9 +61,9 @@ def check_home_is_whole(settings: Settings, analytics: Analytics, lake: Lake, *,
     lake.check()
     if lake.knows_hash_key and not settings.has_hash_key:
         raise LakeError(f"{settings.home / 'hash.key'}, by which people are told apart, is gone", NEW_KEY)
-    lake.check_hash_key(settings.hash_key)
     if not rebuild:
         Warehouse(settings, analytics, lake).check_is_of_lake()
+    lake.check_hash_key(settings.hash_key)
 
 
 def build(
