@@ -442,6 +442,13 @@ class Lake:
             if {*now.file_uris()} != {*wanted.file_uris()}:  # else it is rolled back already
                 now.restore(recorded)
 
+    def _rows_landed(self, source: str, table: str, *, is_daily: bool) -> int:
+        """The rows of a table, by the ledger: of each day those that landed last, of versions all that ever did."""
+        landed = self._landed(source, table)
+        if is_daily:
+            return sum(dict(zip(landed["day"].to_pylist(), landed["loaded"].to_pylist(), strict=True)).values())
+        return pc.sum(landed["loaded"]).as_py() or 0
+
     def _recorded(self, source: str, table: str) -> int | None:
         """The version of a table that the ledger names."""
         found: int | None = pc.max(self._landed(source, table)["version"]).as_py()
@@ -455,9 +462,14 @@ class Lake:
             try:
                 if version is None or version < recorded:
                     raise DeltaError
-                DeltaTable(path, version=recorded)
-            except (DeltaError, OSError):
+                known = DeltaTable(path, version=recorded)
+                counts = known.get_add_actions(flatten=True)["num_records"].to_pylist()
+            except (DeltaError, OSError, KeyError):
                 raise LakeError(f"{where} lacks version {recorded}, which the ledger names") from None
+            # A commit that was cut says less than it did, and Delta takes an empty one for one that changes nothing.
+            wanted = self._rows_landed(source, table, is_daily=known.metadata().partition_columns == ["day"])
+            if None not in counts and sum(counts) != wanted:
+                raise LakeError(f"{where} has {sum(counts)} rows, and the ledger says {wanted}")
         unknown = 0
         for number in range(0 if recorded is None else recorded + 1, -1 if version is None else version + 1):
             changes, restores = _committed(path, number)

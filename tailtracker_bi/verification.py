@@ -107,14 +107,16 @@ def verify(
             for source in SOURCES
             for table in source.tables
         ]
-        lake.check()
     except LakeError as error:
-        return [_verdict("ledger", "", [Finding("the lake", error.wrong, error.mend)])]
+        return [_verdict("ledger", "", [Finding("lake", error.wrong, error.mend)])]
     except Exception as error:
         return [_verdict("ledger", "", [_unreadable("lake/_landings", error, RESTORE)])]
     lake.settle()
     filled = [table for table in tables if table.landed]
-    checks: list[tuple[str, Callable[[], Verdict]]] = [("ledger", partial(check_ledger, ledger, tables))]
+    checks: list[tuple[str, Callable[[], Verdict]]] = [
+        ("ledger", partial(check_ledger, ledger, tables)),
+        ("lake", partial(check_whole, lake)),
+    ]
     for table in filled:
         checks.append((f"lake {table.title}", partial(check_files, lake, table)))
     checks += [
@@ -152,6 +154,15 @@ def check_ledger(ledger: Sequence[dict[str, Any]], tables: Sequence[_Table]) -> 
                 findings.append(Finding(where, f"landing {row['landing']} is there twice", RESTORE))
             seen.add((row["day"], row["landing"]))
     return _verdict("ledger", f"{len(ledger)} rows, each landing as it was written", findings)
+
+
+def check_whole(lake: Lake) -> Verdict:
+    """Whether ledger and tables belong together: else no refresh writes to the lake."""
+    try:
+        lake.check()
+    except LakeError as error:
+        return _verdict("lake", "", [Finding("lake", error.wrong, error.mend)])
+    return _verdict("lake", "ledger and tables belong together", [])
 
 
 def _broken_links(ledger: Sequence[dict[str, Any]]) -> Iterator[Finding]:
