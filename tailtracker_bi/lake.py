@@ -228,6 +228,8 @@ class Lake:
         self._settle(source.name, table.name)
         self._roll_back_unrecorded(source.name, table.name)
         known = self.files(source.name, table.name)
+        if not versions.is_snapshot:
+            self._check_set_aside(source.name, table.name)
         is_worn = len(known) >= COMPACT_AT
         doubts, remarks = [], [*versions.remarks]
         if versions.shape is not None:
@@ -442,12 +444,13 @@ class Lake:
             if {*now.file_uris()} != {*wanted.file_uris()}:  # else it is rolled back already
                 now.restore(recorded)
 
-    def _rows_landed(self, source: str, table: str, *, is_daily: bool) -> int:
-        """The rows of a table, by the ledger: of each day those that landed last, of versions all that ever did."""
+    def _files_landed(self, source: str, table: str) -> set[str] | None:
+        """The files of a table of days, by the ledger; None where a day landed before it noted them."""
         landed = self._landed(source, table)
-        if is_daily:
-            return sum(dict(zip(landed["day"].to_pylist(), landed["loaded"].to_pylist(), strict=True)).values())
-        return pc.sum(landed["loaded"]).as_py() or 0
+        latest = dict(zip(landed["day"].to_pylist(), landed["digests"].to_pylist(), strict=True))
+        if None in latest.values():
+            return None
+        return {name for digests in latest.values() for name in orjson.loads(digests)}
 
     def _recorded(self, source: str, table: str) -> int | None:
         """The version of a table that the ledger names."""
@@ -463,13 +466,17 @@ class Lake:
                 if version is None or version < recorded:
                     raise DeltaError
                 known = DeltaTable(path, version=recorded)
-                counts = known.get_add_actions(flatten=True)["num_records"].to_pylist()
-            except (DeltaError, OSError, KeyError):
+                files = [str(Path(name).relative_to(path)) for name in known.file_uris()]
+                rows = known.get_add_actions(flatten=True)["num_records"].to_pylist()
+            except (DeltaError, OSError, KeyError, ValueError):
                 raise LakeError(f"{where} lacks version {recorded}, which the ledger names") from None
             # A commit that was cut says less than it did, and Delta takes an empty one for one that changes nothing.
-            wanted = self._rows_landed(source, table, is_daily=known.metadata().partition_columns == ["day"])
-            if None not in counts and sum(counts) != wanted:
-                raise LakeError(f"{where} has {sum(counts)} rows, and the ledger says {wanted}")
+            if known.metadata().partition_columns == ["day"]:
+                wanted = self._files_landed(source, table)
+                if wanted is not None and wanted != set(files):
+                    raise LakeError(f"{where} has other files in version {recorded} than the ledger names")
+            elif None not in rows and sum(rows) != (landed := pc.sum(self._landed(source, table)["loaded"]).as_py()):
+                raise LakeError(f"{where} has {sum(rows)} rows in version {recorded}, and the ledger says {landed}")
         unknown = 0
         for number in range(0 if recorded is None else recorded + 1, -1 if version is None else version + 1):
             changes, restores = _committed(path, number)
@@ -478,6 +485,17 @@ class Lake:
             raise LakeError(
                 f"{where} has {unknown} commits that the ledger does not know, and a crash leaves one: lake/_landings "
                 "is older than this table, or of another lake"
+            )
+
+    def _check_set_aside(self, source: str, table: str) -> None:
+        """Raise LakeError where records of objects that were set aside are gone: only a full list tells them again."""
+        told = self._landed(source, table)["set_aside"].drop_null()
+        wanted = told[-1].as_py() if len(told) else 0
+        found = self.quarantine(source, table).records() if wanted else 0
+        if found < wanted:
+            raise LakeError(
+                f"quarantine/{source}/{table} has {found} of the {wanted} records that were set aside",
+                "restore quarantine/ from a backup, or have it told again: `tailtracker-bi refresh --relist`",
             )
 
     def _move_aside(self, path: Path) -> None:

@@ -23,9 +23,9 @@ from tailtracker_bi.sources.base import HeldError
 COUNTED = ("received", "loaded", "deduplicated", "filtered", "quarantined")
 """What a line of the run report counts: the first is the sum of the others. Beside it `held`, what came and waits."""
 LOCK_SECONDS = 3600.0
-OWN = {
-    "lake", "quarantine", "aside", "warehouse.duckdb", "warehouse.duckdb.wal", "published", "reports", "runs", "dbt",
-    "dagster", "sandbox", "spool", "rate_limits.sqlite", "refresh.lock", "first_run", "hash.key",
+FOLDERS = {"lake", "quarantine", "aside", "published", "reports", "runs", "dbt", "dagster", "sandbox", "spool"}
+FILES = {
+    "warehouse.duckdb", "warehouse.duckdb.wal", "rate_limits.sqlite", "refresh.lock", "first_run", "hash.key",
 }  # fmt: skip
 """What HOME is made of."""
 OWNER_ALONE = 0o077
@@ -109,16 +109,21 @@ def _close(home: Path) -> None:
     """
     mode = stat.S_IMODE(home.stat().st_mode)
     names = {entry.name for entry in home.iterdir()}
+    own = names & (FOLDERS | FILES)
+    for name in own:
+        if (home / name).is_dir() != (name in FOLDERS):
+            wanted = "folder" if name in FOLDERS else "file"
+            raise SettingsError(f"TAILTRACKER_HOME: {home / name} is no {wanted}: move it away, and run this again")
     if mode & MAY_LOOK_OR_WRITE:
-        if names and not names & OWN:
+        if names and not own:
             raise SettingsError(
                 f"TAILTRACKER_HOME: {home} holds other things, and others may look into it: name a directory of its "
                 f"own, or `chmod 700 {home}`"
             )
         home.chmod(0o700)
-    for name in names & OWN - {"published"}:
-        entry = home / name
-        if not entry.is_symlink() and (mode := stat.S_IMODE(entry.stat().st_mode)) & 0o077 and name != "hash.key":
+    # Of the key nobody can say who has read it: `settings.py` refuses it.
+    for entry in (home / name for name in own - {"published", "hash.key"}):
+        if not entry.is_symlink() and (mode := stat.S_IMODE(entry.stat().st_mode)) & 0o077:
             entry.chmod(mode & 0o700)
 
 
