@@ -27,6 +27,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -138,6 +140,8 @@ class Lake:
             if not chains or chains[0] != chain:
                 wrong = "has another" if chains else "lacks"
                 raise LakeError(f"lake/_landings {wrong} landing {number}, the last that this lake had")
+        for broken in broken_links(ledger.to_pylist()):
+            raise LakeError(f"lake/_landings: {broken}, or the one before it, is not as it was written")
         folders = [folder for folder in sorted(self.root.glob("[!_]*/*")) if folder.is_dir()]
         if not len(ledger) and len(folders) > 1:
             raise LakeError(f"lake/_landings is not there, or empty, and {len(folders)} tables are")
@@ -157,7 +161,12 @@ class Lake:
         if not self.knows_hash_key:
             self.root.mkdir(parents=True, exist_ok=True)
             durable.write(self._key_check, told.encode())
-        elif self._key_check.read_bytes().strip() != told.encode():
+            return
+        try:
+            is_same = self._key_check.read_bytes().strip() == told.encode()
+        except OSError as error:
+            raise LakeError(f"lake/{self._key_check.name} can't be read ({error.strerror})") from None
+        if not is_same:
             raise LakeError(
                 "the key of the pseudonyms (hash.key in HOME, or TAILTRACKER_HASH_KEY) is not the one that this lake "
                 "was filled with, and under another one people would be counted twice",
@@ -509,7 +518,11 @@ class Lake:
         def is_known(landing: int) -> bool:
             return landing in self._landed(source, table)["landing"].to_pylist()
 
-        self.quarantine(source, table).settle(is_known)
+        try:
+            self.quarantine(source, table).settle(is_known)
+        except IsADirectoryError as error:
+            where = f"quarantine/{source}/{table} has a folder where a file of records belongs"
+            raise LakeError(where, f"move away {error.filename2}") from None
 
     def _digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
         """The SHA-256 of the table's files that are not known: Parquet as it is written here has no checksums."""
@@ -563,6 +576,20 @@ def chained(before: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
     """
     told = [{name: value for name, value in row.items() if value is not None and name != "chain"} for row in rows]
     return hashlib.sha256(orjson.dumps([before, told], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def broken_links(ledger: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Landings that do not follow from the one before, oldest first; the rows of older versions are not chained."""
+    before = None
+    for landing, group in groupby(ledger, key=itemgetter("landing")):
+        rows = list(group)
+        chains = {row["chain"] for row in rows}
+        if chains == {None} and before is None:
+            continue
+        if chains != {chained(before, rows)}:
+            titles = sorted({f"{row['source']}.{row['table_name']}" for row in rows})
+            yield f"landing {landing} of {', '.join(titles)}"
+        before = rows[-1]["chain"]
 
 
 def _damage(file: Path, digest: str | None) -> str:

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +24,7 @@ import pyarrow.parquet as pq
 
 from tailtracker_bi import bundle
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.lake import RESTORE, Lake, LakeError, chained
+from tailtracker_bi.lake import RESTORE, Lake, LakeError, broken_links
 from tailtracker_bi.runs import COUNTED, Progress
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
@@ -137,7 +135,10 @@ def verify(
 
 def check_ledger(ledger: Sequence[dict[str, Any]], tables: Sequence[_Table]) -> Verdict:
     """Whether it is as it was written, oldest first, and its rows add up."""
-    findings = list(_broken_links(ledger))
+    findings = [
+        Finding("lake/_landings", f"{where}, or the one before it, is not as it was written", RESTORE)
+        for where in broken_links(ledger)
+    ]
     landed_at: dict[int, Any] = {}
     _, *parts = COUNTED
     for table in tables:
@@ -163,21 +164,6 @@ def check_whole(lake: Lake) -> Verdict:
     except LakeError as error:
         return _verdict("lake", "", [Finding("lake", error.wrong, error.mend)])
     return _verdict("lake", "ledger and tables belong together", [])
-
-
-def _broken_links(ledger: Sequence[dict[str, Any]]) -> Iterator[Finding]:
-    """Landings that do not follow from the one before; the rows of older versions are not chained."""
-    before = None
-    for landing, group in groupby(ledger, key=itemgetter("landing")):
-        rows = list(group)
-        chains = {row["chain"] for row in rows}
-        if chains == {None} and before is None:
-            continue
-        if chains != {chained(before, rows)}:
-            titles = sorted({f"{row['source']}.{row['table_name']}" for row in rows})
-            wrong = f"landing {landing} of {', '.join(titles)}, or the one before it, is not as it was written"
-            yield Finding("lake/_landings", wrong, RESTORE)
-        before = rows[-1]["chain"]
 
 
 def check_files(lake: Lake, table: _Table) -> Verdict:
