@@ -318,3 +318,23 @@ def test_a_build_that_cannot_be_read_is_told_with_what_to_do(tmp_path: Path) -> 
 def test_a_statement_that_is_no_text_is_refused(build: Path) -> None:
     with pytest.raises(QueryError, match="is not UTF-8 text"):
         ask(build, "select '\udcff'", SECONDS)
+
+
+def test_the_process_that_answers_opens_no_file_once_the_build_is_open(build: Path) -> None:
+    """Whatever asks for it: even Python's own code could not."""
+    script = """
+import sys
+from tailtracker_bi import query
+
+def look(*_):
+    try:
+        open("/etc/passwd")
+    except OSError as error:
+        sys.exit(error.strerror)
+
+query._check = look
+query.main()
+"""
+    question = f'["{build}", "select 1", 20]'.encode()
+    process = subprocess.run([sys.executable, "-c", script], input=question, capture_output=True, env={}, check=False)
+    assert (process.returncode, process.stderr) == (1, b"Too many open files\n")
