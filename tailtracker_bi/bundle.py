@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +25,10 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from tailtracker_bi import durable
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.query import answer
 from tailtracker_bi.restatements import restate
 
 POINTER = "current"
@@ -138,30 +138,8 @@ def read_if_there(bundle: Bundle, table: str) -> pd.DataFrame:
 
 
 def query(bundle: Bundle, sql: str) -> pa.Table:
-    """The result of one statement over the bundle's tables. Raises BundleError where it can't be answered."""
-    try:
-        # Its own instance: what is locked of one that others use, too, would be locked for them.
-        with duckdb.connect() as connection:
-            if len(connection.extract_statements(sql)) != 1:
-                raise BundleError("query: give exactly one SQL statement")
-            connection.execute("set TimeZone = 'UTC'")
-            connection.execute(f"attach '{_quoted(bundle.path)}' as bundle (read_only)")
-            connection.execute("use bundle")
-            connection.execute("set enable_external_access = false")
-            connection.execute("set lock_configuration = true")
-            result = connection.execute(sql).to_arrow_table()
-            return result.rename_columns(_told_apart(result.column_names))
-    except duckdb.Error as error:
-        raise BundleError(f"query: {str(error).splitlines()[0]}") from None
-
-
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """The names, those that stand there already with a number: a, a_1."""
-    found: list[str] = []
-    for name in names:
-        numbered = (f"{name}_{number}" for number in count(1))
-        found.append(next(new for new in chain([name], numbered) if new not in found))
-    return found
+    """The result of one SELECT over the bundle's tables, for SQL that is known. Raises QueryError."""
+    return answer(bundle.path, sql)
 
 
 def publish(
@@ -188,16 +166,19 @@ def publish(
     try:
         progress("copying tables", 0, 3)
         try:
-            readers = current(home).path
+            now = current(home)
+            readers = [now.path, *(kept.path for kept in reversed(builds(home)) if kept.build < now.build)]
         except NoBundleError:
-            readers = None
+            readers = []
         counts = _copy(warehouse, draft, _info(build, built_at, as_of, currency, run_id), readers, hash_key)
         reached("publish.copied")
         progress("checking the build", 1, 3)
         _check(Bundle(build, draft), counts)
         reached("publish.checked")
         bundle = Bundle(build, folder / f"{build}.duckdb")
-        _sync(draft)
+        # Who may enter the folder may read what is published in it, and nobody else.
+        draft.chmod(0o600 | folder.stat().st_mode & 0o044)
+        durable.sync(draft)
         draft.rename(bundle.path)
         reached("publish.renamed")
     finally:
@@ -239,9 +220,10 @@ def _info(build: str, built_at: datetime, as_of: date, currency: str, run_id: st
 
 
 def _copy(
-    warehouse: Path, draft: Path, info: Mapping[str, Any], readers: Path | None, hash_key: bytes
+    warehouse: Path, draft: Path, info: Mapping[str, Any], readers: Sequence[Path], hash_key: bytes
 ) -> dict[str, int]:
-    """Row counts of the tables copied, and of those that only a bundle has; `readers` is the build they have now."""
+    """Row counts of the tables copied, and of those that only a bundle has; `readers` are the build they have now, and
+    those before it, newest first."""
     counts = {}
     connection = duckdb.connect(str(draft))
     try:
@@ -263,9 +245,11 @@ def _copy(
             dict(info),
         )
         counts["bundle_info"] = 1
-        if readers:
-            with suppress(duckdb.Error):  # A build that can't be opened any more: there is nothing to compare with.
-                connection.execute(f"attach '{_quoted(readers)}' as readers (read_only)")
+        for path in readers:
+            # One that can't be opened any more is passed over: what it told of earlier restatements the one before had.
+            with suppress(duckdb.Error):
+                connection.execute(f"attach '{_quoted(path)}' as readers (read_only)")
+                break
         restate(connection, info["build"], info["as_of"])
         counts["restatements"] = _count(connection, "restatements")
         connection.execute("detach warehouse")
@@ -310,18 +294,11 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 def _point_to(home: Path, build: str) -> None:
     draft = home / "published" / f".{POINTER}"
     draft.write_text(build, encoding="utf-8")
-    _sync(draft)
+    draft.chmod(0o600 | draft.parent.stat().st_mode & 0o044)
+    durable.sync(draft)
     reached("publish.drafted_pointer")
     draft.rename(home / "published" / POINTER)
-    _sync(home / "published")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    durable.sync(home / "published")
 
 
 def _drop_old(home: Path) -> None:

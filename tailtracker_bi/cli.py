@@ -29,7 +29,8 @@ from tailtracker_bi.crash_points import STEPS
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pull import check_accepted, plan
-from tailtracker_bi.runs import COUNTED, RunReport, check_home, locked
+from tailtracker_bi.query import ask
+from tailtracker_bi.runs import COUNTED, OWNER_ALONE, RunReport, check_home, locked
 from tailtracker_bi.sandbox import commands as sandbox
 from tailtracker_bi.sandbox.home import SandboxHome
 from tailtracker_bi.settings import Settings, load_settings, reader_environment
@@ -66,6 +67,7 @@ DAY_FORMAT = ["%Y-%m-%d"]
 
 def main() -> None:
     """Run a command; what people are meant to read goes to stderr as one line, with its exit code."""
+    os.umask(OWNER_ALONE)
     try:
         app()
     except TailTrackerError as error:
@@ -177,12 +179,12 @@ def refresh(
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="One SQL statement over the bundle's tables.")],
+    sql: Annotated[str, typer.Argument(help="One SELECT statement over the bundle's tables.")],
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
 ) -> None:
     """Ask the current bundle, read-only."""
     settings = load_settings()
-    result = bundle.query(bundle.current(settings.home), sql)
+    result = ask(bundle.current(settings.home).path, sql, settings.query_seconds)
     try:
         rows = result.to_pylist()
     except (OverflowError, ValueError) as error:

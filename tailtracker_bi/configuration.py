@@ -12,8 +12,10 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from tailtracker_bi import durable
 from tailtracker_bi.analytics import Analytics, MetricNotes
 from tailtracker_bi.dbt_runner import written_manifest
+from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.lineage import lineage
 from tailtracker_bi.settings import DEFAULT_HISTORY, Settings
 from tailtracker_bi.sources import SOURCES
@@ -217,16 +219,26 @@ def history_start(settings: Settings, landed: Iterable[date]) -> date:
     """The first day wanted: the setting; else 90 days before the first run, or the first landed day if earlier."""
     if settings.history_start:
         return settings.history_start
-    note = settings.home / "first_run"
-    first_run = date.fromisoformat(note.read_text(encoding="utf-8")) if note.exists() else settings.today
-    return min([first_run - DEFAULT_HISTORY, *landed])
+    return min([(_first_run(settings) or settings.today) - DEFAULT_HISTORY, *landed])
 
 
 def note_first_run(settings: Settings) -> None:
     """Keep the day of the first run, from which the default history start counts."""
+    if _first_run(settings) is None:
+        durable.write(settings.home / "first_run", str(settings.today).encode())
+
+
+def _first_run(settings: Settings) -> date | None:
     note = settings.home / "first_run"
-    if not note.exists():
-        note.write_text(str(settings.today), encoding="utf-8")
+    try:
+        return date.fromisoformat(note.read_text(encoding="utf-8").strip())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        raise SettingsError(
+            f"{note} does not hold the day of the first run: write it there, as {settings.today}, or set "
+            "TAILTRACKER_HISTORY_START and remove that file"
+        ) from None
 
 
 def period_of(day: date, grain: str, week_start: str) -> tuple[date, date, int]:

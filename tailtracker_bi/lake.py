@@ -4,10 +4,16 @@
                             day; or versions of objects, to which what differs is added
     lake/_landings          the ledger: one row for each day and attempt; the latest `landed` row of a day is that day.
                             Of objects a row for each time they were brought up to date, under the UTC day of that
+    lake/head.json          the last landing, as the ledger's chain has it: a ledger that lacks it lost its end
+    lake/hash_key.check     what tells the key of the pseudonyms from another
     quarantine/<source>/<table>/<day>.jsonl   records set aside, with their reason; of objects each once
+    aside/                  what the ledger does not know and a landing found in its way; nothing reads it
 
 Data is committed first, its ledger rows after: a day exists only by its row. Every reader takes the version that the
 ledger names, so a commit without rows, left by a crash, is invisible, and the next landing rolls it back.
+
+A crash leaves at most one such commit of a table. Where more is unknown, or what the ledger names is not there, the
+lake was copied in part or is put together from several: nothing is written to it (`Lake.check`).
 
 What comes whole but looks wrong beside what is there (`guards.py`) is held: the ledger says so, nothing else changes.
 """
@@ -16,13 +22,16 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import shutil
+import hmac
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import orjson
@@ -30,10 +39,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 from pyarrow.dataset import dataset
 
+from tailtracker_bi import durable
 from tailtracker_bi.crash_points import reached
+from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
 from tailtracker_bi.personal_data import mask_text
 from tailtracker_bi.quarantine import Quarantine, SetAside
@@ -73,9 +85,27 @@ ROWS_PER_GROUP = 100_000
 LONGEST_REASON = 200
 """Characters that the ledger keeps of why a record was set aside: a reason may quote what came."""
 
+RESTORE = (
+    "restore lake/ and quarantine/ whole from a backup, or move both away to have the sources tell anew what they "
+    "still know; then `tailtracker-bi refresh --rebuild`"
+)
+"""What to do where only the lake knew what is gone."""
+NEW_KEY = (
+    "put back the right one, from a backup; if it is lost, move lake/ and quarantine/ away and "
+    "`tailtracker-bi refresh --rebuild`: the sources tell what they still know"
+)
+"""What to do where the key of the pseudonyms is not the one that the lake was filled with."""
 KEEP_OLD_FILES = timedelta(days=7)
 COMPACT_AT = 50
 """Files of the ledger, or of a table of versions, that are worth being written as one."""
+
+
+class LakeError(TailTrackerError):
+    """The lake is not as its last landing left it: nothing may be written to it."""
+
+    def __init__(self, wrong: str, mend: str = RESTORE) -> None:
+        super().__init__(f"{wrong}: {mend}")
+        self.wrong, self.mend = wrong, mend
 
 
 @dataclass(frozen=True)
@@ -97,8 +127,56 @@ class Lake:
         self.root = home / "lake"
         self._quarantine = home / "quarantine"
         self._ledger_path = self.root / "_landings"
+        self._head = self.root / "head.json"
+        self._key_check = self.root / "hash_key.check"
         self._read: tuple[int, pa.Table] | None = None
         """The ledger as last read, and its version."""
+
+    def check(self) -> None:
+        """Raise LakeError unless this is the lake that its last landing left, or what a crash made of it.
+
+        Whoever writes asks first: a landing rolls back what the ledger does not know, and `tidy` deletes its files.
+        """
+        ledger = self.landings()
+        last = self._last_landing()
+        if last is not None:
+            number, chain = last
+            chains = ledger.filter(pc.equal(ledger["landing"], number))["chain"].to_pylist()
+            if not chains or chains[0] != chain:
+                wrong = "has another" if chains else "lacks"
+                raise LakeError(f"lake/_landings {wrong} landing {number}, the last that this lake had")
+        for broken in broken_links(ledger.to_pylist()):
+            raise LakeError(f"lake/_landings: {broken}, or the one before it, is not as it was written")
+        folders = [folder for folder in sorted(self.root.glob("[!_]*/*")) if folder.is_dir()]
+        if not len(ledger) and len(folders) > 1:
+            raise LakeError(f"lake/_landings is not there, or empty, and {len(folders)} tables are")
+        landed = ledger.filter(pc.equal(ledger["status"], "landed")).group_by(["source", "table_name"]).aggregate([])
+        recorded = zip(landed["source"].to_pylist(), landed["table_name"].to_pylist(), strict=True)
+        for source, table in sorted({*recorded, *((folder.parent.name, folder.name) for folder in folders)}):
+            self._check_table(source, table)
+
+    @property
+    def knows_hash_key(self) -> bool:
+        """Whether anything has landed under a key of the pseudonyms that can be told from others."""
+        return self._key_check.exists()
+
+    def check_hash_key(self, key: bytes) -> None:
+        """Raise LakeError for another key of the pseudonyms than that of the lake, which is the first it is told."""
+        told = hmac.new(key, b"the key of this lake", hashlib.sha256).hexdigest()
+        if not self.knows_hash_key:
+            self.root.mkdir(parents=True, exist_ok=True)
+            durable.write(self._key_check, told.encode())
+            return
+        try:
+            is_same = self._key_check.read_bytes().strip() == told.encode()
+        except OSError as error:
+            raise LakeError(f"lake/{self._key_check.name} can't be read ({error.strerror})") from None
+        if not is_same:
+            raise LakeError(
+                "the key of the pseudonyms (hash.key in HOME, or TAILTRACKER_HASH_KEY) is not the one that this lake "
+                "was filled with, and under another one people would be counted twice",
+                NEW_KEY,
+            )
 
     def land(
         self,
@@ -125,6 +203,7 @@ class Lake:
         set_aside = SetAside()
         if landing:
             _replace_days(path, _without(days.rows, held), landing)
+            _sync(path)
             reached("lake.day.committed")
             records = _without(days.quarantine, held)
             set_aside = self.quarantine(source, table).draft_days(self._next_landing(), landing, records)
@@ -164,6 +243,8 @@ class Lake:
         self._settle(source.name, table.name)
         self._roll_back_unrecorded(source.name, table.name)
         known = self.files(source.name, table.name)
+        if not versions.is_snapshot:
+            self._check_set_aside(source.name, table.name)
         is_worn = len(known) >= COMPACT_AT
         doubts, remarks = [], [*versions.remarks]
         if versions.shape is not None:
@@ -195,6 +276,7 @@ class Lake:
                 raise BadResponseError(f"{source.name}: {table.name}: none of {received} rows can be used: {reason}")
             if counts.loaded or _version(path) is None:
                 write_deltalake(path, rows, mode="overwrite" if is_worn else "append")
+                _sync(path)
             reached("lake.version.committed")
         set_aside = self.quarantine(source.name, table.name).draft_objects(
             self._next_landing(), versions.quarantine, is_snapshot=versions.is_snapshot
@@ -237,8 +319,11 @@ class Lake:
         # Not `to_pyarrow_table`: it reads through Python file objects, and Arrow's threads that still hold one when the
         # interpreter goes kill the process ("terminate called without an active exception").
         if self._read is None or self._read[0] != version:
-            files = DeltaTable(self._ledger_path, version=version).file_uris()
-            rows = dataset(files, schema=LANDINGS_SCHEMA, format="parquet").to_table()
+            try:
+                files = DeltaTable(self._ledger_path, version=version).file_uris()
+                rows = dataset(files, schema=LANDINGS_SCHEMA, format="parquet").to_table()
+            except (DeltaError, pa.ArrowException, OSError) as error:
+                raise LakeError(f"lake/_landings can't be read ({type(error).__name__})") from None
             self._read = version, rows.sort_by([("landing", "ascending"), ("day", "ascending")])
         return self._read[1]
 
@@ -365,22 +450,86 @@ class Lake:
 
     def _roll_back_unrecorded(self, source: str, table: str) -> None:
         path = self._table_path(source, table)
-        version = _version(path)
-        if version is None:
-            return
-        recorded = pc.max(self._landed(source, table)["version"]).as_py()
+        self._check_table(source, table)
+        version, recorded = _version(path), self._recorded(source, table)
         if recorded is None:
-            shutil.rmtree(path)
-        elif version > recorded:
+            if path.exists():
+                self._move_aside(path)
+        elif version is not None and version > recorded:
             now, wanted = DeltaTable(path), DeltaTable(path, version=recorded)
             if {*now.file_uris()} != {*wanted.file_uris()}:  # else it is rolled back already
                 now.restore(recorded)
+
+    def _files_landed(self, source: str, table: str) -> set[str] | None:
+        """The files of a table of days, by the ledger; None where a day landed before it noted them."""
+        landed = self._landed(source, table)
+        latest = dict(zip(landed["day"].to_pylist(), landed["digests"].to_pylist(), strict=True))
+        if None in latest.values():
+            return None
+        return {name for digests in latest.values() for name in orjson.loads(digests)}
+
+    def _recorded(self, source: str, table: str) -> int | None:
+        """The version of a table that the ledger names."""
+        found: int | None = pc.max(self._landed(source, table)["version"]).as_py()
+        return found
+
+    def _check_table(self, source: str, table: str) -> None:
+        """Raise LakeError where a table lacks what the ledger names, or has more beyond it than a crash leaves."""
+        path, recorded = self._table_path(source, table), self._recorded(source, table)
+        version, where = _version(path), f"lake/{source}/{table}"
+        if recorded is not None:
+            try:
+                if version is None or version < recorded:
+                    raise DeltaError
+                known = DeltaTable(path, version=recorded)
+                files = [str(Path(name).relative_to(path)) for name in known.file_uris()]
+                rows = known.get_add_actions(flatten=True)["num_records"].to_pylist()
+            except (DeltaError, OSError, KeyError, ValueError):
+                raise LakeError(f"{where} lacks version {recorded}, which the ledger names") from None
+            # A commit that was cut says less than it did, and Delta takes an empty one for one that changes nothing.
+            if known.metadata().partition_columns == ["day"]:
+                wanted = self._files_landed(source, table)
+                if wanted is not None and wanted != set(files):
+                    raise LakeError(f"{where} has other files in version {recorded} than the ledger names")
+            elif None not in rows and sum(rows) != (landed := pc.sum(self._landed(source, table)["loaded"]).as_py()):
+                raise LakeError(f"{where} has {sum(rows)} rows in version {recorded}, and the ledger says {landed}")
+        unknown = 0
+        for number in range(0 if recorded is None else recorded + 1, -1 if version is None else version + 1):
+            changes, restores = _committed(path, number)
+            unknown = 0 if restores else unknown + changes
+        if unknown > 1:
+            raise LakeError(
+                f"{where} has {unknown} commits that the ledger does not know, and a crash leaves one: lake/_landings "
+                "is older than this table, or of another lake"
+            )
+
+    def _check_set_aside(self, source: str, table: str) -> None:
+        """Raise LakeError where records of objects that were set aside are gone: only a full list tells them again."""
+        told = self._landed(source, table)["set_aside"].drop_null()
+        wanted = told[-1].as_py() if len(told) else 0
+        found = self.quarantine(source, table).records() if wanted else 0
+        if found < wanted:
+            raise LakeError(
+                f"quarantine/{source}/{table} has {found} of the {wanted} records that were set aside",
+                "restore quarantine/ from a backup, or have it told again: `tailtracker-bi refresh --relist`",
+            )
+
+    def _move_aside(self, path: Path) -> None:
+        """Take a folder out of the lake without deleting what is in it."""
+        home = self.root.parent
+        target = home / "aside" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}" / path.relative_to(home)
+        target.parent.mkdir(parents=True)
+        path.rename(target)
 
     def _settle(self, source: str, table: str) -> None:
         def is_known(landing: int) -> bool:
             return landing in self._landed(source, table)["landing"].to_pylist()
 
-        self.quarantine(source, table).settle(is_known)
+        try:
+            self.quarantine(source, table).settle(is_known)
+        except IsADirectoryError as error:
+            where = f"quarantine/{source}/{table} has a folder where a file of records belongs"
+            raise LakeError(where, f"move away {error.filename2}") from None
 
     def _digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
         """The SHA-256 of the table's files that are not known: Parquet as it is written here has no checksums."""
@@ -401,6 +550,8 @@ class Lake:
         full = [
             {**dict.fromkeys(LANDINGS_SCHEMA.names), "landing": landing, "landed_at": landed_at, **row} for row in rows
         ]
+        if not full:
+            return
         known = self.landings()
         before = known["chain"][-1].as_py() if len(known) else None
         added = pa.Table.from_pylist(full, LANDINGS_SCHEMA).sort_by("day")
@@ -408,8 +559,18 @@ class Lake:
         added = added.set_column(added.schema.get_field_index("chain"), "chain", chain)
         # Merged: the ledger of an older version has fewer columns.
         write_deltalake(self._ledger_path, added, mode="append", schema_mode="merge")
+        _sync(self._ledger_path)
+        durable.write(self._head, orjson.dumps({"landing": landing, "chain": chain[0].as_py()}))
         # Else it would be read from its files again after each landing, which takes longer than most landings.
         self._read = landing, pa.concat_tables([known, added])
+
+    def _last_landing(self) -> tuple[int, str | None] | None:
+        """The last landing and its chain, as noted beside the ledger; None where there is no such note to be read."""
+        try:
+            told = orjson.loads(self._head.read_bytes())
+            return int(told["landing"]), told["chain"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
 
     def _table_path(self, source: str, table: str) -> Path:
         return self.root / source / table
@@ -422,6 +583,20 @@ def chained(before: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
     """
     told = [{name: value for name, value in row.items() if value is not None and name != "chain"} for row in rows]
     return hashlib.sha256(orjson.dumps([before, told], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def broken_links(ledger: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Landings that do not follow from the one before, oldest first; the rows of older versions are not chained."""
+    before = None
+    for landing, group in groupby(ledger, key=itemgetter("landing")):
+        rows = list(group)
+        chains = {row["chain"] for row in rows}
+        if chains == {None} and before is None:
+            continue
+        if chains != {chained(before, rows)}:
+            titles = sorted({f"{row['source']}.{row['table_name']}" for row in rows})
+            yield f"landing {landing} of {', '.join(titles)}"
+        before = rows[-1]["chain"]
 
 
 def _damage(file: Path, digest: str | None) -> str:
@@ -514,6 +689,37 @@ def _remarked(remarks: Sequence[Remark]) -> dict[str, object]:
 def _accepted(doubt: str | None) -> list[Remark]:
     """Who took in, against what doubt: the ledger keeps it."""
     return [Remark(f"accepted by {getpass.getuser()}, though {doubt}")] if doubt else []
+
+
+def _committed(path: Path, version: int) -> tuple[bool, bool]:
+    """Whether a commit of a Delta table changes its rows, and whether it restores an earlier version."""
+    try:
+        actions = [orjson.loads(line) for line in _commit(path, version).read_bytes().split(b"\n") if line]
+    except (OSError, ValueError):
+        return True, False
+    told = {name: content for action in actions for name, content in action.items()}
+    changes = any(told.get(name, {}).get("dataChange") for name in ("add", "remove"))
+    return changes or version == 0, told.get("commitInfo", {}).get("operation") == "RESTORE"
+
+
+def _sync(path: Path) -> None:
+    """Have the disk keep a Delta table's latest commit and its files, before the ledger speaks of them."""
+    version = _version(path)
+    if version is None:
+        return
+    commit = _commit(path, version)
+    actions = [orjson.loads(line) for line in commit.read_bytes().split(b"\n") if line]
+    files = {path / unquote(action["add"]["path"]) for action in actions if "add" in action}
+    for file in files:
+        durable.sync(file)
+    for folder in {file.parent for file in files}:
+        durable.sync(folder)
+    durable.sync(commit)
+    durable.sync(commit.parent)
+
+
+def _commit(path: Path, version: int) -> Path:
+    return path / "_delta_log" / f"{version:020}.json"
 
 
 def _version(path: Path) -> int | None:

@@ -21,13 +21,13 @@ from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.configuration import note_first_run
 from tailtracker_bi.dbt_runner import BuildError
 from tailtracker_bi.errors import SettingsError, TailTrackerError
-from tailtracker_bi.lake import Lake
+from tailtracker_bi.lake import NEW_KEY, Lake, LakeError
 from tailtracker_bi.pull import check_accepted, plan, pull
 from tailtracker_bi.runs import Progress, RunReport, locked, new_report
 from tailtracker_bi.sandbox.home import SandboxHome
 from tailtracker_bi.settings import Settings, load_settings
 from tailtracker_bi.sources import SOURCES
-from tailtracker_bi.warehouse import DAMAGED, Warehouse, is_damage
+from tailtracker_bi.warehouse import DAMAGED, Warehouse
 
 WHERE_SOURCES_ARE = (
     "mixpanel_export_url",
@@ -53,6 +53,19 @@ def check_sources(settings: Settings) -> None:
             raise SettingsError(f"the sandbox in {place.folder} came up, or changed, meanwhile: run this again")
 
 
+def check_home_is_whole(settings: Settings, analytics: Analytics, lake: Lake, *, rebuild: bool = False) -> None:
+    """Raise LakeError where parts of HOME are gone, older than the others or not its own: what is there would be lost.
+
+    `rebuild`: the warehouse is to be made anew, so that it need not be of this lake.
+    """
+    lake.check()
+    if lake.knows_hash_key and not settings.has_hash_key:
+        raise LakeError(f"{settings.home / 'hash.key'}, by which people are told apart, is gone", NEW_KEY)
+    if not rebuild:
+        Warehouse(settings, analytics, lake).check_is_of_lake()
+    lake.check_hash_key(settings.hash_key)
+
+
 def build(
     settings: Settings,
     analytics: Analytics,
@@ -73,7 +86,7 @@ def build(
         try:
             notes = warehouse.prepare(full_refresh)
         except (duckdb.Error, DeltaError) as error:
-            if is_damage(error):
+            if warehouse.is_damaged(to_its_last_block=True):
                 raise
             why = f"the lake can't be shown to the engine ({type(error).__name__})"
             raise BuildError(f"build: {why}: `tailtracker-bi verify` names what is damaged") from None
@@ -85,7 +98,7 @@ def build(
     try:
         attempt()
     except (BuildError, duckdb.Error) as error:
-        if not is_damage(error):
+        if not warehouse.is_damaged(to_its_last_block=True):
             progress.say("the build failed: looking whether the lake is whole")
             damaged = _damaged_lake(lake)
             if damaged is None:
@@ -168,6 +181,7 @@ def refresh(
         check_sources(settings)
         note_first_run(settings)
         try:
+            check_home_is_whole(settings, analytics, lake, rebuild=rebuild)
             plans = plan(settings, lake, first, last, sources, relist=relist)
             if relist:
                 report.notes.append("all that sources list is listed again, as asked")

@@ -39,6 +39,10 @@ class Quarantine:
         """The days that have records."""
         return {date.fromisoformat(file.stem) for file in self.folder.glob("*.jsonl")}
 
+    def records(self) -> int:
+        """How many records there are, those that stand there several times once."""
+        return len({_digest(line) for day in self.days() for line in self.file(day).read_bytes().split(b"\n") if line})
+
     def draft_days(self, landing: int, days: Iterable[date], records: pa.RecordBatchReader) -> SetAside:
         """Draft the quarantine of days that land anew, in QUARANTINE_SCHEMA; what it holds of them."""
         draft = self._draft(landing, replacing=days)

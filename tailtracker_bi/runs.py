@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +23,15 @@ from tailtracker_bi.sources.base import HeldError
 COUNTED = ("received", "loaded", "deduplicated", "filtered", "quarantined")
 """What a line of the run report counts: the first is the sum of the others. Beside it `held`, what came and waits."""
 LOCK_SECONDS = 3600.0
+FOLDERS = {"lake", "quarantine", "aside", "published", "reports", "runs", "dbt", "dagster", "sandbox", "spool"}
+FILES = {
+    "warehouse.duckdb", "warehouse.duckdb.wal", "rate_limits.sqlite", "refresh.lock", "first_run", "hash.key",
+}  # fmt: skip
+"""What HOME is made of."""
+OWNER_ALONE = 0o077
+"""The umask of whatever writes to HOME."""
+MAY_LOOK_OR_WRITE = 0o066
+"""The rights of others that HOME does not give. One may let them pass through it (`chmod 710`) to `published/`."""
 
 
 class LockedError(TailTrackerError):
@@ -81,21 +92,49 @@ def new_report() -> RunReport:
 
 
 def check_home(home: Path) -> None:
-    """Raise SettingsError unless HOME is, or can be made, a directory that one may write to."""
+    """Raise SettingsError unless HOME is, or can be made, a directory of one's own that one may write to."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with TemporaryFile(dir=home):
             pass
+        _close(home)
     except OSError as error:
         raise SettingsError(f"TAILTRACKER_HOME: can't write to {home}: {error.strerror}") from None
+
+
+def _close(home: Path) -> None:
+    """Take from others what rights they have in HOME, but to pass through it to the published files.
+
+    A directory with other things in it is left as it is: it may be anybody's.
+    """
+    mode = stat.S_IMODE(home.stat().st_mode)
+    names = {entry.name for entry in home.iterdir()}
+    own = names & (FOLDERS | FILES)
+    for name in own:
+        if (home / name).is_dir() != (name in FOLDERS):
+            wanted = "folder" if name in FOLDERS else "file"
+            raise SettingsError(f"TAILTRACKER_HOME: {home / name} is no {wanted}: move it away, and run this again")
+    if mode & MAY_LOOK_OR_WRITE:
+        if names and not own:
+            raise SettingsError(
+                f"TAILTRACKER_HOME: {home} holds other things, and others may look into it: name a directory of its "
+                f"own, or `chmod 700 {home}`"
+            )
+        home.chmod(0o700)
+    # Of the key nobody can say who has read it: `settings.py` refuses it.
+    for entry in (home / name for name in own - {"published", "hash.key"}):
+        if not entry.is_symlink() and (mode := stat.S_IMODE(entry.stat().st_mode)) & 0o077:
+            entry.chmod(mode & 0o700)
 
 
 @contextmanager
 def locked(home: Path, progress: Progress, patience: float = LOCK_SECONDS) -> Iterator[None]:
     """The one lock of HOME, held by whoever writes. It goes with its process, however that ends.
 
-    Waits for another holder for that many seconds, then raises LockedError.
+    Waits for another holder for that many seconds, then raises LockedError. What is written under it is for its owner
+    alone.
     """
+    os.umask(OWNER_ALONE)
     check_home(home)
     lock = FileLock(home / "refresh.lock")
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -22,6 +21,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tailtracker_bi import durable
 from tailtracker_bi.crash_points import STEPS
 from tailtracker_bi.errors import SettingsError
 
@@ -51,6 +51,7 @@ OF_THE_SANDBOX = (
     "TAILTRACKER_NOW",
 )
 """The settings that a sandbox decides: what it does not name is not set."""
+_HASH_KEY = re.compile(rb"[0-9a-f]{64}")
 _STRIPE_KEY = re.compile(r"(?:rk|sk)_(?:live|test)_[A-Za-z0-9_]+")
 _PRIVATE_NAMES = (".internal", ".local", ".svc", ".cluster.local")
 """How the names end that only a network of one's own knows; a name of one part is one, too."""
@@ -110,6 +111,7 @@ class ReaderSettings(HomeSettings):
 
     timezone: Timezone = Field("UTC", alias="TAILTRACKER_TIMEZONE")
     fixed_now: Annotated[datetime, AfterValidator(_utc)] | None = Field(None, alias="TAILTRACKER_NOW")
+    query_seconds: float = Field(30, alias="TAILTRACKER_QUERY_SECONDS", gt=0, le=3600)
 
     @property
     def now(self) -> datetime:
@@ -194,14 +196,21 @@ class Settings(ReaderSettings):
         file = self.home / "hash.key"
         if not file.exists():
             self.home.mkdir(parents=True, exist_ok=True)
-            draft = self.home / f"hash.key.{os.getpid()}"
-            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            os.write(handle, token_hex(32).encode())
-            os.close(handle)
-            with suppress(FileExistsError):
-                os.link(draft, file)
-            draft.unlink()
-        return file.read_bytes()
+            durable.create(file, token_hex(32).encode())
+        try:
+            key, others = file.read_bytes().strip(), file.stat().st_mode & 0o077
+        except OSError as error:
+            raise SettingsError(f"{file}: {error.strerror}") from None
+        if not _HASH_KEY.fullmatch(key):
+            raise SettingsError(f"{file} holds no key: put it back from a backup; people are told apart by it")
+        if others:
+            raise SettingsError(f"{file} may be read by others, who could tell people by it: `chmod 600 {file}`")
+        return key
+
+    @property
+    def has_hash_key(self) -> bool:
+        """Whether a key of the pseudonyms is there, so that none would be made."""
+        return self.own_hash_key is not None or (self.home / "hash.key").exists()
 
     @property
     def is_mixpanel_on(self) -> bool:
@@ -333,7 +342,9 @@ def reader_environment(settings: Settings) -> dict[str, str]:
         for name, field in ReaderSettings.model_fields.items()
         if (value := getattr(settings, name)) is not None
     }
-    return {name: value for name, value in os.environ.items() if name not in secrets} | read
+    # Settings are read whatever the case of their names.
+    others = {name: value for name, value in os.environ.items() if name.upper() not in secrets | read.keys()}
+    return others | read
 
 
 def _load(kind: type[AnySettings], overrides: dict[str, Any], with_sandbox: bool = True) -> AnySettings:

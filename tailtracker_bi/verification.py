@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +24,7 @@ import pyarrow.parquet as pq
 
 from tailtracker_bi import bundle
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.lake import Lake, chained
+from tailtracker_bi.lake import RESTORE, Lake, LakeError, broken_links
 from tailtracker_bi.runs import COUNTED, Progress
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
@@ -36,10 +34,6 @@ from tailtracker_bi.warehouse import Warehouse, table_digest
 REBUILD = "`tailtracker-bi refresh --rebuild` makes it anew from the lake"
 REFRESH = "`tailtracker-bi refresh` does it again"
 PUBLISH = "`tailtracker-bi refresh` publishes anew; until then `tailtracker-bi rollback` shows the build before"
-RESTORE = (
-    "restore lake/ and quarantine/ whole from a backup, or move both away to have the sources tell anew what they "
-    "still know; then `tailtracker-bi refresh --rebuild`"
-)
 
 
 @dataclass(frozen=True)
@@ -111,11 +105,16 @@ def verify(
             for source in SOURCES
             for table in source.tables
         ]
+    except LakeError as error:
+        return [_verdict("ledger", "", [Finding("lake", error.wrong, error.mend)])]
     except Exception as error:
         return [_verdict("ledger", "", [_unreadable("lake/_landings", error, RESTORE)])]
     lake.settle()
     filled = [table for table in tables if table.landed]
-    checks: list[tuple[str, Callable[[], Verdict]]] = [("ledger", partial(check_ledger, ledger, tables))]
+    checks: list[tuple[str, Callable[[], Verdict]]] = [
+        ("ledger", partial(check_ledger, ledger, tables)),
+        ("lake", partial(check_whole, lake)),
+    ]
     for table in filled:
         checks.append((f"lake {table.title}", partial(check_files, lake, table)))
     checks += [
@@ -136,7 +135,10 @@ def verify(
 
 def check_ledger(ledger: Sequence[dict[str, Any]], tables: Sequence[_Table]) -> Verdict:
     """Whether it is as it was written, oldest first, and its rows add up."""
-    findings = list(_broken_links(ledger))
+    findings = [
+        Finding("lake/_landings", f"{where}, or the one before it, is not as it was written", RESTORE)
+        for where in broken_links(ledger)
+    ]
     landed_at: dict[int, Any] = {}
     _, *parts = COUNTED
     for table in tables:
@@ -155,19 +157,13 @@ def check_ledger(ledger: Sequence[dict[str, Any]], tables: Sequence[_Table]) -> 
     return _verdict("ledger", f"{len(ledger)} rows, each landing as it was written", findings)
 
 
-def _broken_links(ledger: Sequence[dict[str, Any]]) -> Iterator[Finding]:
-    """Landings that do not follow from the one before; the rows of older versions are not chained."""
-    before = None
-    for landing, group in groupby(ledger, key=itemgetter("landing")):
-        rows = list(group)
-        chains = {row["chain"] for row in rows}
-        if chains == {None} and before is None:
-            continue
-        if chains != {chained(before, rows)}:
-            titles = sorted({f"{row['source']}.{row['table_name']}" for row in rows})
-            wrong = f"landing {landing} of {', '.join(titles)}, or the one before it, is not as it was written"
-            yield Finding("lake/_landings", wrong, RESTORE)
-        before = rows[-1]["chain"]
+def check_whole(lake: Lake) -> Verdict:
+    """Whether ledger and tables belong together: else no refresh writes to the lake."""
+    try:
+        lake.check()
+    except LakeError as error:
+        return _verdict("lake", "", [Finding("lake", error.wrong, error.mend)])
+    return _verdict("lake", "ledger and tables belong together", [])
 
 
 def check_files(lake: Lake, table: _Table) -> Verdict:

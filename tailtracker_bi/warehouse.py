@@ -7,6 +7,7 @@ stored depend on, those tables are dropped, and dbt fills them in full.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ from tailtracker_bi.analytics import DBT_PROJECT, Analytics
 from tailtracker_bi.configuration import config_tables
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.dbt_runner import BuildError, parsed_project, run_dbt
-from tailtracker_bi.lake import Lake
+from tailtracker_bi.lake import Lake, LakeError
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import DaySource, ObjectSource, Source, Table
@@ -38,6 +39,8 @@ FAMILY_SQL = ("macros", "models/staging", "models/intermediate", "models/marts")
 
 _STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
 
+LEDGER_SCHEMA = pa.schema([("landing", _LONG), ("chain", _STRING)])
+"""The last landing that a build was shown."""
 STORED_SCHEMA = pa.schema([("name", _STRING), ("rows", _LONG), ("digest", _STRING), ("engine", _STRING)])
 """What the tables of the families held when the last build finished. Digests of another DuckDB can't be compared."""
 
@@ -61,8 +64,6 @@ _MARK_MERGES = """
 """
 
 DAMAGED = "the warehouse file is damaged: it is made anew from the lake"
-SIGNS_OF_DAMAGE = ("Corrupt database file", "database has been invalidated", "not a valid DuckDB database file")
-"""In DuckDB's words."""
 
 
 class Warehouse:
@@ -101,24 +102,63 @@ class Warehouse:
 
     def prepare(self, full_refresh: bool = False) -> list[str]:
         """Write what models read. Returns, in words, what will be rebuilt in full and why."""
-        if self._is_damaged():
+        if self.is_damaged():
             self.drop()
             return [DAMAGED, *self._prepare(full_refresh)]
         return self._prepare(full_refresh)
 
-    def _is_damaged(self) -> bool:
-        """Whether the file is there and can't be opened: its blocks are not looked at.
+    def is_damaged(self, *, to_its_last_block: bool = False) -> bool:
+        """Whether the file is there and can't be opened or, where that is asked, some table of it not be read.
 
-        Raises BuildError where another program holds it.
+        Found by trying, not by DuckDB's words, in which a path may stand. Raises BuildError where another program holds
+        the file, or it may not be read: that is no damage.
         """
+        if not self.path.exists():
+            return False
+        self._check_is_free()
         try:
             with self._connect() as connection:
-                connection.execute("select count(*) from duckdb_tables()")
-        except duckdb.Error as error:
-            if "lock" in str(error):
-                raise BuildError(f"another program has {self.path} open: close it and refresh again") from None
+                tables = connection.execute(
+                    "select database_name, schema_name, table_name from duckdb_tables() where not temporary"
+                ).fetchall()
+                for names in tables if to_its_last_block else ():
+                    table_digest(connection, ".".join(f'"{name}"' for name in names))
+        except duckdb.OutOfMemoryException:
+            return False
+        except duckdb.Error:
             return True
         return False
+
+    def _check_is_free(self) -> None:
+        """Raise BuildError where the file may not be read, or another process has it open: DuckDB then locks it so."""
+        try:
+            with self.path.open("r+b") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BuildError(f"another program has {self.path} open: close it and refresh again") from None
+        except OSError as error:
+            advice = "move it away, and refresh again: it is made anew from the lake"
+            raise BuildError(f"{self.path}: {error.strerror}: {advice}") from None
+
+    def check_is_of_lake(self) -> None:
+        """Raise LakeError where the warehouse took in what the ledger does not have: one of both is not this HOME's.
+
+        Landings are numbered: those that come would pass for those that were taken in.
+        """
+        if not self.path.exists() or self.is_damaged():
+            return
+        with self._connect() as connection:
+            if not _exists(connection, "marks", "ledger"):
+                return
+            taken_in = connection.execute("select landing, chain from marks.ledger").fetchone()
+        ledger = self._lake.landings()
+        known = set(zip(ledger["landing"].to_pylist(), ledger["chain"].to_pylist(), strict=True))
+        if taken_in and taken_in not in known:
+            raise LakeError(
+                f"the warehouse took in landing {taken_in[0]}, which lake/_landings does not have: the lake is older "
+                "than the warehouse, or one of both is of another HOME",
+                "put back what belongs together, or, if this lake is the right one, `tailtracker-bi refresh --rebuild`",
+            )
 
     def build(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> None:
         """Run all models and data tests; then mark what was taken in.
@@ -198,6 +238,9 @@ class Warehouse:
             began = {source.name: self._first_day_told(connection, source) for source in SOURCES}
             for name, (schema, rows) in config_tables(self._settings, self._analytics, landings, began).items():
                 _write(connection, "config", name, schema, rows)
+            if len(landings):
+                last = [(landings["landing"][-1].as_py(), landings["chain"][-1].as_py())]
+                _write(connection, "marks", "ledger", LEDGER_SCHEMA, last)
             for name, schema in self._INTERNAL.items():
                 if not _exists(connection, "marks", name):
                     _write(connection, "marks", name, schema, [])
@@ -323,11 +366,6 @@ def table_digest(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int
         f"select count(*), cast(coalesce(sum(hash(row_of_it)), 0) as varchar) from {table} as row_of_it"
     ).fetchone()
     return (int(row[0]), str(row[1])) if row else (0, "")
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether DuckDB, or dbt in its words, says that the file's own blocks are wrong."""
-    return any(sign in str(error) for sign in SIGNS_OF_DAMAGE)
 
 
 DATED_BY = ("created_at", "date")

@@ -15,7 +15,7 @@ from tailtracker_bi.configuration import note_first_run
 from tailtracker_bi.crash_points import arm
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import check_sources
+from tailtracker_bi.pipeline import check_home_is_whole, check_sources
 from tailtracker_bi.runs import Progress, RunReport, locked, new_report
 from tailtracker_bi.settings import Settings, load_settings
 
@@ -83,10 +83,12 @@ def refresh(context: dg.InitResourceContext) -> Iterator[Refresh]:
         check_sources(settings)
         analytics = load_analytics(settings.analytics_path)
         note_first_run(settings)
+        lake = Lake(settings.home)
+        check_home_is_whole(settings, analytics, lake)
         report = new_report()
         context.instance.add_run_tags(context.run.run_id, {REPORT_TAG: f"{report.run_id}.json"})
         try:
-            yield Refresh(settings, analytics, Lake(settings.home), report, progress)
+            yield Refresh(settings, analytics, lake, report, progress)
         finally:
             report.write(settings.home)
 

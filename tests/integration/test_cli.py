@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tailtracker_bi import bundle, cli
+from tailtracker_bi.query import QueryError
 from tailtracker_bi.runs import COUNTED, new_report
 from tailtracker_bi.sandbox.export_api import SECRET, USER, ExportApi, serve
 from tests import sample_bundle
@@ -394,7 +395,7 @@ def test_a_query_reaches_nothing_but_the_build(built: Cli, tmp_path: Path) -> No
         "select getenv('HOME')",
         "select 1; drop table metric_values",
     ):
-        with pytest.raises(bundle.BundleError, match=r"^query: "):
+        with pytest.raises(QueryError, match=r"^query: "):
             bundle.query(current, sql)
     assert [path.name for path in tmp_path.iterdir()] == ["outside.csv"]
     assert current.path.read_bytes() == before

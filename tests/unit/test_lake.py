@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tailtracker_bi import lake as lake_module
-from tailtracker_bi.lake import LANDINGS_SCHEMA, Lake
+from tailtracker_bi.lake import LANDINGS_SCHEMA, Lake, LakeError
 from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, BadResponseError, Counts, Days, each_day
 from tailtracker_bi.verification import check_ledger
 
@@ -218,7 +218,7 @@ def test_crashes_in_a_row_are_rolled_back_too(lake: Lake, tmp_path: Path) -> Non
     for _ in range(3):
         crash_after_commit(tmp_path, {1: ["half"], 2: ["half"]})
         lake._roll_back_unrecorded(*SOURCE)
-        crash_after_commit(tmp_path, {2: ["half"]})
+    crash_after_commit(tmp_path, {2: ["half"]})
     lake.land(*SOURCE, whole_days({3: ["c"]}))
     assert content(lake) == {1: ["a"], 3: ["c"]}
 
@@ -235,6 +235,96 @@ def test_a_first_commit_followed_by_a_noted_failure_is_thrown_away(lake: Lake, t
     lake.note_failure(*SOURCE, [day(1)], "down")
     lake.land(*SOURCE, whole_days({2: ["b"]}))
     assert content(lake) == {2: ["b"]}
+
+
+def test_more_unrecorded_commits_than_a_crash_leaves_are_refused_and_stay(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    crash_after_commit(tmp_path, {2: ["b"]})
+    crash_after_commit(tmp_path, {3: ["c"]})
+    for refused in (lake.check, lake.tidy, lambda: lake.land(*SOURCE, whole_days({4: ["d"]}))):
+        with pytest.raises(LakeError, match="has 2 commits that the ledger does not know, and a crash leaves one"):
+            refused()
+    assert DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version() == 2
+
+
+def test_an_unrecorded_first_commit_is_moved_aside_not_deleted(lake: Lake, tmp_path: Path) -> None:
+    crash_after_commit(tmp_path, {1: ["half"]})
+    lake.check()
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    (aside,) = (tmp_path / "aside").glob("*/lake/mixpanel/events")
+    assert DeltaTable(aside).to_pyarrow_table()["event"].to_pylist() == ["half"]
+
+
+def two_tables(lake: Lake) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}))
+    lake.land("mixpanel", "people", whole_days({1: ["p"]}))
+    lake.land(*SOURCE, whole_days({2: ["c"]}))
+
+
+@pytest.mark.parametrize("has_head", [True, False])
+def test_tables_without_their_ledger_are_refused_and_stay(lake: Lake, tmp_path: Path, has_head: bool) -> None:
+    """As after a copy that skipped names with an underscore; a lake of an older version has no note of its end."""
+    two_tables(lake)
+    before = {file: file.read_bytes() for file in (tmp_path / "lake").glob("mixpanel/**/*") if file.is_file()}
+    shutil.rmtree(tmp_path / "lake" / "_landings")
+    if not has_head:
+        (tmp_path / "lake" / "head.json").unlink()
+    wrong = "lacks landing 2" if has_head else "is not there, or empty, and 2 tables are"
+    with pytest.raises(LakeError, match=rf"lake/_landings {wrong}.*: restore lake/ and quarantine/ whole"):
+        Lake(tmp_path).check()
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_a_ledger_that_lost_its_end_or_is_of_another_lake_is_refused(lake: Lake, tmp_path: Path) -> None:
+    two_tables(lake)
+    (tmp_path / "lake/_landings/_delta_log/00000000000000000002.json").unlink()
+    with pytest.raises(LakeError, match="lacks landing 2, the last that this lake had"):
+        Lake(tmp_path).check()
+    shutil.rmtree(tmp_path / "lake" / "_landings")
+    other = Lake(tmp_path / "other")
+    two_tables(other)
+    (tmp_path / "other/lake/_landings").rename(tmp_path / "lake/_landings")
+    with pytest.raises(LakeError, match="has another landing 2"):
+        Lake(tmp_path).check()
+
+
+def test_a_crash_before_the_note_of_the_ledgers_end_is_no_fault(lake: Lake, tmp_path: Path) -> None:
+    two_tables(lake)
+    head = (tmp_path / "lake" / "head.json").read_bytes()
+    lake.note_failure(*SOURCE, [day(3)], "down")
+    (tmp_path / "lake" / "head.json").write_bytes(head)
+    Lake(tmp_path).check()
+    (tmp_path / "lake" / "head.json").unlink()
+    Lake(tmp_path).check()
+
+
+@pytest.mark.parametrize("lost", ["_delta_log", "_delta_log/00000000000000000001.json"])
+def test_a_table_that_lacks_what_the_ledger_names_is_refused_before_its_files_pass_for_old(
+    lake: Lake, tmp_path: Path, lost: str
+) -> None:
+    two_tables(lake)
+    path = tmp_path / "lake" / "mixpanel" / "events" / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for refused in (lake.check, lambda: lake.land(*SOURCE, whole_days({3: ["d"]}))):
+        with pytest.raises(LakeError, match="lake/mixpanel/events lacks version 1, which the ledger names"):
+            refused()
+
+
+@pytest.mark.parametrize("what", ["parquet", "json"])
+def test_a_ledger_that_cannot_be_read_is_refused_in_words(lake: Lake, tmp_path: Path, what: str) -> None:
+    two_tables(lake)
+    for file in (tmp_path / "lake" / "_landings").rglob(f"*.{what}"):
+        file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(LakeError, match=r"lake/_landings can't be read \(\w+\): restore"):
+        Lake(tmp_path).check()
+
+
+def test_a_lake_takes_no_other_key_than_the_first(lake: Lake, tmp_path: Path) -> None:
+    lake.check_hash_key(b"the first key")
+    Lake(tmp_path).check_hash_key(b"the first key")
+    with pytest.raises(LakeError, match=r"not the one that this lake was filled with.*: put back the right one"):
+        Lake(tmp_path).check_hash_key(b"another key")
+    assert b"the first key" not in (tmp_path / "lake" / "hash_key.check").read_bytes()
 
 
 def test_sources_and_tables_do_not_touch_each_other(lake: Lake) -> None:

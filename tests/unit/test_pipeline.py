@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.configuration import note_first_run
 from tailtracker_bi.dbt_runner import BuildError
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.lake import Lake
+from tailtracker_bi.lake import Lake, LakeError
 from tailtracker_bi.pipeline import build
 from tailtracker_bi.pull import DayPlan, check_accepted, plan
 from tailtracker_bi.runs import LockedError, Progress, locked, new_report
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.settings import Settings, load_settings
 from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.base import each_day
+from tailtracker_bi.warehouse import Warehouse
 from tests.stripe_worlds import Version
 from tests.stripe_worlds import land as land_stripe
 from tests.unit.test_lake import SOURCE, day, whole_days
@@ -181,3 +185,115 @@ def test_a_lake_that_cannot_be_shown_to_the_engine_is_told_with_what_is_damaged(
     found.rename(tmp_path / "gone")
     with pytest.raises(BuildError, match=rf"{told}.*: `tailtracker-bi verify` says how to mend it"):
         build(settings, load_analytics(None), lake, new_report(), Progress())
+
+
+# HOME is its owner's alone.
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_home_and_what_is_written_in_it_is_for_its_owner_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with locked(home, Progress()):
+        Lake(home).land(*SOURCE, whole_days({1: ["a"]}))
+        new_report().write(home)
+    assert mode(home) == 0o700
+    assert {mode(path) for path in home.rglob("*") if path.is_file()} == {0o600}
+
+
+def test_a_home_of_an_older_version_is_closed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "lake").mkdir(parents=True)
+    for path in (home, home / "lake"):
+        path.chmod(0o755)
+    with locked(home, Progress()):
+        pass
+    assert (mode(home), mode(home / "lake")) == (0o700, 0o700)
+
+
+def test_others_may_pass_through_home_to_what_is_published_and_to_nothing_else(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for name, rights in {"lake": 0o755, "published": 0o750, "": 0o710}.items():
+        (home / name).mkdir(parents=True, exist_ok=True)
+        (home / name).chmod(rights)
+    with locked(home, Progress()):
+        pass
+    assert [mode(home / name) for name in ("", "lake", "published")] == [0o710, 0o700, 0o750]
+
+
+def test_a_directory_with_other_things_that_others_look_into_is_no_home_and_stays_open(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "notes.txt").touch()
+    (tmp_path / "shared").chmod(0o755)
+    with (
+        pytest.raises(SettingsError, match="holds other things, and others may look into it"),
+        locked(tmp_path / "shared", Progress()),
+    ):
+        pass
+    assert mode(tmp_path / "shared") == 0o755
+
+
+# The warehouse: locked, damaged, of another lake.
+
+
+@pytest.fixture
+def warehouse(make_settings: Callable[..., Settings], tmp_path: Path) -> Warehouse:
+    """One that was shown a small lake, in a folder whose name has a word of DuckDB's errors in it."""
+    home = tmp_path / "locks"
+    lake = Lake(home)
+    lake.note_failure(*SOURCE, [day(1)], "down")
+    found = Warehouse(make_settings(TAILTRACKER_HOME=home), load_analytics(None), lake)
+    found.prepare()
+    return found
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 1_000, b"\0" * 20_000])
+def test_a_damaged_warehouse_is_told_from_a_locked_one_whatever_its_path(warehouse: Warehouse, content: bytes) -> None:
+    assert not warehouse.is_damaged(to_its_last_block=True)
+    warehouse.path.write_bytes(content)
+    assert warehouse.is_damaged()
+    warehouse.prepare()
+    assert not warehouse.is_damaged()
+
+
+def test_a_warehouse_that_another_process_has_open_is_not_made_anew(warehouse: Warehouse) -> None:
+    script = f"import duckdb; c = duckdb.connect({str(warehouse.path)!r}); print('open', flush=True); input()"
+    before = warehouse.path.stat().st_ino
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with pytest.raises(BuildError, match=r"another program has .*warehouse\.duckdb open: close it"):
+            warehouse.prepare()
+        other.kill()
+    assert warehouse.path.stat().st_ino == before
+
+
+def test_a_warehouse_with_a_folder_in_its_place_says_what_to_do(warehouse: Warehouse) -> None:
+    warehouse.drop()
+    warehouse.path.mkdir()
+    with pytest.raises(BuildError, match="Is a directory: move it away, and refresh again"):
+        warehouse.prepare()
+
+
+def test_a_warehouse_that_took_in_what_the_lake_lacks_is_refused(warehouse: Warehouse, tmp_path: Path) -> None:
+    warehouse.check_is_of_lake()
+    home = tmp_path / "locks"
+    (home / "lake").rename(tmp_path / "lake")
+    for number in (1, 2):
+        lake = Lake(home)
+        other = Warehouse(load_settings(TAILTRACKER_HOME=home), load_analytics(None), lake)
+        with pytest.raises(LakeError, match=r"took in landing 0, .*or, if this lake is the right one, `.* --rebuild`"):
+            other.check_is_of_lake()
+        lake.note_failure(*SOURCE, [day(number)], "another lake")
+
+
+def test_a_first_run_that_is_no_day_says_what_to_write(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+    settings = make_settings(TAILTRACKER_NOW="2024-01-03T06:00Z")
+    note_first_run(settings)
+    assert (tmp_path / "first_run").read_text() == "2024-01-03"
+    for content in ("", "2024-13-45", "\0"):
+        (tmp_path / "first_run").write_text(content)
+        with pytest.raises(SettingsError, match="first_run does not hold the day of the first run: write it there"):
+            note_first_run(settings)

@@ -11,7 +11,7 @@ import pytest
 
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.sandbox.home import SandboxHome
-from tailtracker_bi.settings import load_own_settings, load_reader_settings, load_settings
+from tailtracker_bi.settings import load_own_settings, load_reader_settings, load_settings, reader_environment
 
 SECRET = "hush-hush-hush-hush"
 CREDENTIALS = {"MIXPANEL_PROJECT_ID": "1", "MIXPANEL_USERNAME": "robot", "MIXPANEL_SECRET": SECRET}
@@ -261,6 +261,43 @@ def test_hash_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     assert load_settings(TAILTRACKER_HOME=tmp_path / "other").hash_key != key
 
 
+@pytest.mark.parametrize(
+    ("content", "mode", "told"),
+    [
+        (b"", 0o600, "holds no key: put it back from a backup"),
+        (b"ab" * 20, 0o600, "holds no key"),
+        (b"ab" * 32, 0o640, "may be read by others.*: `chmod 600 "),
+        (b"ab" * 32, 0o604, "may be read by others"),
+    ],
+)
+def test_a_hash_key_that_is_cut_or_that_others_may_read_is_refused(
+    tmp_path: Path, content: bytes, mode: int, told: str
+) -> None:
+    file = tmp_path / "hash.key"
+    file.write_bytes(content)
+    file.chmod(mode)
+    with pytest.raises(SettingsError, match=told):
+        _ = load_settings(TAILTRACKER_HOME=tmp_path).hash_key
+    assert file.read_bytes() == content
+
+
+def test_a_process_that_only_reads_inherits_no_secret_whatever_the_case_of_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("stripe_api_key", "rk_live_in_lower_case")
+    monkeypatch.setenv("Mixpanel_Secret", "in mixed case")
+    monkeypatch.setenv("MIXPANEL_USERNAME", "reader")
+    monkeypatch.setenv("mixpanel_project_id", "1")
+    monkeypatch.setenv("tailtracker_home", str(tmp_path / "lower"))
+    settings = load_settings()
+    assert settings.stripe_api_key
+    found = reader_environment(settings)
+    assert not any(secret in value for value in found.values() for secret in settings.secrets)
+    assert {name: value for name, value in found.items() if name.upper() == "TAILTRACKER_HOME"} == {
+        "TAILTRACKER_HOME": str(tmp_path / "lower")
+    }
+
+
 def test_own_hash_key_is_used_and_nothing_written(tmp_path: Path) -> None:
     settings = load_settings(TAILTRACKER_HOME=tmp_path / "new", TAILTRACKER_HASH_KEY=SECRET)
     assert settings.hash_key == SECRET.encode()
@@ -275,7 +312,8 @@ def test_crash_while_the_hash_key_is_written_never_leaves_an_empty_key(
 
     settings = load_settings(TAILTRACKER_HOME=tmp_path / "new")
     with monkeypatch.context() as crashing:
-        crashing.setattr("os.write", crash)
+        crashing.setattr("os.fsync", crash)
         with pytest.raises(KeyboardInterrupt):
             _ = settings.hash_key
+    assert not (tmp_path / "new" / "hash.key").exists()
     assert len(settings.hash_key) == 64

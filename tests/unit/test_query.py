@@ -1,0 +1,340 @@
+"""People's own SQL: SELECTs over the bundle's tables are answered; all else is refused, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from tailtracker_bi.query import QueryError, answer, ask
+
+SECONDS = 20.0
+
+ANSWERED = [
+    "select 1",
+    "select 1;",
+    "SELECT build FROM bundle_info",
+    "select count(*) from metric_values",
+    "select * from main.metric_values",
+    "select * from bundle.main.metric_values limit 3",
+    "select v.value from metric_values as v order by v.value desc limit 1",
+    "select metric_id, sum(value) from metric_values group by all having sum(value) > 0",
+    "from metric_values",
+    "from metric_values select metric_id",
+    "table metric_values",
+    "values (1, 'a'), (2, 'b')",
+    "with day as (select * from metric_values where grain = 'day') select count(*) from day",
+    "with a as (select 1 as x), b as (from a) from b",
+    "with recursive r(n) as (select 1 union all select n + 1 from r where n < 5) select sum(n) from r",
+    "select * from metric_values union all select * from metric_values",
+    "select metric_id from metric_values except select 'dau'",
+    "select * from (select metric_id from metric_values) as inner_one",
+    "select (select max(value) from metric_values) as most",
+    "select metric_id from metric_values where exists (from bundle_info)",
+    "select sum(value) over (order by period_start) from metric_values",
+    "select * from metric_values qualify row_number() over (partition by metric_id) = 1",
+    "select a.value from metric_values a join metric_values b using (metric_id)",
+    "select a.value from metric_values a asof join metric_values b on a.period_start >= b.period_start",
+    "pivot metric_values on grain in ('day', 'week') using sum(value) group by metric_id",
+    "unpivot metric_values on value into name what value amount",
+    "select * from metric_values using sample 2 rows",
+    "describe metric_values",
+    "describe select 1 as a",
+    "summarize metric_values",
+    "show tables",
+    "show all tables",
+    "select table_name from information_schema.tables",
+    "select column_name from information_schema.columns where table_name = 'metric_values'",
+    "select table_name from duckdb_tables()",
+    "select column_name from duckdb_columns()",
+    "select * from range(3)",
+    "select * from generate_series(1, 3)",
+    "select unnest([1, 2, 3])",
+    "select key from json_each('{\"a\": 1}')",
+    "select json_extract('{\"a\": 1}', '$.a')",
+    "select list_transform([1, 2], x -> x + 1), [x for x in [1, 2]]",
+    "select regexp_extract('abc', 'b'), strftime(date '2024-01-01', '%Y')",
+    "select timestamptz '2024-01-01 00:00:00+02' at time zone 'Europe/Berlin'",
+    "select 'attach, copy and pragma are words' as text -- checkpoint",
+    "select 1 as a, 2 as a",
+    'select 1 as "from"',
+]
+
+REFUSED = [
+    "",
+    ";",
+    "-- nothing",
+    "selec 1",
+    "select 1; select 2",
+    "select 1; drop table metric_values",
+    "select * from nope",
+    "select nope from metric_values",
+    "select ?",
+    "select $a",
+    "attach '{outside}/other.duckdb' as other",
+    "attach ':memory:' as other",
+    "detach bundle",
+    "use memory",
+    "use memory.main",
+    "checkpoint",
+    "force checkpoint",
+    "call checkpoint()",
+    "from checkpoint()",
+    "from force_checkpoint()",
+    "prepare q as select 1",
+    "execute q",
+    "deallocate q",
+    "call enable_logging('QueryLog')",
+    "from enable_logging('QueryLog')",
+    "from enable_logging('QueryLog', storage = 'file', storage_config = {{'path': '{outside}/log'}})",
+    "call disable_logging()",
+    "from truncate_duckdb_logs()",
+    "select write_log('x')",
+    "select write_log('x', level := 'error', scope := 'database')",
+    "select 'x'.write_log()",
+    "from duckdb_logs()",
+    "from duckdb_logs",
+    "call enable_profiling()",
+    "from enable_profiling()",
+    "explain select 1",
+    "explain analyze select 1",
+    "explain copy metric_values to '{outside}/x'",
+    "explain analyze insert into metric_values from metric_values",
+    "set threads = 1",
+    "set variable a = 1",
+    "reset threads",
+    "set enable_external_access = true",
+    "set lock_configuration = false",
+    "set temp_directory = '{outside}'",
+    "pragma threads = 1",
+    "pragma enable_profiling",
+    "pragma database_list",
+    "pragma database_size",
+    "pragma show_tables",
+    "install httpfs",
+    "load httpfs",
+    "load '{outside}/x.duckdb_extension'",
+    "create table t as select 1",
+    "create temp table t as select 1",
+    "create view v as select 1",
+    "create macro m() as 1",
+    "create secret s (type s3)",
+    "create type t as enum ('a')",
+    "create sequence s",
+    "create schema s",
+    "drop table metric_values",
+    "alter table metric_values add column x int",
+    "comment on table metric_values is 'x'",
+    "insert into metric_values from metric_values",
+    "update metric_values set value = 0",
+    "delete from metric_values",
+    "truncate metric_values",
+    "merge into metric_values using bundle_info on true when matched then delete",
+    "with x as (select 1) insert into metric_values from metric_values",
+    "begin",
+    "commit",
+    "rollback",
+    "vacuum",
+    "analyze",
+    "copy metric_values to '{outside}/copy.csv'",
+    "copy (select 1) to '.tmp/copy.csv'",
+    "copy (select 1) to '/dev/stdout'",
+    "copy metric_values from '{outside}/secret.csv'",
+    "export database '{outside}/export'",
+    "import database '{outside}/export'",
+    "pivot metric_values on grain using sum(value)",
+    "from read_csv('{outside}/secret.csv')",
+    "from read_text('{outside}/secret.csv')",
+    "from read_blob('{outside}/secret.csv')",
+    "from read_text('/proc/self/environ')",
+    "from read_parquet('{outside}/x.parquet')",
+    "from read_json('{outside}/x.json')",
+    "from read_duckdb('{outside}/x.duckdb')",
+    "from read_text('.tmp/x')",
+    "from glob('{outside}/*')",
+    "from sniff_csv('{outside}/secret.csv')",
+    "from parquet_metadata('{outside}/x.parquet')",
+    "from '{outside}/secret.csv'",
+    'from "{outside}/secret.csv"',
+    "describe '{outside}/secret.csv'",
+    "from 'https://example.com/x.csv'",
+    "from query('select 1')",
+    "from query_table('duckdb_settings')",
+    "from json_execute_serialized_sql(json_serialize_sql('select 1'))",
+    "from duckdb_settings()",
+    "select value from duckdb_settings() where name = 'secret_directory'",
+    "from pg_settings",
+    "from pg_catalog.pg_settings",
+    "from pg_settings, (with pg_settings as (select 1) from pg_settings) as shadowed",
+    "select current_setting('secret_directory')",
+    "select system.main.current_setting('secret_directory')",
+    "select 'secret_directory'.current_setting()",
+    "select [current_setting(x) for x in ['secret_directory']]",
+    "select (with a as (select current_setting('secret_directory') as s) select s from a)",
+    "from duckdb_databases()",
+    "from duckdb_databases",
+    "from pragma_database_list",
+    "from system.main.pragma_database_list",
+    "from duckdb_secrets()",
+    "from duckdb_extensions()",
+    "from duckdb_temporary_files()",
+    "from duckdb_variables()",
+    "from duckdb_external_file_cache()",
+    "from which_secret('x', 's3')",
+    "from pragma_user_agent()",
+    "from pragma_storage_info('metric_values')",
+    "from test_all_types()",
+    "from arrow_scan(1, 2, 3)",
+    "from pandas_scan(1)",
+    "from seq_scan('x')",
+    "from build",
+    "from sql",
+    "select getenv('HOME')",
+    "select shell('id')",
+    "select error('no')",
+    "select 1/*",
+    "select " + "1+" * 5_000 + "1",
+]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small build, in a folder whose name would show."""
+    folder = tmp_path_factory.mktemp("a_telling_folder") / "published"
+    folder.mkdir()
+    file = folder / "20240101T000000-abcdef.duckdb"
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("create table bundle_info as select 'abcdef' as build")
+        connection.execute(
+            "create table metric_values as select 'dau' as metric_id, 'day' as grain, "
+            "date '2024-01-01' + range::int as period_start, range::double as value from range(10)"
+        )
+    return file
+
+
+Asked = Callable[[Path, str], pa.Table]
+
+
+def asked_apart(build: Path, sql: str) -> pa.Table:
+    return ask(build, sql, SECONDS)
+
+
+# In a process of its own each takes as long as Python and DuckDB take to load: all of them so in `make soak`.
+BOTH = pytest.mark.parametrize("asked", [answer, pytest.param(asked_apart, marks=pytest.mark.slow)])
+
+
+@BOTH
+def test_selects_are_answered(build: Path, asked: Asked) -> None:
+    for sql in ANSWERED:
+        assert asked(build, sql).num_columns > 0, sql
+
+
+@BOTH
+def test_all_else_is_refused_in_one_line_that_tells_no_path_and_leaves_no_file(
+    build: Path, asked: Asked, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.csv").write_text("a\n1\n")
+    before = build.read_bytes()
+    for text in REFUSED:
+        sql = text.format(outside=outside)
+        with pytest.raises(QueryError) as refused:
+            asked(build, sql)
+        told = str(refused.value)
+        assert told.startswith("query: "), sql
+        assert "\n" not in told, sql
+        assert "a_telling_folder" not in told, sql
+        assert "Permission" not in told, f"{sql} came as far as DuckDB's own wall"
+    assert [file.name for file in outside.iterdir()] == ["secret.csv"]
+    assert [file.name for file in tmp_path.iterdir()] == ["outside"]
+    assert [file.name for file in build.parent.iterdir()] == [build.name]
+    assert build.read_bytes() == before
+
+
+def test_what_asks_for_too_much_is_ended_and_the_next_is_answered(build: Path) -> None:
+    for sql, why in (
+        ("select sum(a.range * b.range) from range(10000000) a, range(10000000) b", "it took longer than 2 s"),
+        ("select sleep_ms(60000)", "it took longer than 2 s"),
+        ("select list(range) from range(1000000000)", "more than 1GB of memory|longer than 2 s"),
+        ("from range(100000000000)", "the answer has more than 256 MiB|longer than 2 s"),
+    ):
+        with pytest.raises(QueryError, match=why):
+            ask(build, sql, 2)
+    assert ask(build, "select count(*) as rows from metric_values", SECONDS).to_pylist() == [{"rows": 10}]
+
+
+def test_the_process_that_answers_inherits_no_environment(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inherited: list[object] = []
+    run = subprocess.run
+
+    def seen(*arguments: object, **options: object) -> object:
+        inherited.append(options["env"])
+        return run(*arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setenv("stripe_api_key", "rk_live_secret")
+    monkeypatch.setattr("subprocess.run", seen)
+    assert ask(build, "select 1 as one", SECONDS).to_pylist() == [{"one": 1}]
+    assert inherited == [{}]
+
+
+def test_what_got_past_the_parse_tree_could_still_open_no_file(build: Path, tmp_path: Path) -> None:
+    """The second wall by itself."""
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    script = """
+import sys, orjson
+from tailtracker_bi import query
+query._check = lambda *_: None
+query.main()
+"""
+    for sql in (
+        f"from read_text('{tmp_path}/secret.csv')",
+        f"copy (select 1) to '{tmp_path}/copy.csv'",
+        f"attach '{tmp_path}/other.duckdb' as other",
+    ):
+        question = f'["{build}", "{sql}", 20]'.encode()
+        process = subprocess.run(
+            [sys.executable, "-c", script], input=question, capture_output=True, cwd="/", env={}, check=False
+        )
+        assert process.returncode == 1, sql
+        assert process.stderr.startswith(b"query: "), process.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["secret.csv"]
+
+
+def test_a_build_that_cannot_be_read_is_told_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "20240101T000000-abcdef.duckdb"
+    file.write_bytes(b"not a database" * 1000)
+    with pytest.raises(
+        QueryError, match=r"^query: build 20240101T000000-abcdef can't be read: `tailtracker-bi rollback`"
+    ):
+        answer(file, "select 1")
+
+
+def test_a_statement_that_is_no_text_is_refused(build: Path) -> None:
+    with pytest.raises(QueryError, match="is not UTF-8 text"):
+        ask(build, "select '\udcff'", SECONDS)
+
+
+def test_the_process_that_answers_opens_no_file_once_the_build_is_open(build: Path) -> None:
+    """Whatever asks for it: even Python's own code could not."""
+    script = """
+import sys
+from tailtracker_bi import query
+
+def look(*_):
+    try:
+        open("/etc/passwd")
+    except OSError as error:
+        sys.exit(error.strerror)
+
+query._check = look
+query.main()
+"""
+    question = f'["{build}", "select 1", 20]'.encode()
+    process = subprocess.run([sys.executable, "-c", script], input=question, capture_output=True, env={}, check=False)
+    assert (process.returncode, process.stderr) == (1, b"Too many open files\n")
