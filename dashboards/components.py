@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import altair as alt
 import pandas as pd
@@ -14,10 +14,11 @@ from dashboards import data
 from dashboards.data import Reading
 from tailtracker_bi.bundle import Bundle, NoBundleError
 from tailtracker_bi.charts import Layers
+from tailtracker_bi.csv_output import to_csv
 from tailtracker_bi.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.metrics import Metric
-from tailtracker_bi.wording import change, csv, day, number, period, plain, source_name
+from tailtracker_bi.metrics import Metric, verdict
+from tailtracker_bi.wording import change, day, number, period, plain, sample, source_name
 
 DATA_STATUS_PAGE = "app_pages/data_status.py"
 NUMBER_WIDTH, TEXT_WIDTH = 100, 320
@@ -165,25 +166,29 @@ def date_range(label: str, key: str, default: tuple[date, date], bounds: tuple[d
 
 def tile(metric: Metric, reading: Reading, *, grain: str = "day", label: str = "", when: str = "") -> None:
     """A metric's latest complete value against an earlier complete one, its definition on hover."""
-    difference = change(reading.value, reading.before, metric.format)
-    colors: dict[bool | None, Literal["normal", "inverse", "off"]] = {
-        True: "normal",
-        False: "inverse",
-        None: "off",
-    }
+    difference = change(reading.now.value, reading.before.value, metric.format)
+    judged = verdict(metric, reading.now, reading.before)
+    has_risen = (reading.now.value or 0) > (reading.before.value or 0)
+    is_same = difference == change(0, 0, metric.format)
     span = "no complete period yet" if reading.start is None else period(reading.start, grain)
     compared = "" if reading.before_start is None else f" vs {period(reading.before_start, grain)}"
-    is_same = bool(difference) and reading.value == reading.before
+    # Green is up by itself; where down is better, it is the other way round.
+    colors: dict[str, Literal["normal", "inverse"]] = {
+        "better": "normal" if has_risen else "inverse",
+        "worse": "inverse" if has_risen else "normal",
+    }
     with st.container(border=True, height="stretch", gap=None):
         st.metric(
             label or metric.label,
-            number(reading.value, metric.format),
+            number(reading.now.value, metric.format),
             difference or None,
-            delta_color="off" if is_same else colors[metric.bigger_is_better],
+            delta_color="off" if is_same else colors.get(judged, "off"),
             delta_arrow="off" if is_same else "auto",
             help=definition(metric),
         )
-        st.caption(when or span + compared)
+        of = sample(reading.now.denominator, reading.before.denominator)
+        chance = judged if judged not in colors else ""
+        st.caption(" · ".join(part for part in (when or span + compared, of, chance) if part))
 
 
 def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str], cohorts: int = 28) -> None:
@@ -200,7 +205,7 @@ def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str
             with place:
                 if metric.cohort_days:
                     reading = data.pooled(points, cohorts)
-                    compared = "" if reading.before is None else f" vs the {cohorts} before"
+                    compared = "" if reading.before.value is None else f" vs the {cohorts} before"
                     tile(metric, reading, when=f"last {cohorts} complete daily cohorts{compared}")
                 else:
                     days_back = DAYS_BACK.get(metric.metric_id, TRAILING_DAYS) if grain == "day" else 0
@@ -210,7 +215,7 @@ def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str
 def definition(metric: Metric) -> str:
     """What a metric is and what it must not be used for."""
     warning = f"\n\n**Not for:** {metric.not_for}" if metric.not_for else ""
-    return f"{metric.description}{warning}"
+    return f"{metric.about}{warning}"
 
 
 def explain(metrics: Sequence[Metric]) -> None:
@@ -223,7 +228,7 @@ def explain(metrics: Sequence[Metric]) -> None:
                 "Owner": plain(metric.owner),
             }
             notes = " ".join(f"*{name}:* {text}" for name, text in parts.items() if text)
-            st.markdown(f"**{metric.label}:** {metric.description} {notes}")
+            st.markdown(f"**{metric.label}:** {metric.about} {notes}")
 
 
 def why_no_data(build: Bundle, metric: Metric) -> None:
@@ -257,21 +262,32 @@ def show_table(frame: pd.DataFrame, alt_text: str, right: Sequence[str] = (), wi
     st.dataframe(frame, hide_index=True, alt=alt_text, column_config=columns)
 
 
-def table_behind(frame: pd.DataFrame, rows: pd.DataFrame, name: str, what: str) -> None:
+def table_behind(build: Bundle, frame: pd.DataFrame, rows: pd.DataFrame, name: str, what: str) -> None:
     """Under a chart: its numbers as a table, and the rows behind them as CSV."""
     with st.expander(f"{what} as a table"):
         show_table(frame, f"{what} as a table", right=list(frame.columns[1:]))
-        download(rows, name)
+        download(build, rows, name)
 
 
-def download(frame: pd.DataFrame, name: str) -> None:
-    """The rows behind what is shown, as CSV."""
+def download(build: Bundle, rows: pd.DataFrame, name: str) -> None:
+    """The rows behind what is shown, as CSV: as data, in order, with the build that they are from."""
+    told = rows.assign(**{key: value for key, value in data.origin(build).items() if key not in rows})
+    # Times are named so; any other moment is a day.
+    for column in told.select_dtypes("datetime"):
+        if not str(column).endswith("_at"):
+            told[column] = told[column].dt.date
+    in_order = sorted(told.astype(object).where(told.notna(), None).values.tolist(), key=_order)
     st.download_button(
         "Download CSV",
-        csv(frame),
+        to_csv(list(told.columns), in_order).encode(),
         file_name=f"{name}.csv",
         mime="text/csv",
         key=f"download_{name}",
         icon=":material/download:",
         on_click="ignore",
     )
+
+
+def _order(row: list[Any]) -> list[tuple[bool, Any]]:
+    """To sort rows by their columns from left to right; what is not there comes first."""
+    return [(value is not None, value) for value in row]

@@ -75,7 +75,7 @@ def tables(build: Bundle) -> None:
         right=["Days missing", "Rows", "Quarantined", "Excluded"],
         wide=["Why", "What to do"],
     )
-    download(own, "data_status")
+    download(build, own, "data_status")
 
 
 def _what_to_do(table: pd.Series) -> str:
@@ -127,7 +127,7 @@ def restated(build: Bundle) -> None:
         if len(own) > len(shown):
             st.caption(f"The newest {len(shown)} of {len(own):,}. The CSV holds all, and those of earlier builds.")
     if len(found):
-        download(found, "restatements")
+        download(build, found, "restatements")
 
 
 def the_build(build: Bundle) -> None:
