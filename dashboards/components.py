@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 import altair as alt
 import pandas as pd
@@ -21,6 +21,10 @@ from tailtracker_bi.metrics import Metric, verdict
 from tailtracker_bi.wording import change, day, number, period, plain, sample, source_name
 
 DATA_STATUS_PAGE = "app_pages/data_status.py"
+PAGE, NOTES = "page", "notes"
+"""Kept for the controls: the page that they are on, and the place above them where a link can be spoken of."""
+LONGEST_ASKED = 60
+T = TypeVar("T")
 NUMBER_WIDTH, TEXT_WIDTH = 100, 320
 TILES_A_ROW, TRAILING_DAYS = 3, 30
 DAYS_BACK = {"dau": 7, "wau": 7}
@@ -57,6 +61,7 @@ def find_build(title: str, summary: str) -> Bundle:
     """Title, what the page is for, and how far the data of the current build goes."""
     st.title(title)
     st.markdown(summary)
+    st.session_state[PAGE] = title
     try:
         build = data.current_build()
     except NoBundleError:
@@ -65,6 +70,7 @@ def find_build(title: str, summary: str) -> Bundle:
         st.error(f"**There is no data to show:** {plain(error)}", icon=":material/error:")
         st.stop()
     _freshness_line(build)
+    st.session_state[NOTES] = st.container()
     return build
 
 
@@ -120,48 +126,89 @@ def _badge(worst: TablesInAState) -> str:
 
 
 def select(label: str, options: Mapping[str, str], key: str, default: str | None = None) -> str:
-    """A list to choose from; the choice is in the address bar as `key` unless it is the default."""
-    ids = list(options)
-    first = default if default is not None and default in options else ids[0]
-    chosen = st.selectbox(
-        label, ids, index=ids.index(first), format_func=options.__getitem__, key=key, bind="query-params"
-    )
-    return chosen if chosen is not None and chosen in options else first
+    """A list to choose from; the id of the choice is in the address bar as `key` unless it is the default."""
+    first = default if default is not None and default in options else next(iter(options))
+    is_known = _take_from_link(label, key, first, lambda ids: _only(ids, options), options.__getitem__)
+    chosen = st.selectbox(label, list(options), format_func=options.__getitem__, key=key)
+    if chosen is None:
+        return first
+    _keep_in_link(key, [] if chosen == first else [chosen], is_known=is_known)
+    return chosen
 
 
 def switch(label: str, options: Mapping[str, str], key: str, default: str) -> str:
-    """A few choices side by side; the choice is in the address bar as `key` unless it is the default."""
-    chosen = st.segmented_control(
-        label,
-        list(options),
-        default=default,
-        required=True,
-        format_func=options.__getitem__,
-        key=key,
-        bind="query-params",
-    )
-    return chosen if chosen in options else default
+    """A few choices side by side; the id of the choice is in the address bar as `key` unless it is the default."""
+    is_known = _take_from_link(label, key, default, lambda ids: _only(ids, options), options.__getitem__)
+    chosen = st.segmented_control(label, list(options), required=True, format_func=options.__getitem__, key=key)
+    if chosen is None:
+        return default
+    _keep_in_link(key, [] if chosen == default else [chosen], is_known=is_known)
+    return chosen
 
 
 def several(label: str, options: Sequence[str], key: str, default: Sequence[str], most: int) -> list[str]:
     """Several values to choose; the choice is in the address bar as `key` unless it is the default."""
-    return st.multiselect(
-        label, list(options), default=list(default), max_selections=most, key=key, bind="query-params"
-    )
+
+    def known(ids: list[str]) -> list[str] | None:
+        return ids if len(ids) <= most and set(ids) <= {*options} else None
+
+    is_known = _take_from_link(label, key, list(default), known, ", ".join)
+    chosen = st.multiselect(label, list(options), max_selections=most, key=key)
+    _keep_in_link(key, [] if chosen == list(default) else chosen, is_known=is_known)
+    return chosen
 
 
 def date_range(label: str, key: str, default: tuple[date, date], bounds: tuple[date, date]) -> tuple[date, date]:
     """Two dates; they are in the address bar as `key` unless they are the default."""
-    chosen = st.date_input(
-        label,
-        default,
-        min_value=bounds[0],
-        max_value=bounds[1],
-        key=key,
-        format="YYYY-MM-DD",
-        bind="query-params",
-    )
-    return chosen if isinstance(chosen, tuple) and len(chosen) == 2 else default
+
+    def known(ids: list[str]) -> tuple[date, date] | None:
+        try:
+            first, last = map(date.fromisoformat, ids)
+        except ValueError:
+            return None
+        return (first, last) if bounds[0] <= first <= last <= bounds[1] else None
+
+    is_known = _take_from_link(label, key, default, known, lambda dates: " to ".join(map(day, dates)))
+    chosen = st.date_input(label, min_value=bounds[0], max_value=bounds[1], key=key, format="YYYY-MM-DD")
+    if not isinstance(chosen, tuple) or len(chosen) != 2:  # The second of the two is still to be chosen.
+        return default
+    _keep_in_link(key, [] if chosen == default else list(map(str, chosen)), is_known=is_known)
+    return chosen
+
+
+def _only(ids: list[str], options: Mapping[str, str]) -> str | None:
+    return ids[0] if len(ids) == 1 and ids[0] in options else None
+
+
+def _take_from_link(
+    label: str, key: str, default: T, known: Callable[[list[str]], T | None], shown: Callable[[T], str]
+) -> bool:
+    """Set a control to what the link to this page says; what is not known here is told, and the default shown."""
+    asked = st.query_params.get_all(key)
+    found = known(asked) if asked else default
+    # A choice stands until the page or the link is another one.
+    link = [st.session_state[PAGE], *asked]
+    if key not in st.session_state or st.session_state.get(f"link {key}") != link:
+        st.session_state[key] = default if found is None else found
+        st.session_state[f"link {key}"] = link
+    if found is None:
+        st.session_state[NOTES].warning(
+            f"**{plain(label)}:** the link asks for {plain(', '.join(asked)[:LONGEST_ASKED]) or 'nothing'}, which is "
+            f"not known here. Shown is {plain(shown(default))}.",
+            icon=":material/link_off:",
+        )
+    return found is not None
+
+
+def _keep_in_link(key: str, ids: list[str], *, is_known: bool) -> None:
+    """Put a choice into the address bar; none stands for the default, in whose place what is not known may stay."""
+    if ids == st.query_params.get_all(key) or not (ids or is_known):
+        return
+    if ids:
+        st.query_params[key] = ids
+    else:
+        del st.query_params[key]
+    st.session_state[f"link {key}"] = [st.session_state[PAGE], *ids]
 
 
 def tile(metric: Metric, reading: Reading, *, grain: str = "day", label: str = "", when: str = "") -> None:

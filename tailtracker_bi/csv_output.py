@@ -6,8 +6,6 @@ handed out as CSV comes from here.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -18,11 +16,14 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 
 def to_csv(columns: Sequence[str], rows: Iterable[Iterable[object]], *, is_raw: bool = False) -> str:
     """A header and the rows. Text that a spreadsheet would run gets a leading apostrophe, unless it is to stay raw."""
-    target = io.StringIO()
-    writer = csv.writer(target, lineterminator="\n")
-    writer.writerow([_cell(name, is_raw) for name in columns])
-    writer.writerows([_cell(value, is_raw) for value in row] for row in rows)
-    return target.getvalue()
+    lines = ([_cell(value, is_raw) for value in row] for row in [columns, *rows])
+    # A line with nothing on it would be no row.
+    return "".join((",".join(map(_quoted, line)) if line != [""] else '""') + "\n" for line in lines)
+
+
+def _quoted(text: str) -> str:
+    """As RFC 4180 has it; the standard library leaves a lone CR bare, which readers take for the end of a row."""
+    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
 
 
 def _cell(value: object, is_raw: bool) -> str:

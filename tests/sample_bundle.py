@@ -370,7 +370,10 @@ def metric_catalog(off: Collection[str]) -> Iterator[Row]:
         target = 60.0 if metric == "dau" else None
         status = "no_data" if SOURCES[domain].split(".")[0] in off else "active"
         what = (metric, label, description, not_for, unit, form, is_up)
-        yield (*what, domain, "Growth", decision, status, target, SOURCES[domain], grains)
+        exact = (
+            (date(2025, 1, 20), "Deletions are known from 2025-01-20 on.") if metric == "total_pets" else (None, None)
+        )
+        yield (*what, domain, "Growth", decision, status, target, SOURCES[domain], grains, *exact)
 
 
 def restatements(build: str) -> Iterator[Row]:
@@ -386,14 +389,24 @@ NO_CREDENTIALS = {"stripe": "STRIPE_API_KEY is not set", "app_db": "APP_DATABASE
 
 METRIC = (
     "metric_id label description not_for unit format bigger_is_better domain owner decision status target "
-    "sources grains"
+    "sources grains exact_since caveat"
 )
 TYPES = (
     dict.fromkeys(["numerator", "denominator", "value", "target", "old_value", "new_value"], "double")
     | dict.fromkeys(["left_value", "right_value", "difference", "amount"], "decimal(38, 6)")
     | dict.fromkeys(["avg_seconds_from_previous", "median_seconds_from_previous"], "double")
     | dict.fromkeys(
-        ["period_start", "cohort_start", "entry_start", "last_day", "complete_through", "as_of", "restated_on"], "date"
+        [
+            "period_start",
+            "cohort_start",
+            "entry_start",
+            "last_day",
+            "complete_through",
+            "as_of",
+            "restated_on",
+            "exact_since",
+        ],
+        "date",
     )
     | dict.fromkeys(["period_index", "cohort_size", "retained", "days_active", "users", "step_index"], "bigint")
     | dict.fromkeys(["customers", "payments", "attempts", "days_missing", "rows"], "bigint")
