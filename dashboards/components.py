@@ -191,7 +191,7 @@ def _take_from_link(
     if key not in st.session_state or st.session_state.get(f"link {key}") != link:
         st.session_state[key] = default if found is None else found
         st.session_state[f"link {key}"] = link
-    if found is None:
+    if found is None and st.session_state[key] == default:
         st.session_state[NOTES].warning(
             f"**{plain(label)}:** the link asks for {plain(', '.join(asked)[:LONGEST_ASKED]) or 'nothing'}, which is "
             f"not known here. Shown is {plain(shown(default))}.",

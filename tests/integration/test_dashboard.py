@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 import os
 import re
 import shutil
@@ -24,7 +27,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
-from dashboards import data
+from dashboards import components, data
 from tailtracker_bi import bundle, wording
 from tests import sample_bundle, sample_money
 
@@ -488,8 +491,8 @@ def test_decline_codes_are_ranked_and_their_shares_add_up() -> None:
     assert table["Decline code"].iloc[0] == "Insufficient funds"
 
 
-@pytest.mark.parametrize("grain", ["Day", "Week", "Month"])
-@pytest.mark.parametrize("segment", ["All payments", "Card brand", "Country", "Currency"])
+@pytest.mark.parametrize("grain", ["day", "week", "month"])
+@pytest.mark.parametrize("segment", ["all", "card_brand", "country", "currency"])
 def test_every_grain_and_segment_of_payments_draws(grain: str, segment: str) -> None:
     page = open_page("Payments", grain=grain, segment=segment, metric="gross_volume")
     assert len(page.get("vega_lite_chart")) == (6 if segment == "Currency" else 4)
@@ -525,6 +528,8 @@ def test_only_complete_values_are_compared() -> None:
     points = pd.DataFrame(
         {
             "period_start": pd.date_range("2025-01-01", periods=4),
+            "numerator": [10.0, None, 30.0, 99.0],
+            "denominator": None,
             "value": [10.0, None, 30.0, 99.0],
             "is_complete": [True, False, True, False],
         }
@@ -568,6 +573,62 @@ def test_numbers_are_written_by_their_format() -> None:
     assert wording.change(110, 100, "money EUR") == "+10.0%"
     assert wording.change(-20, 100, "money EUR") == "-€120.00"
     assert wording.change(20, -100, "money EUR") == "+€120.00"
+
+
+DOWNLOADS = [
+    ("Overview", {"grain": "week"}, {"dau_by_day": "dau", "all_metrics_by_week": None}),
+    ("Revenue", {"segment": "currency"}, {"mrr_by_day_currency": "mrr", "mrr_movements_all_all_all": "mrr"}),
+    ("Payments", {}, {"volume_by_week": None, "decline_codes": "payments", "payment_outcomes_by_week": "payments"}),
+    ("Pets and alerts", {}, {"differences": None}),
+]
+
+
+@pytest.mark.parametrize(("title", "link", "files"), DOWNLOADS)
+def test_what_is_downloaded_is_data(
+    title: str, link: dict[str, str], files: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: dict[str, str] = {}
+    monkeypatch.setattr(
+        components.st, "download_button", lambda _, text, **more: written.update({more["file_name"]: text.decode()})
+    )
+    page = open_page(title, **link)
+    assert page.title[0].value == title
+    build = data.current_build()
+    for name, metric_id in files.items():
+        found = list(csv.DictReader(io.StringIO(written[f"{name}.csv"])))
+        assert {row["build"] for row in found} == {build.build}
+        assert {row["as_of"] for row in found} == {"2025-03-12"}
+        if metric_id:
+            assert {row["metric_id"] for row in found} == {metric_id}
+        for row in found:
+            for column in ("value", "before", "numerator", "denominator", "payments", "amount", "left_value"):
+                assert row.get(column, "") == "" or math.isfinite(float(row[column])), (column, row)
+            for column in ("period_start", "before_start", "exact_since", "first_day"):
+                assert row.get(column, "") == "" or date.fromisoformat(row[column]), (column, row)
+            assert row.get("is_complete", "true") in {"true", "false"}
+        if "segment_value" in found[0] and metric_id:
+            assert found == sorted(found, key=lambda row: [row[key] for key in list(row)[:6]])
+
+
+def test_amounts_in_their_own_currency_say_so_in_the_csv(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = data.current_build()
+    mrr = data.catalog(build)["mrr"]
+    told = data.as_data(build, mrr, data.series_by_segment(build, mrr, "day", "currency"), "day", "currency")
+    assert (told["currency"] == told["segment_value"]).all()
+    assert set(data.as_data(build, mrr, data.series(build, "mrr", "day"), "day")["currency"]) == {"EUR"}
+    pets = data.as_data(build, data.catalog(build)["total_pets"], data.series(build, "total_pets", "day"), "day")
+    assert set(pets["exact_since"]) == {date(2025, 1, 20)}
+    assert set(pets["caveat"]) == {"Deletions are known from 2025-01-20 on."}
+
+
+def test_a_change_that_may_be_chance_has_no_colour_and_says_so() -> None:
+    page = open_page("Pets and alerts")
+    tiles = {tile.label: tile for tile in page.metric}
+    captions = [caption.value for caption in page.caption]
+    # Six alerts a week.
+    assert tiles["Lost pet alerts"].proto.color == tiles["Lost pet alerts"].proto.MetricColor.GRAY
+    assert any(re.search(r"n = \d+, before \d+ · may be chance", caption) for caption in captions)
+    assert "Deletions are known from 2025-01-20 on." in tiles["Pets"].proto.help
 
 
 @pytest.fixture(scope="module")
