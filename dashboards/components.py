@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal, NoReturn, TypeVar
 
 import altair as alt
@@ -319,14 +319,22 @@ def table_behind(build: Bundle, frame: pd.DataFrame, rows: pd.DataFrame, name: s
 def download(build: Bundle, rows: pd.DataFrame, name: str) -> None:
     """The rows behind what is shown, as CSV: as data, in order, with the build that they are from."""
     told = rows.assign(**{key: value for key, value in data.origin(build).items() if key not in rows})
+    names = list(map(str, told.columns))
+    cells = told.astype(object).where(told.notna(), None).values.tolist()
     # Times are named so; any other moment is a day.
-    for column in told.select_dtypes("datetime"):
-        if not str(column).endswith("_at"):
-            told[column] = told[column].dt.date
-    in_order = sorted(told.astype(object).where(told.notna(), None).values.tolist(), key=_order)
+    in_order = sorted(
+        (
+            [
+                value.date() if isinstance(value, datetime) and not name.endswith("_at") else value
+                for name, value in zip(names, row, strict=True)
+            ]
+            for row in cells
+        ),
+        key=_order,
+    )
     st.download_button(
         "Download CSV",
-        to_csv(list(told.columns), in_order).encode(),
+        to_csv(names, in_order).encode(),
         file_name=f"{name}.csv",
         mime="text/csv",
         key=f"download_{name}",
