@@ -161,10 +161,10 @@ def test_statuses_and_whole_bodies_are_judged_in_one_place() -> None:
             assert "status_code" not in named, path
 
 
-def test_labels_of_metrics_are_unique_and_say_mean_for_a_mean() -> None:
+def test_labels_of_metrics_are_unique_and_say_mean_for_a_mean(manifest: dict[str, Any]) -> None:
     labels = [
         entry["label"]
-        for node in manifest()["nodes"].values()
+        for node in manifest["nodes"].values()
         for entry in node["config"].get("meta", {}).get("metrics", [])
     ]
     assert len(labels) > 30
