@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import date
-from typing import Literal, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Literal, NoReturn, TypeVar
 
 import altair as alt
 import pandas as pd
@@ -14,13 +14,18 @@ from dashboards import data
 from dashboards.data import Reading
 from tailtracker_bi.bundle import Bundle, NoBundleError
 from tailtracker_bi.charts import Layers
+from tailtracker_bi.csv_output import to_csv
 from tailtracker_bi.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.metrics import Metric
+from tailtracker_bi.metrics import Metric, verdict
 from tailtracker_bi.not_counted import beside
-from tailtracker_bi.wording import change, csv, day, number, period, plain, source_name
+from tailtracker_bi.wording import change, day, number, period, plain, sample, source_name
 
 DATA_STATUS_PAGE = "app_pages/data_status.py"
+PAGE, NOTES = "page", "notes"
+"""Kept for the controls: the page that they are on, and the place above them where a link can be spoken of."""
+LONGEST_ASKED = 60
+T = TypeVar("T")
 NUMBER_WIDTH, TEXT_WIDTH = 100, 320
 TILES_A_ROW, TRAILING_DAYS = 3, 30
 DAYS_BACK = {"dau": 7, "wau": 7}
@@ -57,6 +62,7 @@ def find_build(title: str, summary: str) -> Bundle:
     """Title, what the page is for, and how far the data of the current build goes."""
     st.title(title)
     st.markdown(summary)
+    st.session_state[PAGE] = title
     try:
         build = data.current_build()
     except NoBundleError:
@@ -65,6 +71,7 @@ def find_build(title: str, summary: str) -> Bundle:
         st.error(f"**There is no data to show:** {plain(error)}", icon=":material/error:")
         st.stop()
     _freshness_line(build)
+    st.session_state[NOTES] = st.container()
     return build
 
 
@@ -120,48 +127,89 @@ def _badge(worst: TablesInAState) -> str:
 
 
 def select(label: str, options: Mapping[str, str], key: str, default: str | None = None) -> str:
-    """A list to choose from; the choice is in the address bar as `key` unless it is the default."""
-    ids = list(options)
-    first = default if default is not None and default in options else ids[0]
-    chosen = st.selectbox(
-        label, ids, index=ids.index(first), format_func=options.__getitem__, key=key, bind="query-params"
-    )
-    return chosen if chosen is not None and chosen in options else first
+    """A list to choose from; the id of the choice is in the address bar as `key` unless it is the default."""
+    first = default if default is not None and default in options else next(iter(options))
+    is_known = _take_from_link(label, key, first, lambda ids: _only(ids, options), options.__getitem__)
+    chosen = st.selectbox(label, list(options), format_func=options.__getitem__, key=key)
+    if chosen is None:
+        return first
+    _keep_in_link(key, [] if chosen == first else [chosen], is_known=is_known)
+    return chosen
 
 
 def switch(label: str, options: Mapping[str, str], key: str, default: str) -> str:
-    """A few choices side by side; the choice is in the address bar as `key` unless it is the default."""
-    chosen = st.segmented_control(
-        label,
-        list(options),
-        default=default,
-        required=True,
-        format_func=options.__getitem__,
-        key=key,
-        bind="query-params",
-    )
-    return chosen if chosen in options else default
+    """A few choices side by side; the id of the choice is in the address bar as `key` unless it is the default."""
+    is_known = _take_from_link(label, key, default, lambda ids: _only(ids, options), options.__getitem__)
+    chosen = st.segmented_control(label, list(options), required=True, format_func=options.__getitem__, key=key)
+    if chosen is None:
+        return default
+    _keep_in_link(key, [] if chosen == default else [chosen], is_known=is_known)
+    return chosen
 
 
 def several(label: str, options: Sequence[str], key: str, default: Sequence[str], most: int) -> list[str]:
     """Several values to choose; the choice is in the address bar as `key` unless it is the default."""
-    return st.multiselect(
-        label, list(options), default=list(default), max_selections=most, key=key, bind="query-params"
-    )
+
+    def known(ids: list[str]) -> list[str] | None:
+        return ids if len(ids) <= most and set(ids) <= {*options} else None
+
+    is_known = _take_from_link(label, key, list(default), known, ", ".join)
+    chosen = st.multiselect(label, list(options), max_selections=most, key=key)
+    _keep_in_link(key, [] if chosen == list(default) else chosen, is_known=is_known)
+    return chosen
 
 
 def date_range(label: str, key: str, default: tuple[date, date], bounds: tuple[date, date]) -> tuple[date, date]:
     """Two dates; they are in the address bar as `key` unless they are the default."""
-    chosen = st.date_input(
-        label,
-        default,
-        min_value=bounds[0],
-        max_value=bounds[1],
-        key=key,
-        format="YYYY-MM-DD",
-        bind="query-params",
-    )
-    return chosen if isinstance(chosen, tuple) and len(chosen) == 2 else default
+
+    def known(ids: list[str]) -> tuple[date, date] | None:
+        try:
+            first, last = map(date.fromisoformat, ids)
+        except ValueError:
+            return None
+        return (first, last) if bounds[0] <= first <= last <= bounds[1] else None
+
+    is_known = _take_from_link(label, key, default, known, lambda dates: " to ".join(map(day, dates)))
+    chosen = st.date_input(label, min_value=bounds[0], max_value=bounds[1], key=key, format="YYYY-MM-DD")
+    if not isinstance(chosen, tuple) or len(chosen) != 2:  # The second of the two is still to be chosen.
+        return default
+    _keep_in_link(key, [] if chosen == default else list(map(str, chosen)), is_known=is_known)
+    return chosen
+
+
+def _only(ids: list[str], options: Mapping[str, str]) -> str | None:
+    return ids[0] if len(ids) == 1 and ids[0] in options else None
+
+
+def _take_from_link(
+    label: str, key: str, default: T, known: Callable[[list[str]], T | None], shown: Callable[[T], str]
+) -> bool:
+    """Set a control to what the link to this page says; what is not known here is told, and the default shown."""
+    asked = st.query_params.get_all(key)
+    found = known(asked) if asked else default
+    # A choice stands until the page or the link is another one.
+    link = [st.session_state[PAGE], *asked]
+    if key not in st.session_state or st.session_state.get(f"link {key}") != link:
+        st.session_state[key] = default if found is None else found
+        st.session_state[f"link {key}"] = link
+    if found is None and st.session_state[key] == default:
+        st.session_state[NOTES].warning(
+            f"**{plain(label)}:** the link asks for {plain(', '.join(asked)[:LONGEST_ASKED]) or 'nothing'}, which is "
+            f"not known here. Shown is {plain(shown(default))}.",
+            icon=":material/link_off:",
+        )
+    return found is not None
+
+
+def _keep_in_link(key: str, ids: list[str], *, is_known: bool) -> None:
+    """Put a choice into the address bar; none stands for the default, in whose place what is not known may stay."""
+    if ids == st.query_params.get_all(key) or not (ids or is_known):
+        return
+    if ids:
+        st.query_params[key] = ids
+    else:
+        del st.query_params[key]
+    st.session_state[f"link {key}"] = [st.session_state[PAGE], *ids]
 
 
 def say_what_is_left_out(build: Bundle, metrics: Sequence[Metric]) -> None:
@@ -175,25 +223,29 @@ def tile(
     build: Bundle, metric: Metric, reading: Reading, *, grain: str = "day", label: str = "", when: str = ""
 ) -> None:
     """A metric's latest complete value against an earlier complete one, its definition on hover."""
-    difference = change(reading.value, reading.before, metric.format)
-    colors: dict[bool | None, Literal["normal", "inverse", "off"]] = {
-        True: "normal",
-        False: "inverse",
-        None: "off",
-    }
+    difference = change(reading.now.value, reading.before.value, metric.format)
+    judged = verdict(metric, reading.now, reading.before)
+    has_risen = (reading.now.value or 0) > (reading.before.value or 0)
+    is_same = difference == change(0, 0, metric.format)
     span = "no complete period yet" if reading.start is None else period(reading.start, grain)
     compared = "" if reading.before_start is None else f" vs {period(reading.before_start, grain)}"
-    is_same = bool(difference) and reading.value == reading.before
+    # Green is up by itself; where down is better, it is the other way round.
+    colors: dict[str, Literal["normal", "inverse"]] = {
+        "better": "normal" if has_risen else "inverse",
+        "worse": "inverse" if has_risen else "normal",
+    }
     with st.container(border=True, height="stretch", gap=None):
         st.metric(
             label or metric.label,
-            number(reading.value, metric.format),
+            number(reading.now.value, metric.format),
             difference or None,
-            delta_color="off" if is_same else colors[metric.bigger_is_better],
+            delta_color="off" if is_same else colors.get(judged, "off"),
             delta_arrow="off" if is_same else "auto",
             help=definition(metric),
         )
-        st.caption(when or span + compared)
+        of = sample(reading.now.denominator, reading.before.denominator)
+        chance = judged if judged not in colors else ""
+        st.caption(" · ".join(part for part in (when or span + compared, of, chance) if part))
         say_what_is_left_out(build, [metric])
 
 
@@ -211,7 +263,7 @@ def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str
             with place:
                 if metric.cohort_days:
                     reading = data.pooled(points, cohorts)
-                    compared = "" if reading.before is None else f" vs the {cohorts} before"
+                    compared = "" if reading.before.value is None else f" vs the {cohorts} before"
                     tile(build, metric, reading, when=f"last {cohorts} complete daily cohorts{compared}")
                 else:
                     days_back = DAYS_BACK.get(metric.metric_id, TRAILING_DAYS) if grain == "day" else 0
@@ -221,7 +273,7 @@ def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str
 def definition(metric: Metric) -> str:
     """What a metric is and what it must not be used for."""
     warning = f"\n\n**Not for:** {metric.not_for}" if metric.not_for else ""
-    return f"{metric.description}{warning}"
+    return f"{metric.about}{warning}"
 
 
 def explain(metrics: Sequence[Metric]) -> None:
@@ -234,7 +286,7 @@ def explain(metrics: Sequence[Metric]) -> None:
                 "Owner": plain(metric.owner),
             }
             notes = " ".join(f"*{name}:* {text}" for name, text in parts.items() if text)
-            st.markdown(f"**{metric.label}:** {metric.description} {notes}")
+            st.markdown(f"**{metric.label}:** {metric.about} {notes}")
 
 
 def why_no_data(build: Bundle, metric: Metric) -> None:
@@ -268,21 +320,40 @@ def show_table(frame: pd.DataFrame, alt_text: str, right: Sequence[str] = (), wi
     st.dataframe(frame, hide_index=True, alt=alt_text, column_config=columns)
 
 
-def table_behind(frame: pd.DataFrame, rows: pd.DataFrame, name: str, what: str) -> None:
+def table_behind(build: Bundle, frame: pd.DataFrame, rows: pd.DataFrame, name: str, what: str) -> None:
     """Under a chart: its numbers as a table, and the rows behind them as CSV."""
     with st.expander(f"{what} as a table"):
         show_table(frame, f"{what} as a table", right=list(frame.columns[1:]))
-        download(rows, name)
+        download(build, rows, name)
 
 
-def download(frame: pd.DataFrame, name: str) -> None:
-    """The rows behind what is shown, as CSV."""
+def download(build: Bundle, rows: pd.DataFrame, name: str) -> None:
+    """The rows behind what is shown, as CSV: as data, in order, with the build that they are from."""
+    told = rows.assign(**{key: value for key, value in data.origin(build).items() if key not in rows})
+    names = list(map(str, told.columns))
+    cells = told.astype(object).where(told.notna(), None).values.tolist()
+    # Times are named so; any other moment is a day.
+    in_order = sorted(
+        (
+            [
+                value.date() if isinstance(value, datetime) and not name.endswith("_at") else value
+                for name, value in zip(names, row, strict=True)
+            ]
+            for row in cells
+        ),
+        key=_order,
+    )
     st.download_button(
         "Download CSV",
-        csv(frame),
+        to_csv(names, in_order).encode(),
         file_name=f"{name}.csv",
         mime="text/csv",
         key=f"download_{name}",
         icon=":material/download:",
         on_click="ignore",
     )
+
+
+def _order(row: list[Any]) -> list[tuple[bool, Any]]:
+    """To sort rows by their columns from left to right; what is not there comes first."""
+    return [(value is not None, value) for value in row]

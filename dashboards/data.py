@@ -14,7 +14,7 @@ import streamlit as st
 
 from tailtracker_bi import bundle, data_status, metrics, not_counted
 from tailtracker_bi.bundle import Bundle, BundleError
-from tailtracker_bi.metrics import GRAINS, LENGTHS, Metric, ordered, sum_over_sum
+from tailtracker_bi.metrics import GRAINS, LENGTHS, NOT_KNOWN, Figure, Metric, figure, ordered
 from tailtracker_bi.not_counted import LeftOut
 from tailtracker_bi.settings import load_reader_settings
 from tailtracker_bi.wording import is_money
@@ -22,15 +22,12 @@ from tailtracker_bi.wording import is_money
 
 @dataclass(frozen=True)
 class Reading:
-    """The latest complete value of a metric, and the complete one it compares with."""
+    """The latest complete figure of a metric, and the complete one it compares with."""
 
-    value: float | None
-    start: pd.Timestamp | None
-    before: float | None
-    before_start: pd.Timestamp | None
-
-
-NOTHING_READ = Reading(None, None, None, None)
+    now: Figure = NOT_KNOWN
+    start: pd.Timestamp | None = None
+    before: Figure = NOT_KNOWN
+    before_start: pd.Timestamp | None = None
 
 
 def current_build() -> Bundle:
@@ -72,6 +69,11 @@ def as_of(build: Bundle) -> date:
     return pd.Timestamp(rows(build, "bundle_info").iloc[0]["as_of"]).date()
 
 
+def origin(build: Bundle) -> dict[str, str | date]:
+    """Which build a row that is handed out is from, and the day that it is as of."""
+    return {"build": build.build, "as_of": as_of(build)}
+
+
 def sources(build: Bundle) -> pd.DataFrame:
     """A row per source and table: how far it goes and what state it is in; no reason is an empty one."""
     return data_status.tables(rows(build, "data_status"))
@@ -93,7 +95,7 @@ def series(build: Bundle, metric_id: str, grain: str) -> pd.DataFrame:
 
 
 def series_by_segment(build: Bundle, metric: Metric, grain: str, segment: str) -> pd.DataFrame:
-    """A metric over time by segment value: period_start, segment_value, value, size, is_complete.
+    """A metric over time by segment value: as `series`, with segment_value and size.
 
     Where a value has no row, a count and money are 0, and a share or an average is unknown. In a period of which
     nothing is known, all are unknown. `size` is how much a value stands for, to rank it by.
@@ -106,12 +108,12 @@ def series_by_segment(build: Bundle, metric: Metric, grain: str, segment: str) -
     is_known = whole["value"].notna() | whole["period_start"].isin(found.dropna(subset=["value"])["period_start"])
     values = pd.DataFrame({"segment_value": found["segment_value"].unique()})
     grid = whole.assign(is_known=is_known).drop(columns="value").merge(values, how="cross")
-    own = found[["period_start", "segment_value", "value", "denominator", "has_row"]]
+    own = found[["period_start", "segment_value", "numerator", "denominator", "value", "has_row"]]
     filled = grid.merge(own, on=["period_start", "segment_value"], how="left")
     if metric.format == "integer" or is_money(metric.format):
         filled["value"] = filled["value"].mask(filled["has_row"].isna() & filled["is_known"], 0.0)
     filled["size"] = filled["denominator"].fillna(filled["value"])
-    return filled[["period_start", "segment_value", "value", "size", "is_complete"]]
+    return filled[["period_start", "segment_value", "numerator", "denominator", "value", "size", "is_complete"]]
 
 
 def without_total(build: Bundle, metric: Metric, grain: str) -> dict[pd.Timestamp, list[str]]:
@@ -149,14 +151,14 @@ def latest(points: pd.DataFrame, days_back: int = 0) -> Reading:
     """The latest complete value, and the last complete one at least `days_back` days before it."""
     complete = points[points["is_complete"] & points["value"].notna()]
     if complete.empty:
-        return NOTHING_READ
+        return Reading()
     last = complete.iloc[-1]
     limit = last["period_start"] - pd.Timedelta(days=max(days_back, 1))
     earlier = complete[complete["period_start"] <= limit]
     if earlier.empty:
-        return Reading(float(last["value"]), last["period_start"], None, None)
+        return Reading(figure(last), last["period_start"])
     before = earlier.iloc[-1]
-    return Reading(float(last["value"]), last["period_start"], float(before["value"]), before["period_start"])
+    return Reading(figure(last), last["period_start"], figure(before), before["period_start"])
 
 
 def pooled(points: pd.DataFrame, periods: int) -> Reading:
@@ -164,14 +166,41 @@ def pooled(points: pd.DataFrame, periods: int) -> Reading:
     complete = points[points["is_complete"] & points["denominator"].notna()]
     last, before = complete.iloc[-periods:], complete.iloc[-2 * periods : -periods]
     if last.empty:
-        return NOTHING_READ
-    has_before = len(before) == periods
+        return Reading()
+    if len(before) < periods:
+        return Reading(metrics.pooled(last), last["period_start"].iloc[0])
     return Reading(
-        sum_over_sum(last),
-        last["period_start"].iloc[0],
-        sum_over_sum(before) if has_before else None,
-        before["period_start"].iloc[0] if has_before else None,
+        metrics.pooled(last), last["period_start"].iloc[0], metrics.pooled(before), before["period_start"].iloc[0]
     )
+
+
+def as_data(build: Bundle, metric: Metric, points: pd.DataFrame, grain: str, segment: str = "all") -> pd.DataFrame:
+    """Values of a metric as they are handed out: each row says of what it is, in which unit, and how exact."""
+    total = currency(build)
+    value_of = points["segment_value"] if segment != "all" else pd.Series("all", index=points.index)
+    own = value_of if segment == "currency" else pd.Series(total, index=points.index)
+    return pd.DataFrame(
+        {
+            "metric_id": metric.metric_id,
+            "unit": metric.unit,
+            "currency": own if is_money(metric.format) else None,
+            "grain": grain,
+            "period_start": points["period_start"],
+            "segment": segment,
+            "segment_value": value_of,
+            **{name: points[name] for name in ("numerator", "denominator", "value", "is_complete")},
+            "exact_since": metric.exact_since,
+            "caveat": metric.caveat,
+        },
+        index=points.index,
+    )
+
+
+def of_metric(metric: Metric, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of another table than the metrics' values, which begin with the metric that they break down."""
+    told = {"metric_id": metric.metric_id, "unit": metric.unit}
+    named = rows.assign(**told)
+    return named[[*told, *rows.columns]]
 
 
 def within(points: pd.DataFrame, column: str, dates: tuple[date, date], grain: str) -> pd.DataFrame:
@@ -204,5 +233,11 @@ def reconciliation(build: Bundle) -> pd.DataFrame:
     forms = [
         f"money {currency}" if isinstance(currency, str) and currency else "integer" for currency in found["currency"]
     ]
-    dated = found.assign(period_start=pd.to_datetime(found["period_start"]), domain=domains, form=forms, title=titles)
+    dated = found.assign(
+        metric_id=about.where(about.isin(list(known))),
+        period_start=pd.to_datetime(found["period_start"]),
+        domain=domains,
+        form=forms,
+        title=titles,
+    )
     return dated.sort_values(["period_start", "what"], ascending=[False, True]).reset_index(drop=True)

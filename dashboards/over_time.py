@@ -103,8 +103,9 @@ def over_time(build: Bundle, metric: Metric, segment: str, grain: str, dates: Da
             charts.trend(points, label=metric.label, unit=metric.unit, form=form, grain=grain),
             INCOMPLETE_NOTE,
         )
-    rows = points[["period_start", "segment_value", "value", "is_complete"]]
-    table_behind(by_period(rows, grain, forms), rows, f"{metric.metric_id}_by_{grain}_{segment}", metric.label)
+    rows = data.as_data(build, metric, points, grain, segment)
+    name = f"{metric.metric_id}_by_{grain}_{segment}"
+    table_behind(build, by_period(points, grain, forms), rows, name, metric.label)
 
 
 def _forms(points: pd.DataFrame, metric: Metric, segment: str) -> dict[str, str]:
@@ -140,10 +141,18 @@ def together(
         INCOMPLETE_NOTE if from_zero else f"The scale does not begin at zero. {INCOMPLETE_NOTE}",
     )
     say_what_is_left_out(build, list(named.values()))
-    rows = points[["period_start", "segment_value", "value", "numerator", "denominator", "is_complete"]]
     forms = {name: metric.format for name, metric in named.items()}
-    name = f"{heading.lower().replace(' ', '_')}_by_{grain}"
-    table_behind(by_period(rows, grain, forms), rows, name, heading)
+    rows = each_as_data(build, named, points, grain)
+    table_behind(
+        build, by_period(points, grain, forms), rows, f"{heading.lower().replace(' ', '_')}_by_{grain}", heading
+    )
+
+
+def each_as_data(build: Bundle, named: Mapping[str, Metric], points: pd.DataFrame, grain: str) -> pd.DataFrame:
+    """The values of several metrics as they are handed out; `segment_value` of the points is the name of each."""
+    return pd.concat(
+        data.as_data(build, metric, points[points["segment_value"] == name], grain) for name, metric in named.items()
+    )
 
 
 def by_period(rows: pd.DataFrame, grain: str, forms: Mapping[str, str]) -> pd.DataFrame:
@@ -218,5 +227,5 @@ def differences(build: Bundle, domains: Sequence[str] | None = None, *, and_the_
     show_table(table, "The newest days on which two sources differ", right=[*columns])
     if len(apart) > MOST_DIFFERENCES:
         st.caption(f"The newest {MOST_DIFFERENCES} of {len(apart):,}. The CSV holds all.")
-    told = ["what", "period_start", "currency", "left_value", "right_value", "difference", "reason"]
-    download(apart[told], "differences")
+    told = ["metric_id", "what", "period_start", "currency", "left_value", "right_value", "difference", "reason"]
+    download(build, apart[told], "differences")

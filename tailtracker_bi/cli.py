@@ -5,7 +5,6 @@ Exit codes: 0 all that was asked for is done; 1 a failure; 2 wrong usage or sett
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 from collections import Counter
@@ -26,6 +25,7 @@ from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.configuration import history_start
 from tailtracker_bi.console import Bars, err, plain, print_table
 from tailtracker_bi.crash_points import STEPS
+from tailtracker_bi.csv_output import to_csv
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.pull import check_accepted, plan
@@ -181,6 +181,9 @@ def refresh(
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT statement over the bundle's tables.")],
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="CSV as the data is: texts that a spreadsheet would run get no apostrophe.")
+    ] = False,
 ) -> None:
     """Ask the current bundle, read-only."""
     settings = load_settings()
@@ -192,9 +195,7 @@ def query(
     if format is Format.json:
         print(to_json(rows))
     elif format is Format.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(result.column_names)
-        writer.writerows([_cell(value) for value in row.values()] for row in rows)
+        print(to_csv(result.column_names, (row.values() for row in rows), is_raw=raw), end="")
     else:
         table = Table(*(Column(Text(name), overflow="fold") for name in result.column_names))
         for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,9 @@ _WHAT_TO_DO = {
     "off": "Nothing, if it is meant to be off. Else set its credentials, see .env.example.",
 }
 MOST_NAMED = 3
+_SETTING = r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"
+_UNSET = re.compile(rf"{_SETTING} is not set(?:[:;] |$)")
+_SETTINGS = re.compile(rf"\b{_SETTING}(?:(?:, | and | or ){_SETTING})*\b")
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,11 @@ class TablesInAState:
 def tables(status: pd.DataFrame) -> pd.DataFrame:
     """The rows of `data_status`, one a table of a source; no reason is an empty one."""
     return status.fillna({"reason": "", "table_name": "", "days_missing": 0})
+
+
+def without_settings(reason: str) -> str:
+    """A reason for those who read figures and set nothing: it names no setting."""
+    return _SETTINGS.sub("the settings", _UNSET.sub("", reason))
 
 
 def by_state(tables: pd.DataFrame) -> list[TablesInAState]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from datetime import date
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import pandas as pd
-from babel.numbers import format_currency, get_currency_symbol
+from babel.numbers import format_currency, get_currency_precision, get_currency_symbol
 
 NO_DATA = "no data"
 HUGE = 1e15
@@ -15,7 +16,6 @@ HUGE = 1e15
 AXIS_FORMATS: dict[str, str] = {"integer": ",~d", "percent": ".0%", "decimal": ",.2~f"}
 COUNTED = {"people", "events", "pets", "alerts", "hours", "customers", "payments", "tickets", "milliseconds"}
 SOURCE_NAMES = {"app_db": "App database", "csv_files": "CSV files", "exchange_rates": "Exchange rates"}
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def number(value: float | None, form: str, unit: str = "") -> str:
@@ -54,21 +54,41 @@ def titled(label: str, form: str, unit: str) -> str:
 
 
 def change(now: float | None, before: float | None, form: str) -> str:
-    """Shares change by percentage points, counts and money by percent; empty where there is nothing to compare.
+    """What differs between the two figures as they are shown; empty where there is nothing to compare.
 
-    Money below zero changes by an amount: a percentage of it would have the wrong sign.
+    Shares change by percentage points, counts and money by percent. Money below zero changes by an amount: a percentage
+    of it would have the wrong sign.
     """
-    if now is None or before is None or pd.isna(now) or pd.isna(before):
+    if number(now, form) == NO_DATA or number(before, form) == NO_DATA or now is None or before is None:
         return ""
-    if now == before:
+    shown, shown_before = _shown(now, form), _shown(before, form)
+    difference = shown - shown_before
+    if not difference:
         return "no change"
     if form == "percent":
-        return f"{(now - before) * 100:+.1f} points"
-    if (form == "integer" or is_money(form)) and before > 0 and now >= 0:
-        return f"{(now - before) / before:+.1%}"
+        return f"{difference:+,.1f} points"
+    if (form == "integer" or is_money(form)) and shown_before > 0 and shown >= 0:
+        return f"{difference / shown_before:+,.1%}"
     if is_money(form):
-        return f"{'+' if now > before else '-'}{number(abs(now - before), form)}"
-    return f"{now - before:+,.0f}" if form == "integer" else f"{now - before:+,.2f}"
+        return f"{'+' if difference > 0 else '-'}{number(float(abs(difference)), form)}"
+    return f"{difference:+,.0f}" if form == "integer" else f"{difference:+,.2f}"
+
+
+def _shown(value: float, form: str) -> Decimal:
+    """The number that `number` writes; a share in percent."""
+    if abs(value) >= HUGE:
+        return Decimal(f"{value:.2e}")
+    if is_money(form):
+        places = get_currency_precision(currency_of(form)) if currency_of(form) else 2
+        return Decimal(str(value)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
+    return Decimal({"integer": f"{value:.0f}", "percent": f"{value * 100:.1f}"}.get(form, f"{value:.2f}"))
+
+
+def sample(size: float | None, before: float | None) -> str:
+    """Of how many a ratio is, and the one it is compared with: `n = 214, before 199`; empty where it is of nothing."""
+    if size is None:
+        return ""
+    return f"n = {size:,.0f}" + ("" if before is None else f", before {before:,.0f}")
 
 
 def day(moment: date | pd.Timestamp) -> str:
@@ -94,16 +114,3 @@ def source_name(source: str) -> str:
 def plain(text: object) -> str:
     """Text that came from outside, so that it shows as it is where Markdown is understood."""
     return re.sub(r"([\\`*_{}\[\]()<>#+\-!|~$:^&])", r"\\\1", str(text))
-
-
-def csv(frame: pd.DataFrame) -> bytes:
-    """The rows as CSV; text that a spreadsheet would run as a formula gets a leading apostrophe."""
-    safe = frame.map(_neutral)
-    safe.columns = pd.Index([_neutral(str(name)) for name in frame.columns])
-    return safe.to_csv(index=False, date_format="%Y-%m-%d").encode("utf-8")
-
-
-def _neutral(cell: object) -> object:
-    if isinstance(cell, str) and cell.lstrip(" \u00a0").startswith(FORMULA_STARTS):
-        return f"'{cell}"
-    return cell

@@ -370,7 +370,10 @@ def metric_catalog(off: Collection[str]) -> Iterator[Row]:
         target = 60.0 if metric == "dau" else None
         status = "no_data" if SOURCES[domain].split(".")[0] in off else "active"
         what = (metric, label, description, not_for, unit, form, is_up)
-        yield (*what, domain, "Growth", decision, status, target, SOURCES[domain], grains)
+        exact = (
+            (date(2025, 1, 20), "Deletions are known from 2025-01-20 on.") if metric == "total_pets" else (None, None)
+        )
+        yield (*what, domain, "Growth", decision, status, target, SOURCES[domain], grains, *exact)
 
 
 def restatements(build: str) -> Iterator[Row]:
@@ -402,7 +405,7 @@ NO_CREDENTIALS = {"stripe": "STRIPE_API_KEY is not set", "app_db": "APP_DATABASE
 
 METRIC = (
     "metric_id label description not_for unit format bigger_is_better domain owner decision status target "
-    "sources grains"
+    "sources grains exact_since caveat"
 )
 TYPES = (
     dict.fromkeys(["numerator", "denominator", "value", "target", "old_value", "new_value"], "double")
@@ -418,6 +421,7 @@ TYPES = (
             "complete_through",
             "as_of",
             "restated_on",
+            "exact_since",
         ],
         "date",
     )

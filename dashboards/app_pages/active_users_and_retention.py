@@ -17,7 +17,7 @@ from dashboards.components import (
     switch,
     table_behind,
 )
-from dashboards.over_time import Dates, by_period, grain_and_dates, over_time, split_by
+from dashboards.over_time import Dates, by_period, each_as_data, grain_and_dates, over_time, split_by
 from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.metrics import Metric
@@ -69,9 +69,10 @@ def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str,
         "Below zero: people who were active in the period before and were not in this one. "
         "Pale: not complete yet. A gap: no data was received.",
     )
-    rows = points.rename(columns={"group": "segment_value"})[["period_start", "segment_value", "value", "is_complete"]]
+    points = points.rename(columns={"group": "segment_value"})
     forms = dict.fromkeys(GROUPS.values(), "integer")
-    table_behind(by_period(rows, grain, forms), rows, f"lifecycle_by_{grain}", "Who came and who left")
+    rows = each_as_data(build, {name: metrics[key] for key, name in GROUPS.items() if key in metrics}, points, grain)
+    table_behind(build, by_period(points, grain, forms), rows, f"lifecycle_by_{grain}", "Who came and who left")
 
 
 def days_active(build: Bundle) -> None:
@@ -91,7 +92,8 @@ def days_active(build: Bundle) -> None:
             "People": [number(users, "integer") for users in people["users"]],
         }
     )
-    table_behind(table, people[["period_start", "days_active", "users"]], "days_active", "Days active")
+    told = people[["grain", "period_start", "days_active", "users", "is_complete"]]
+    table_behind(build, table, told, "days_active", "Days active")
 
 
 def retention(build: Bundle, dates: Dates) -> None:
@@ -134,8 +136,8 @@ def retention(build: Bundle, dates: Dates) -> None:
         f"Percent of each cohort (size in brackets) who came back. Grey{dash}: that {grain} is not over yet, or its "
         f"data is missing. Drawn: the newest {MOST_PERIODS[grain]} cohorts.",
     )
-    rows = cohorts[["cohort_start", "period_index", "cohort_size", "retained", "is_complete"]]
-    table_behind(retention_table(drawn, grain), rows, f"retention_{retention_id}_{mode}_by_{grain}", "Cohorts")
+    name = f"retention_{retention_id}_{mode}_by_{grain}"
+    table_behind(build, retention_table(drawn, grain), cohorts.drop(columns="label"), name, "Cohorts")
 
 
 def retention_table(cohorts: pd.DataFrame, grain: str) -> pd.DataFrame:

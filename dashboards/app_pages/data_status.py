@@ -77,7 +77,7 @@ def tables(build: Bundle) -> None:
     )
     # What a cell has no room for.
     st.markdown("\n".join(_in_full(state) for state in by_state(own) if state.every_reason))
-    download(own, "data_status")
+    download(build, own, "data_status")
 
 
 def _in_full(state: TablesInAState) -> str:
@@ -115,7 +115,7 @@ def not_counted(build: Bundle) -> None:
     labels = {metric_id: metric.label for metric_id, metric in known.items()}
     said = [one.told([labels.get(metric_id, metric_id) for metric_id in one.metric_ids]) for one in found]
     st.markdown("\n".join(f"- {plain(line)}" for line in said))
-    download(data.rows(build, "not_counted"), "not_counted")
+    download(build, data.rows(build, "not_counted"), "not_counted")
 
 
 def _what_to_do(table: pd.Series) -> str:
@@ -167,7 +167,7 @@ def restated(build: Bundle) -> None:
         if len(own) > len(shown):
             st.caption(f"The newest {len(shown)} of {len(own):,}. The CSV holds all, and those of earlier builds.")
     if len(found):
-        download(found, "restatements")
+        download(build, found, "restatements")
 
 
 def the_build(build: Bundle) -> None:

@@ -30,9 +30,9 @@ from dashboards.components import (
 from dashboards.data import Reading
 from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.metrics import Metric
+from tailtracker_bi.metrics import Metric, verdict
 from tailtracker_bi.not_counted import beside
-from tailtracker_bi.wording import NO_DATA, change, day, number, period, words
+from tailtracker_bi.wording import NO_DATA, change, day, number, period, sample, words
 
 # By domain. Each daily figure compares with one whose days do not overlap its own; a day, with the same weekday.
 HEADLINES = {
@@ -96,8 +96,8 @@ def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
             "State": newest_first["is_complete"].map(charts.STATES),
         }
     )
-    rows = points[["period_start", "value", "numerator", "denominator", "is_complete"]]
-    table_behind(table, rows, f"{metric.metric_id}_by_{grain}", metric.label)
+    rows = data.as_data(build, metric, points, grain)
+    table_behind(build, table, rows, f"{metric.metric_id}_by_{grain}", metric.label)
 
 
 def funnels(build: Bundle, metrics: dict[str, Metric]) -> None:
@@ -136,36 +136,61 @@ def all_metrics(build: Bundle, metrics: dict[str, Metric]) -> None:
         f"retention over {COHORT_DAYS} daily cohorts.",
     )
     grain = switch("Compare by", GRAINS, "compare", "week")
-    table = pd.DataFrame([in_the_table(build, metric, grain) for metric in metrics.values()])
+    readings = {metric: latest_reading(build, metric, grain) for metric in metrics.values()}
+    table = pd.DataFrame([in_the_table(metric, reading, used) for metric, (reading, used) in readings.items()])
     show_table(table, "All metrics with their latest complete value", right=["Latest", "Before", "Change", "Target"])
-    download(table, f"all_metrics_by_{grain}")
+    rows = [
+        data.as_data(build, metric, pd.DataFrame([latest_point(reading)]), used).assign(
+            before_start=reading.before_start, before=reading.before.value, target=metric.target
+        )
+        for metric, (reading, used) in readings.items()
+        if reading.start is not None
+    ]
+    if rows:
+        download(build, pd.concat(rows), f"all_metrics_by_{grain}")
 
 
-def in_the_table(build: Bundle, metric: Metric, grain: str) -> dict[str, str]:
-    reading, span = latest_reading(build, metric, grain)
+def in_the_table(metric: Metric, reading: Reading, grain: str) -> dict[str, str]:
+    span = NO_DATA
+    if reading.start is not None:
+        span = f"cohorts from {day(reading.start)}" if metric.cohort_days else period(reading.start, grain)
+    difference = change(reading.now.value, reading.before.value, metric.format)
+    judged = verdict(metric, reading.now, reading.before)
     return {
         "Area": words(metric.domain),
         "Metric": metric.label,
-        "Latest": number(reading.value, metric.format),
-        "Before": number(reading.before, metric.format),
-        "Change": change(reading.value, reading.before, metric.format),
+        "Latest": number(reading.now.value, metric.format),
+        "Before": number(reading.before.value, metric.format),
+        "Change": difference,
+        "Judged": judged if difference else "",
+        "Of": sample(reading.now.denominator, reading.before.denominator),
         "Target": number(metric.target, metric.format) if metric.target is not None else "",
         "Period": span,
         "Not counted": beside([metric.metric_id], data.left_out(build)),
         "Owner": metric.owner,
-        "What it is": metric.description,
+        "What it is": metric.about,
+    }
+
+
+def latest_point(reading: Reading) -> dict[str, object]:
+    """The latest value as a row of `series`."""
+    now = reading.now
+    return {
+        "period_start": reading.start,
+        "numerator": now.numerator,
+        "denominator": now.denominator,
+        "value": now.value,
+        "is_complete": True,
     }
 
 
 def latest_reading(build: Bundle, metric: Metric, grain: str) -> tuple[Reading, str]:
-    """The latest value with the time that it is of; cohorts of one day are too small to compare."""
+    """The latest value and the grain that it is of; cohorts of one day are too small to compare."""
     grains = data.grains_of(build, metric.metric_id)
     if metric.cohort_days and grains:
-        reading = data.pooled(data.series(build, metric.metric_id, "day"), COHORT_DAYS)
-        return reading, NO_DATA if reading.start is None else f"cohorts from {day(reading.start)}"
+        return data.pooled(data.series(build, metric.metric_id, "day"), COHORT_DAYS), f"{COHORT_DAYS} daily cohorts"
     used = grain if grain in grains else "day"
-    reading = data.latest(data.series(build, metric.metric_id, used))
-    return reading, NO_DATA if reading.start is None else period(reading.start, used)
+    return data.latest(data.series(build, metric.metric_id, used)), used
 
 
 def labels(metrics: dict[str, Metric]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from dashboards.over_time import (
     Dates,
     by_period,
     differences,
+    each_as_data,
     grain_and_dates,
     over_time,
     say_where_there_is_no_total,
@@ -80,7 +81,8 @@ def outcomes(build: Bundle, payments: Metric, grain: str, dates: Dates) -> None:
     order = [name for name in colors if name in set(rows["segment_value"])]
     rows = rows.sort_values("segment_value", key=lambda names: names.map(order.index), kind="stable")
     forms = dict.fromkeys(order, "integer")
-    table_behind(by_period(rows, grain, forms), found, f"payment_outcomes_by_{grain}", "How payments ended")
+    told = data.of_metric(payments, found)
+    table_behind(build, by_period(rows, grain, forms), told, f"payment_outcomes_by_{grain}", "How payments ended")
 
 
 def of_all_currencies(found: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +92,7 @@ def of_all_currencies(found: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(period_start=pd.to_datetime(rows["period_start"]))
 
 
-def decline_codes(build: Bundle, dates: Dates) -> None:
+def decline_codes(build: Bundle, payments: Metric, dates: Dates) -> None:
     st.header(
         "Why first attempts fail",
         help="The decline code of a payment's first failure, over the complete days between the dates.",
@@ -120,7 +122,9 @@ def decline_codes(build: Bundle, dates: Dates) -> None:
         }
     )
     show_table(table, "Decline codes by number of payments", right=list(table.columns[1:]))
-    download(ranked[["decline_code", "payments", "share", "recovered", "recovered_share"]], "decline_codes")
+    told = ranked[["decline_code", "payments", "share", "recovered", "recovered_share"]]
+    told = told.assign(first_day=dates[0], last_day=dates[1], is_complete=True)
+    download(build, data.of_metric(payments, told), "decline_codes")
 
 
 def volume(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) -> None:
@@ -156,9 +160,13 @@ def volume(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) 
     if net is not None:
         own = data.within(data.series(build, net.metric_id, grain), "period_start", dates, grain)
         points = pd.concat([points, own.assign(group=net.label)])
-    rows = points.rename(columns={"group": "segment_value"})[["period_start", "segment_value", "value", "is_complete"]]
-    forms = dict.fromkeys(rows["segment_value"].unique(), known[0].format)
-    table_behind(by_period(rows, grain, forms), rows, f"volume_by_{grain}", "Volume, refunds, disputes and fees")
+    points = points.rename(columns={"group": "segment_value"})
+    forms = dict.fromkeys(points["segment_value"].unique(), known[0].format)
+    named = {metric.label: metric for metric in (*known, *([net] if net else []))}
+    rows = each_as_data(build, named, points, grain)
+    table_behind(
+        build, by_period(points, grain, forms), rows, f"volume_by_{grain}", "Volume, refunds, disputes and fees"
+    )
 
 
 build = open_page(
@@ -182,7 +190,7 @@ with st.container(horizontal=True, vertical_alignment="top"):
 rates = {name: metrics[key] for key, name in RATES.items() if key in metrics}
 together(build, rates, grain, dates, heading="Success rates", from_zero=False)
 outcomes(build, payments, grain, dates)
-decline_codes(build, dates)
+decline_codes(build, payments, dates)
 volume(build, metrics, grain, dates)
 listed = {key: metrics[key].label for key in OVER_TIME if key in metrics}
 with st.container(horizontal=True, vertical_alignment="top"):

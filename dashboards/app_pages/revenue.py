@@ -96,7 +96,7 @@ def movements(build: Bundle, mrr: Metric, dates: Dates) -> None:
         "The table is rounded to whole cents; the CSV has every decimal.",
     )
     name = f"mrr_movements_{currency}_{segment}_{value}".lower().replace(" ", "_")
-    table_behind(as_a_sum(wide, shown, form), found, name, "Opening, movements and closing")
+    table_behind(build, as_a_sum(wide, shown, form), data.of_metric(mrr, found), name, "Opening, movements and closing")
 
 
 def chosen_part(build: Bundle) -> tuple[str, str, str]:

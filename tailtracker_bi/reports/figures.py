@@ -11,8 +11,8 @@ import pandas as pd
 from tailtracker_bi import bundle, metrics
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.metrics import Metric
-from tailtracker_bi.wording import change, day, number
+from tailtracker_bi.metrics import NOT_KNOWN, Figure, Metric
+from tailtracker_bi.wording import change, day, number, sample
 
 WEEK = timedelta(days=7)
 ARROWS = {True: "▲", False: "▼"}
@@ -35,8 +35,12 @@ class NoWeekError(TailTrackerError):
 class Value:
     """A metric's value in a week: none where nothing is known."""
 
-    number: float | None = None
+    figure: Figure = NOT_KNOWN
     is_complete: bool = False
+
+    @property
+    def number(self) -> float | None:
+        return self.figure.value
 
 
 @dataclass(frozen=True)
@@ -73,22 +77,26 @@ class Kpi:
         return change(self.now.number, self.before.number, self.metric.format)
 
     @property
+    def sample(self) -> str:
+        """Of how many a ratio is: a share of a few people says little."""
+        return sample(self.now.figure.denominator, self.before.figure.denominator)
+
+    @property
     def arrow(self) -> str:
         return ARROWS[self._has_risen] if self.change and not self._is_same else ""
 
     @property
     def verdict(self) -> str:
-        """In a word, whether the change is a good one; why there is none."""
+        """In words, whether the change is a good one; why there is none."""
         if self.change:
-            better = self.metric.bigger_is_better
-            return "" if better is None or self._is_same else "better" if self._has_risen == better else "worse"
+            return "" if self._is_same else metrics.verdict(self.metric, self.now.figure, self.before.figure)
         if self.now.number is None:
             return ""
         return "not complete yet" if self.is_unfinished else "nothing to compare with"
 
     @property
     def _is_same(self) -> bool:
-        return self.now.number == self.before.number
+        return self.shown == self.shown_before
 
     @property
     def _has_risen(self) -> bool:
@@ -111,13 +119,13 @@ class Figures:
         """The value of one period."""
         points = self.series(metric_id, grain)
         found = points[points["period_start"] == pd.Timestamp(start)]
-        return _value(found["value"].iloc[0], bool(found["is_complete"].iloc[0])) if len(found) else Value()
+        return Value(metrics.figure(found.iloc[0]), bool(found["is_complete"].iloc[0])) if len(found) else Value()
 
     def pooled(self, metric_id: str, first: date) -> Value:
         """A ratio over the seven days from the first on, of those that have one: sum over sum."""
         points = self.series(metric_id, "day")
         own = points[points["period_start"].isin(pd.date_range(first, periods=7))]
-        return _value(metrics.sum_over_sum(own), bool(own["is_complete"].all())) if len(own) else Value()
+        return Value(metrics.pooled(own), bool(own["is_complete"].all())) if len(own) else Value()
 
     def kpi(self, metric_id: str, week: date) -> Kpi:
         """By week where there is such a value; else of the week's last day; retention of all whose day came in it."""
@@ -142,7 +150,3 @@ class Figures:
         if over.empty:
             raise NoWeekError(f"no week was complete by {as_of}: there is nothing to report on")
         return pd.Timestamp(over.max()).date()
-
-
-def _value(found: float | None, is_complete: bool) -> Value:
-    return Value(None if pd.isna(found) else float(found), is_complete)

@@ -69,6 +69,7 @@ def make(build: Bundle, as_of: date | None = None) -> Report:
     groups = {name: [figures.kpi(key, week) for key in keys if key in figures.metrics] for name, keys in KPIS.items()}
     kpis = {kpi.metric.metric_id: kpi for group in groups.values() for kpi in group}
     sources = data_status.tables(bundle.read(build, "data_status"))
+    sources["reason"] = sources["reason"].map(data_status.without_settings)
     states = data_status.by_state(sources)
     unfinished = [kpi.metric.label for kpi in kpis.values() if kpi.is_unfinished]
     age, weeks_behind = (today - built_as_of).days, (today - week).days // 7 - 1

@@ -19,7 +19,6 @@ from pathlib import Path
 from xml.etree.ElementTree import ParseError
 from zoneinfo import ZoneInfo
 
-import httpx
 import orjson
 import pyarrow as pa
 from defusedxml.common import DefusedXmlException
@@ -112,20 +111,18 @@ class ExchangeRates(ObjectSource):
 
     def _receive(self) -> list[Told]:
         """What a whole file tells, unchecked. Raises RetryableError where asking again may help."""
-        url = str(self.settings.exchange_rates_url)
+        where = f"{self.name}: {self.settings.exchange_rates_url}"
+        refused = http.check_setting("EXCHANGE_RATES_URL")
+        with (
+            http.client(REQUEST_SECONDS) as client,
+            http.answer(client, str(self.settings.exchange_rates_url), where, refused) as response,
+        ):
+            file = http.content(response, LARGEST_BYTES, self.name)
         try:
-            with http.client(REQUEST_SECONDS) as client, client.stream("GET", url) as response:
-                _check_status(response)
-                try:
-                    file = http.content(response, LARGEST_BYTES)
-                except BadResponseError as error:
-                    raise type(error)(f"{self.name}: {error}") from None
             return _parsed(file)
         except (ParseError, DefusedXmlException) as error:
             what = f"not whole, or not the bank's XML ({type(error).__name__}: {error})"
             raise http.RetryableError(f"{self.name}: the file is {what}") from None
-        except httpx.HTTPError as error:
-            raise http.RetryableError(f"{self.name}: {url}: {type(error).__name__}: {error}") from None
 
     def _sorted(self, told: list[Told]) -> tuple[list[Rate], list[dict[str, object]]]:
         """The rates that can be used, and rows of the quarantine."""
@@ -194,18 +191,6 @@ def _parsed(file: bytes) -> list[Told]:
     if not cubes.told:
         raise BadResponseError("exchange_rates: the file is whole and has no rates in it")
     return cubes.told
-
-
-def _check_status(response: httpx.Response) -> None:
-    status = response.status_code
-    if status == 200:
-        return
-    answer = f"exchange_rates: {response.url}: answered {status}"
-    if status == 429 or status >= 500:
-        raise http.RetryableError(answer, http.retry_after(response.headers))
-    if 300 <= status < 400:
-        answer += "; redirects are not followed"
-    raise SourceUnavailableError(f"{answer}; check EXCHANGE_RATES_URL")
 
 
 def _what_is_wrong(day: date | None, currency: str, rate: str, today: date) -> str:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -22,7 +23,8 @@ import httpx
 from isal import isal_zlib
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from tailtracker_bi.sources.base import BadResponseError, TooLargeError
+from tailtracker_bi.personal_data import mask_text
+from tailtracker_bi.sources.base import BadResponseError, SourceUnavailableError, TooLargeError
 
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 TRIES = 4
@@ -161,6 +163,70 @@ def retrying(scale: float, say: Callable[[str], None]) -> Retrying:
     )
 
 
+Refused = Callable[[int, str], Exception]
+"""What an answer that asking again does not mend means: its status and what it told, as the error to raise."""
+
+
+@contextmanager
+def answer(
+    client: httpx.Client,
+    url: str,
+    where: str,
+    refused: Refused,
+    params: Mapping[str, str] | None = None,
+    secrets: Sequence[str] = (),
+) -> Iterator[httpx.Response]:
+    """The answer to a GET, its status judged, its body still unread; `where` begins with the source's name.
+
+    Raises UnreachableError, BusyError (429) and RetryableError (5xx, and what breaks off on the way, the body's reading
+    included) where asking again may help, and what `refused` says for any other status but 200.
+    """
+    try:
+        with client.stream("GET", url, params=params) as response:
+            judge(response, where, refused, secrets)
+            yield response
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        base = f"{httpx.URL(url).scheme}://{httpx.URL(url).netloc.decode()}"
+        raise UnreachableError(f"{where.partition(':')[0]}: can't reach {base}: {error}") from None
+    except httpx.HTTPError as error:
+        raise RetryableError(f"{where}: {type(error).__name__}: {error}") from None
+
+
+def judge(response: httpx.Response, where: str, refused: Refused, secrets: Sequence[str] = ()) -> None:
+    """Raise what the status of an answer means; nothing for 200."""
+    status = response.status_code
+    if status == 200:
+        return
+    told = f"{where}: answered {status}{_told(response, secrets)}"
+    if status == 429:
+        raise BusyError(told, retry_after(response.headers))
+    if status >= 500:
+        raise RetryableError(told, retry_after(response.headers))
+    raise refused(status, f"{told}; redirects are not followed" if 300 <= status < 400 else told)
+
+
+def _told(response: httpx.Response, secrets: Sequence[str]) -> str:
+    """What an error answer says, on one line, without markup, secrets or personal data."""
+    content = b""
+    with suppress(httpx.HTTPError, BadResponseError):
+        content = next(body(response), b"")
+    return shown(content, secrets)
+
+
+def shown(content: bytes, secrets: Sequence[str] = ()) -> str:
+    """The beginning of what a server sent, to follow on what is said of it; empty where it is markup or nothing."""
+    text = content[:300].decode(errors="replace")
+    for secret in secrets:
+        text = text.replace(secret, "[secret]")
+    text = " ".join(text.split())
+    return "" if not text or text.startswith("<") else f": {mask_text(text)}"
+
+
+def check_setting(setting: str) -> Refused:
+    """For sources whose only setting says where they are: any refusal means that it is wrong."""
+    return lambda _, told: SourceUnavailableError(f"{told}; check {setting}")
+
+
 def body(response: httpx.Response) -> Iterator[bytes]:
     """The decompressed body in pieces of bounded size; raises BadResponseError unless it is whole."""
     encoding = response.headers.get("content-encoding", "identity").lower()
@@ -175,18 +241,19 @@ def body(response: httpx.Response) -> Iterator[bytes]:
         raise BadResponseError(f"unexpected content encoding {encoding!r}")
 
 
-def content(response: httpx.Response, most_bytes: int) -> bytes:
+def content(response: httpx.Response, most_bytes: int, where: str = "") -> bytes:
     """The body as a whole; raises RetryableError unless it is whole, and TooLargeError where it has no end in sight."""
+    about = f"{where}: " if where else ""
     found = bytearray()
     try:
         for piece in body(response):
             found += piece
             if len(found) > most_bytes:
                 raise TooLargeError(f"the answer is longer than {most_bytes >> 20} MiB")
-    except TooLargeError:
-        raise
+    except TooLargeError as error:
+        raise TooLargeError(f"{about}{error}") from None
     except BadResponseError as error:
-        raise RetryableError(str(error)) from None
+        raise RetryableError(f"{about}{error}") from None
     return bytes(found)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from time import time_ns
@@ -22,7 +22,6 @@ import httpx
 from pyrate_limiter import Duration, Limiter, Rate, SQLiteBucket
 
 from tailtracker_bi.crash_points import reached
-from tailtracker_bi.personal_data import mask_text
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import http
 from tailtracker_bi.sources.base import (
@@ -188,7 +187,7 @@ class Mixpanel(DaySource):
                 ) as response,
             ):
                 self._check_is_over(response, last)
-                self._check_status(response, f"mixpanel: {first} to {last}")
+                http.judge(response, f"mixpanel: {first} to {last}", self._refused, settings.secrets)
                 reached("mixpanel.answered")
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -208,39 +207,22 @@ class Mixpanel(DaySource):
                 f"{now:%Y-%m-%d %H:%M}Z; set its clock right"
             )
 
-    def _check_status(self, response: httpx.Response, where: str) -> None:
-        status = response.status_code
-        if status == 200:
-            return
-        answer = f"{where}: answered {status}{self._told(response)}"
-        if status == 429:
-            raise http.BusyError(answer, http.retry_after(response.headers))
-        if status >= 500:
-            raise http.RetryableError(answer, http.retry_after(response.headers))
-        if status == 400 and "to_date cannot be later" in answer:
-            raise BadResponseError(
-                f"{answer}; is {self.timezone(self.settings)} the project's time zone (MIXPANEL_TIMEZONE)?"
+    def _refused(self, status: int, told: str) -> Exception:
+        """Refused as it stands: the days, the credentials, the plan."""
+        if status == 400 and "to_date cannot be later" in told:
+            return BadResponseError(
+                f"{told}; is {self.timezone(self.settings)} the project's time zone (MIXPANEL_TIMEZONE)?"
             )
         if status in {400, 401, 403}:
-            answer += (
+            told += (
                 "; check MIXPANEL_USERNAME, MIXPANEL_SECRET and MIXPANEL_PROJECT_ID, and whether the project's data "
                 f"residency is {self.settings.mixpanel_region} (MIXPANEL_REGION)"
             )
         elif status == 402:
-            answer += "; the project's plan does not include the raw export"
+            told += "; the project's plan does not include the raw export"
         elif 300 <= status < 400:
-            answer += "; redirects are not followed: check MIXPANEL_EXPORT_URL"
-        raise SourceUnavailableError(answer)
-
-    def _told(self, response: httpx.Response) -> str:
-        """What an error answer says, on one line, without markup, secrets or personal data."""
-        text = ""
-        with suppress(httpx.HTTPError, BadResponseError):
-            text = next(http.body(response), b"")[:300].decode(errors="replace")
-        for secret in self.settings.secrets:
-            text = text.replace(secret, "[secret]")
-        text = " ".join(text.split())
-        return "" if not text or text.startswith("<") else f": {mask_text(text)}"
+            told += "; check MIXPANEL_EXPORT_URL"
+        return SourceUnavailableError(told)
 
 
 def _limiter(file: Path) -> Limiter:

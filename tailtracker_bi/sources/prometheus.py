@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -258,51 +258,28 @@ class Prometheus(DaySource):
         """The JSON of one answer that has proven to be whole and says that it is a success."""
         where = f"prometheus: {what}: {first} to {last}"
         grid = _grid(first, last)
-        try:
-            with client.stream(
-                "GET",
-                f"{self.settings.prometheus_base_url}/api/v1/query_range",
-                params={"query": query, "start": str(grid[0]), "end": str(grid[-1]), "step": str(STEP_SECONDS)},
-            ) as response:
-                self._check_status(response, where, query)
-                try:
-                    content = http.content(response, MOST_BYTES)
-                except BadResponseError as error:
-                    raise type(error)(f"{where}: {error}") from None
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            url = self.settings.prometheus_base_url
-            raise http.UnreachableError(f"prometheus: can't reach {url}: {error}") from None
-        except httpx.HTTPError as error:
-            raise http.RetryableError(f"{where}: {type(error).__name__}: {error}") from None
+        url = f"{self.settings.prometheus_base_url}/api/v1/query_range"
+        asked = {"query": query, "start": str(grid[0]), "end": str(grid[-1]), "step": str(STEP_SECONDS)}
+        with http.answer(client, url, where, lambda status, text: _refused(status, text, query), asked) as response:
+            content = http.content(response, MOST_BYTES, where)
         try:
             told = orjson.loads(content)
         except orjson.JSONDecodeError:
             raise http.RetryableError(f"{where}: the answer is not JSON") from None
         if not isinstance(told, dict) or told.get("status") != "success":
-            raise http.RetryableError(f"{where}: the answer is no success: {_shown(content)}")
+            raise http.RetryableError(f"{where}: the answer is no success{http.shown(content)}")
         return told
 
-    def _check_status(self, response: httpx.Response, where: str, query: str) -> None:
-        status = response.status_code
-        if status == 200:
-            return
-        content = b""
-        with suppress(httpx.HTTPError, BadResponseError):
-            content = next(http.body(response), b"")
-        answer = f"{where}: answered {status}{_shown(content)}"
-        if status == 429 or status >= 500:
-            raise http.RetryableError(answer, http.retry_after(response.headers))
-        if status == 400 and "maximum resolution" in answer:
-            raise BadResponseError(f"{answer}; a step of {STEP_SECONDS} s is too short for so many days")
-        if status == 422:
-            raise BadResponseError(f"{answer}; it was asked for {query}")
-        if status == 400:
-            answer += f"; it was asked for {query}: check service_levels in analytics.yml"
-        elif 300 <= status < 400:
-            answer += "; redirects are not followed: check PROMETHEUS_URL"
-        else:
-            answer += "; check PROMETHEUS_URL, and whether it may be asked without credentials"
-        raise SourceUnavailableError(answer)
+
+def _refused(status: int, told: str, query: str) -> Exception:
+    """Refused as it stands: the days, the query, or who asks."""
+    if status == 400 and "maximum resolution" in told:
+        return BadResponseError(f"{told}; a step of {STEP_SECONDS} s is too short for so many days")
+    if status == 422:
+        return BadResponseError(f"{told}; it was asked for {query}")
+    if status == 400:
+        return SourceUnavailableError(f"{told}; it was asked for {query}: check service_levels in analytics.yml")
+    return SourceUnavailableError(f"{told}; check PROMETHEUS_URL, and whether it may be asked without credentials")
 
 
 def _grid(first: date, last: date) -> range:
@@ -362,9 +339,3 @@ def _doubt(values: list[float | None], resets: float | None, *, is_warned: bool)
 def _texts(told: Any) -> str:
     """Warnings on one line, without personal data."""
     return mask_text("; ".join(map(str, told)) if isinstance(told, list) else str(told))[:300]
-
-
-def _shown(content: bytes) -> str:
-    """The beginning of an answer on one line, without markup and personal data."""
-    text = " ".join(content[:300].decode(errors="replace").split())
-    return "" if not text or text.startswith("<") else f": {mask_text(text)}"

@@ -135,6 +135,43 @@ def test_sql_is_told_from_prose(text: str, is_sql: bool) -> None:
     assert bool(SQL.match(text)) is is_sql
 
 
+def test_csv_is_handed_out_through_one_function() -> None:
+    """`csv_output` writes numbers as numbers and neutralises formulas; what else writes CSV writes files of its own."""
+    for path, tree in [*trees(DASHBOARDS), *trees(PACKAGE)]:
+        if path.startswith("tailtracker_bi/sandbox/"):
+            continue
+        called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        assert called.isdisjoint({"to_csv", "DictWriter", "write_csv"}), path
+        assert "csv.writer" not in (PACKAGE.parent / path).read_text(encoding="utf-8"), path
+        if path != "dashboards/components.py":
+            assert "download_button" not in called, path
+    components = (DASHBOARDS / "components.py").read_text(encoding="utf-8")
+    assert components.count("download_button(") == 1
+    assert "to_csv(names, in_order).encode()" in components
+
+
+def test_statuses_and_whole_bodies_are_judged_in_one_place() -> None:
+    """A source says what a refusal means; which answers may be better next time, `sources/http.py` alone says."""
+    for path, tree in trees(PACKAGE / "sources"):
+        named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        if path != "tailtracker_bi/sources/http.py":
+            assert named.isdisjoint({"iter_raw", "iter_bytes", "iter_lines", "iter_text"}), path
+        # Stripe's own library wants the status, and judges it.
+        if path not in {"tailtracker_bi/sources/http.py", "tailtracker_bi/sources/stripe.py"}:
+            assert "status_code" not in named, path
+
+
+def test_labels_of_metrics_are_unique_and_say_mean_for_a_mean(manifest: dict[str, Any]) -> None:
+    labels = [
+        entry["label"]
+        for node in manifest["nodes"].values()
+        for entry in node["config"].get("meta", {}).get("metrics", [])
+    ]
+    assert len(labels) > 30
+    assert sorted(labels) == sorted(set(labels))
+    assert not [label for label in labels if "average" in label.lower()]
+
+
 def test_the_environment_is_read_by_settings_only() -> None:
     wanted = {"environ", "environb", "getenv", "getenvb", "putenv"}
     readers = {

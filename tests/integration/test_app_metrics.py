@@ -123,11 +123,28 @@ def test_the_story_gives_the_answers_worked_out_by_hand(
     assert of_days(tmp_path, "dau", "plan", "(unknown)") == [None, None, 1]
     # Events miss Bob's registration and Rex.
     differing = rows(
-        tmp_path, "select what, period_start, left_value, right_value from reconciliation where difference <> 0"
+        tmp_path, "select what, period_start, left_value, right_value, reason from reconciliation where difference <> 0"
     )
     assert sorted(row for row in differing if "account" in row[0] or "profiles" in row[0]) == [
-        ("pets_created: profiles in the app, events", FRIDAY, 1.0, 0.0),
-        ("sign_ups: accounts in the app, registration events", SATURDAY, 1.0, 0.0),
+        (
+            "pets_created: profiles in the app, events", FRIDAY, 1.0, 0.0,
+            "in the app before any such event, the first of which is of 2024-03-30: 1",
+        ),
+        (
+            "sign_ups: accounts in the app, registration events", SATURDAY, 1.0, 0.0,
+            "in the app without an event, likely lost: 1",
+        ),
+    ]  # fmt: skip
+    # The database was first read on Monday: what had been deleted by then is in no count of the app's tables.
+    exact = dict(rows(tmp_path, "select metric_id, exact_since from metric_catalog"))  # type: ignore[arg-type]
+    of_the_app = {"sign_ups", "total_users", "pets_created", "total_pets", "lost_pet_alerts", "pets_recovered"}
+    assert {exact[metric_id] for metric_id in of_the_app} == {MONDAY}
+    assert {exact[metric_id] for metric_id in ("dau", "events", "retention_d1")} == {None}
+    assert rows(tmp_path, "select caveat from metric_catalog where metric_id = 'sign_ups'") == [
+        (
+            "Deletions are known from 2024-04-01 on, when the app database was first read. What was deleted before, or "
+            "made and deleted between two readings, is not counted.",
+        )
     ]
     months = rows(
         tmp_path,

@@ -345,6 +345,9 @@ def test_csv_can_be_read_back(built: Cli, tmp_path: Path) -> None:
         ["a,b", "1.10", "2024-02-29", "", "2024-02-29T12:30:00Z"],
     ]
     assert built.ask("select 1 as a where false", "--format", "csv", at=tmp_path).stdout == "a\n"
+    formula = "select '=1+1' as text, -1.5 as amount"
+    assert built.ask(formula, "--format", "csv", at=tmp_path).stdout == "text,amount\n'=1+1,-1.5\n"
+    assert built.ask(formula, "--format", "csv", "--raw", at=tmp_path).stdout == "text,amount\n=1+1,-1.5\n"
 
 
 def test_a_table_shows_values_whole_and_as_they_are(built: Cli, tmp_path: Path) -> None:

@@ -262,7 +262,7 @@ REFUSED = {
     "http_400": "parse error.*check service_levels in analytics.yml",
     "http_401": "answered 401.*without credentials",
     "http_404": "answered 404.*check PROMETHEUS_URL",
-    "redirect": "answered 302; redirects are not followed: check PROMETHEUS_URL",
+    "redirect": "answered 302; redirects are not followed; check PROMETHEUS_URL",
 }
 
 

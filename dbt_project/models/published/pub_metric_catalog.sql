@@ -25,6 +25,32 @@ declared_retentions as (
 
 ),
 
+landings as (
+
+    select * from {{ ref('stg_lake__landings') }}
+
+),
+
+context as (
+
+    select * from {{ source('config', 'run_context') }}
+
+),
+
+-- What the app deleted before a table of its database was first read, nobody can count.
+first_readings as (
+
+    select definitions.metric_id, max({{ local_date('landings.first_landed_as_of', 'context.timezone') }}) as day
+    from definitions
+    inner join landings
+        on
+            landings.source = 'app_db'
+            and position(landings.source || '.' || landings.table_name in definitions.sources) > 0
+    cross join context
+    group by definitions.metric_id
+
+),
+
 either_landed as (
 
     select definitions.metric_id
@@ -66,7 +92,13 @@ select
     case when landed.metric_id is null then 'no_data' else 'active' end as status,
     cast(notes.target as double) as target,
     definitions.sources,
-    definitions.grains
+    definitions.grains,
+    first_readings.day as exact_since,
+    cast(
+        'Deletions are known from ' || cast(first_readings.day as varchar) || ' on, when the app database was first read. '
+        || 'What was deleted before, or made and deleted between two readings, is not counted.' as varchar
+    ) as caveat
 from definitions
 left join notes on definitions.metric_id = notes.metric_id
 left join landed on definitions.metric_id = landed.metric_id
+left join first_readings on definitions.metric_id = first_readings.metric_id

@@ -31,7 +31,8 @@ numbered as (
         *,
         row_number() over (partition by source, table_name, landed_day, status order by landing desc) as latest,
         row_number() over (partition by source, table_name, landed_day order by landing desc) as latest_attempt,
-        sum(case when is_daily then 0 else loaded end) over (partition by source, table_name) as versions
+        sum(case when is_daily then 0 else loaded end) over (partition by source, table_name) as versions,
+        min(case when status = 'landed' then as_of end) over (partition by source, table_name) as first_landed_as_of
     from units
 
 )
@@ -54,6 +55,7 @@ select
     set_aside_for,
     landed_at,
     as_of,
+    first_landed_as_of,
     latest_attempt = 1 as is_latest_attempt
 from numbered
 where latest = 1
