@@ -34,11 +34,12 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 NOBODYS_IDS = frozenset(
     {
-        "null", "nil", "none", "nan", "n/a", "na", "undefined", "unknown", "anon", "anonymous", "guest", "true", "false",
-        "[]", "{}", "[object object]", "-1", "lmy47d", "id", "user_id", "userid", "distinct_id", "distinctid", "not_authenticated",
+        "null", "nil", "none", "nan", "n/a", "na", "undefined", "unknown", "anon", "anonymous", "guest", "true",
+        "false", "[]", "{}", "[object object]", "-1", "lmy47d", "id", "user_id", "userid", "distinct_id", "distinctid",
+        "not_authenticated",
     }
 )  # fmt: skip
-"""Ids, in lower case, that an app sends for want of one; Mixpanel refuses them. Empty ones and all zeros are known besides."""
+"""Ids, in lower case, that an app sends for want of one. Empty ones and those of zeros and dashes are known besides."""
 
 
 def _lands(name: str) -> str:

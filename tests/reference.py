@@ -334,7 +334,7 @@ def _equals(properties: dict[str, Any], name: str, value: str) -> bool:
 def _value(properties: dict[str, Any], path: str) -> Any:
     """The property of this very name; without one, what a path of names leads to inside objects."""
     found: Any = properties
-    if properties.get(path) is not None:
+    if path in properties:
         return properties[path]
     for name in path.split("."):
         found = found.get(name) if isinstance(found, dict) else None
@@ -628,7 +628,7 @@ def attempts(events: list[Seen], spec: dict[str, Any]) -> list[list[Seen]]:
         if any(matches(event, step) for step in spec["steps"]):
             if not spec.get("same_property"):
                 parts[""].append(event)
-            elif event.properties.get(spec["same_property"]) is not None:
+            elif _value(event.properties, spec["same_property"]) is not None:
                 parts[_text(_value(event.properties, spec["same_property"]))].append(event)
     return [
         _attempt(entry, part, spec) for part in parts.values() for entry in part if matches(entry, spec["steps"][0])

@@ -252,8 +252,8 @@ def random_world(seed: int) -> World:
             {
                 "id": "valued",
                 "steps": [
-                    {"event": "A", "where": [{"property": "price", "not_equals": dice.choice(["5", str(2**53), "true"])}]},
-                    {"event": "B", "where": [{"property": "cart.price", "equals": dice.choice(["5", "5.0", 'say "5" \\ 5'])}]},
+                    {"event": "A", "where": [{"property": "price", "not_equals": dice.choice(["5", str(2**53)])}]},
+                    {"event": "B", "where": [{"property": "cart.price", "equals": dice.choice(["5", "5.0", "true"])}]},
                 ],
                 "window": 604_800,
             },

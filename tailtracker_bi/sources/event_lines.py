@@ -152,6 +152,8 @@ _JUDGE = f"""
                 when event is null then 'no event name'
                 when opening is distinct from '{{' then 'no properties'
                 when time is null then 'no readable time'
+                -- One sent empty says that the event is nobody's; without any it is not Mixpanel's.
+                when coalesce(distinct_id, user_id, device_id) is null then 'no distinct_id'
                 when time::date between $first and $last then null
                 when seconds_outside between 1.000001 and 14 * 3600 then 'shifted'
                 else 'time outside the days asked for'
@@ -485,7 +487,7 @@ def _cleaned(rows: pa.Table, cleaners: Mapping[str, Callable[[str], str]]) -> pa
 
 
 def _mend_halves(lines: pa.Table) -> pa.Table:
-    """The lines with U+FFFD for each half of a surrogate pair that stands alone, where a text was cut inside a character.
+    """The lines with U+FFFD for each lone half of a surrogate pair, left where a text was cut inside a character.
 
     JSON allows them, and no text can hold them. Mended lines are suspects: the sieve catches every escape.
     """
