@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,13 +24,49 @@ from pydantic import (
 )
 
 from tailtracker_bi.errors import SettingsError
+from tailtracker_bi.personal_data import ID_PROPERTIES, is_personal_id, is_personal_name, mask_text
 
 DEFAULT_FILE = "analytics.yml"
 DBT_PROJECT = Path(__file__).parent.parent / "dbt_project"
 MOST_IN_WINDOW = 1_000_000
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-EventName = Annotated[str, Field(min_length=1)]
+
+NOBODYS_IDS = frozenset(
+    {
+        "null", "nil", "none", "nan", "n/a", "na", "undefined", "unknown", "anon", "anonymous", "guest", "true",
+        "false", "[]", "{}", "[object object]", "-1", "lmy47d", "id", "user_id", "userid", "distinct_id", "distinctid",
+        "not_authenticated",
+    }
+)  # fmt: skip
+"""Ids, in lower case, that an app sends for want of one. Empty ones and those of zeros and dashes are known besides."""
+
+
+def _lands(name: str) -> str:
+    """Refuse a name under which nothing can be found, as it is masked before it lands."""
+    if mask_text(name) != name:
+        raise ValueError(f"{name!r} holds personal data and lands only masked, as {mask_text(name)!r}: name that")
+    return name
+
+
+def _lands_as_property(path: str) -> str:
+    """Refuse a property that never lands, or something inside one."""
+    for name in (path, *path.split(".")):
+        if is_personal_name(name):
+            raise ValueError(
+                f"{name!r} is personal data and never lands, so that nothing can be found by it: "
+                "use test_accounts.user_ids for people, or a property that is not personal, such as $user_id"
+            )
+    return _lands(path)
+
+
+def _as_json(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+EventName = Annotated[str, Field(min_length=1), AfterValidator(_lands)]
+PropertyName = Annotated[str, Field(min_length=1), AfterValidator(_lands_as_property)]
+PropertyValue = Annotated[str, BeforeValidator(_as_json)]
 
 
 class _Strict(BaseModel):
@@ -42,11 +79,43 @@ class Activity(_Strict):
     exclude_events: list[EventName] = []
 
 
+class Identities(_Strict):
+    """Which ids are nobody's."""
+
+    nobodys_ids: list[str] = []
+
+    @property
+    def all_nobodys(self) -> set[str]:
+        """Those that Mixpanel refuses, and the business's own, as they are compared."""
+        return NOBODYS_IDS | {plain_id(raw_id) for raw_id in self.nobodys_ids}
+
+
+def plain_id(raw_id: str) -> str:
+    """An id as it is compared with those that are nobody's: without `$device:`, spaces, quotation marks and case."""
+    return raw_id.removeprefix("$device:").lower().strip(" \t\r\n\"'")
+
+
+def _check_value_lands(name: str, value: str) -> None:
+    """Refuse a value that no event can have, as it is masked before it lands."""
+    if name in ID_PROPERTIES and is_personal_id(value):
+        raise ValueError(f"{name} that is personal data lands only as a hash: use test_accounts.user_ids")
+    if name not in ID_PROPERTIES and mask_text(value, name.rpartition(".")[2]) != value:
+        raise ValueError(
+            f"the value of {name} is personal data and lands only masked, so that nothing can equal it: "
+            "use test_accounts.user_ids for people, or a property that is not personal, such as $user_id"
+        )
+
+
 class PropertyEquals(_Strict):
     """Events that carry this property value."""
 
-    property: str = Field(min_length=1)
-    equals: str
+    property: PropertyName
+    equals: PropertyValue
+
+    @model_validator(mode="after")
+    def _value_lands(self) -> PropertyEquals:
+        _check_value_lands(self.property, self.equals)
+        return self
 
 
 class TestAccounts(_Strict):
@@ -73,15 +142,21 @@ class Retention(_Strict):
 class PropertyFilter(_Strict):
     """A condition on one property of an event; a missing property equals nothing."""
 
-    property: str = Field(min_length=1)
-    equals: str | None = None
-    not_equals: str | None = None
+    property: PropertyName
+    equals: PropertyValue | None = None
+    not_equals: PropertyValue | None = None
 
     @model_validator(mode="after")
     def _one_condition(self) -> PropertyFilter:
         if (self.equals is None) == (self.not_equals is None):
             raise ValueError("give either equals or not_equals")
+        _check_value_lands(self.property, self.value)
         return self
+
+    @property
+    def value(self) -> str:
+        """What is compared with."""
+        return self.equals or "" if self.not_equals is None else self.not_equals
 
 
 class FunnelStep(_Strict):
@@ -123,7 +198,7 @@ class Funnel(_Strict):
     window: Window
     order: Literal["ordered"] = "ordered"
     attempt: Literal["best"] = "best"
-    same_property: str | None = Field(None, min_length=1)
+    same_property: PropertyName | None = None
 
 
 class ServiceLevel(_Strict):
@@ -181,11 +256,20 @@ class Analytics(_Strict):
     """The whole file."""
 
     activity: Activity
+    identities: Identities = Identities()
     test_accounts: TestAccounts
     retention: list[Retention]
     funnels: list[Funnel]
     service_levels: list[ServiceLevel]
     metrics: dict[str, MetricNotes]
+
+    @model_validator(mode="after")
+    def _test_accounts_are_people(self) -> Analytics:
+        for user_id in self.test_accounts.user_ids:
+            plain = plain_id(user_id)
+            if not plain.strip("0-") or plain in self.identities.all_nobodys:
+                raise ValueError(f"test_accounts.user_ids: {user_id!r} is nobody's id, and leaves nobody out")
+        return self
 
     @field_validator("service_levels")
     @classmethod

@@ -5,8 +5,11 @@ Models join them, so that compiled SQL stays as it is. They are written anew bef
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +20,7 @@ from tailtracker_bi.analytics import Analytics, MetricNotes
 from tailtracker_bi.dbt_runner import written_manifest
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.lineage import lineage
+from tailtracker_bi.personal_data import hash_personal_id, is_personal_id
 from tailtracker_bi.settings import DEFAULT_HISTORY, Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.base import DaySource, ObjectSource, Source, each_day
@@ -25,6 +29,10 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 GRAINS = ("day", "week", "month")
 MARGIN = timedelta(days=3)
 """Days around those landed that the calendar knows: time zones reach over, and the day after the last is a gap."""
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NUMBER_CONTEXT = Context(prec=38, rounding=ROUND_HALF_UP)
+_WRITTEN_AS_IS = re.compile(r"[^\W_]+")
 
 _STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
 
@@ -105,13 +113,20 @@ def config_tables(
             _schema(event_name=_STRING),
             [(name,) for name in sorted(set(analytics.activity.exclude_events))],
         ),
+        "nobodys_ids": (
+            _schema(raw_id=_STRING),
+            [(raw_id,) for raw_id in sorted(analytics.identities.all_nobodys)],
+        ),
         "excluded_users": (
             _schema(user_id=_STRING),
-            [(user,) for user in sorted(set(analytics.test_accounts.user_ids))],
+            [(user,) for user in sorted({_landed_id(user, settings) for user in analytics.test_accounts.user_ids})],
         ),
         "excluded_properties": (
-            _schema(property=_STRING, value=_STRING),
-            [(rule.property, rule.equals) for rule in analytics.test_accounts.event_properties],
+            _schema(property=_STRING, value=_STRING, plain_value=_STRING, part=_STRING),
+            [
+                (rule.property, rule.equals, plain_value(rule.equals), certain_part(rule.equals))
+                for rule in analytics.test_accounts.event_properties
+            ],
         ),
         "retentions": (
             _schema(
@@ -159,13 +174,21 @@ def config_tables(
             ],
         ),
         "funnel_filters": (
-            _schema(funnel_id=_STRING, step_index=pa.int32(), property=_STRING, value=_STRING, is_equal=_BOOL),
+            _schema(
+                funnel_id=_STRING,
+                step_index=pa.int32(),
+                property=_STRING,
+                value=_STRING,
+                plain_value=_STRING,
+                is_equal=_BOOL,
+            ),
             [
                 (
                     f.id,
                     number,
                     rule.property,
-                    rule.equals if rule.not_equals is None else rule.not_equals,
+                    rule.value,
+                    plain_value(rule.value),
                     rule.not_equals is None,
                 )
                 for f in analytics.funnels
@@ -272,6 +295,29 @@ def last_days(settings: Settings, source: type[Source]) -> tuple[date, date]:
     while touched_days(whole, settings.timezone, source.timezone(settings))[1] > last_source_day:
         whole -= timedelta(days=1)
     return last_source_day, whole
+
+
+def _landed_id(raw_id: str, settings: Settings) -> str:
+    """An id as events have it in the lake."""
+    bare = raw_id.removeprefix("$device:")
+    return hash_personal_id(bare, settings.hash_key) if is_personal_id(bare) else bare
+
+
+def plain_value(value: str) -> str:
+    """A value that reads as a number, as the SQL writes numbers to compare them: 5, 5.0 and 5e0 are 5."""
+    if not _NUMBER.fullmatch(value):
+        return value
+    with suppress(InvalidOperation):
+        exact = Decimal(value).quantize(Decimal("1e-10"), context=_NUMBER_CONTEXT)
+        if float(exact) == float(value):
+            plain = f"{exact:f}".rstrip("0").rstrip(".")
+            return "0" if plain == "-0" else plain
+    return value
+
+
+def certain_part(value: str) -> str:
+    """A piece of a value that stands in the JSON of every event that has it, however it is written there."""
+    return "" if _NUMBER.fullmatch(value) else max(_WRITTEN_AS_IS.findall(value), key=len, default="")
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:

@@ -319,6 +319,7 @@ class Warehouse:
         common = {
             "timezone": self._settings.timezone,
             "mixpanel_timezone": self._settings.mixpanel_timezone,
+            "nobodys_ids": sorted(self._analytics.identities.all_nobodys),
             "excluded": [rule.model_dump() for rule in self._analytics.test_accounts.event_properties],
             "sql": [
                 (str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8"))

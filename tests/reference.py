@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from statistics import fmean, median
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -28,6 +29,7 @@ FunnelRow = tuple[int, float | None, float | None]
 
 ALL: Segment = ("all", "all")
 UNKNOWN = "(unknown)"
+PLACEHOLDERS = {"undefined", "null", "-1", "anon", "guest", "[object object]"}
 IDENTITY_EVENTS = {"$identify", "$create_alias", "$merge"}
 GRAINS = ("day", "week", "month")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -213,31 +215,26 @@ def person_of(world: World) -> Callable[[Event], str]:
 
 
 def raw_id(event: Event) -> str:
-    """An event with its own $user_id is that user's, whatever its device; else the device's."""
+    """An event with its own $user_id is that user's, whatever its device; else its distinct_id's; else the device's.
+
+    Empty: it is nobody's.
+    """
     properties = event["properties"]
-    return next(
-        (_bare(properties[name]) for name in ("$user_id", "$device_id", "distinct_id") if properties.get(name)),
-        "",
-    )
+    return next(filter(None, (_bare(properties.get(name)) for name in ("$user_id", "distinct_id", "$device_id"))), "")
 
 
 def device_ties(events: list[Event]) -> set[tuple[str, str]]:
     """The first event with both $device_id and $user_id ties that device to that user.
 
-    A device never tied so, whose events were exported under another distinct_id, is that id's: a merge has
-    rewritten them.
+    A distinct_id alone ties no device: people may share one.
     """
     users: dict[str, set[tuple[int, str]]] = defaultdict(set)
-    rewritten: dict[str, set[tuple[int, str]]] = defaultdict(set)
     for event in events:
         properties = event["properties"]
-        device = _bare(properties.get("$device_id") or "")
-        user, distinct = properties.get("$user_id"), properties.get("distinct_id")
+        device, user = _bare(properties.get("$device_id")), _bare(properties.get("$user_id"))
         if device and user:
-            users[device].add((properties["time"], _bare(user)))
-        elif device and distinct and _bare(distinct) != device:
-            rewritten[device].add((properties["time"], _bare(distinct)))
-    return {(device, min(seen)[1]) for device, seen in (rewritten | users).items()}
+            users[device].add((properties["time"], user))
+    return {(device, min(seen)[1]) for device, seen in users.items()}
 
 
 def legacy_ties(events: list[Event]) -> set[tuple[str, str]]:
@@ -251,13 +248,17 @@ def legacy_ties(events: list[Event]) -> set[tuple[str, str]]:
             pair = (properties.get("distinct_id"), properties.get("alias"))
         elif event["event"] == "$merge" and len(properties.get("$distinct_ids") or []) == 2:
             pair = tuple(properties["$distinct_ids"])
-        if all(pair):
-            ties.add((_bare(pair[0]), _bare(pair[1])))
+        left, right = map(_bare, pair)
+        if left and right:
+            ties.add((left, right))
     return ties
 
 
 def _bare(identifier: Any) -> str:
-    return str(identifier).removeprefix("$device:")
+    """Without its prefix; empty where it is nobody's: a placeholder, zeros, nothing at all."""
+    bare = "" if identifier is None else str(identifier).removeprefix("$device:")
+    plain = bare.strip(" \"'").lower()
+    return "" if plain in PLACEHOLDERS or not plain.strip("0-") else bare
 
 
 def segments_of(event: Event) -> dict[str, str]:
@@ -305,7 +306,7 @@ def counted(world: World) -> list[Seen]:
             properties=event["properties"],
             person=person(event),
             day=reporting_day(world, event),
-            is_activity=event["event"] not in world.exclude_events,
+            is_activity=event["event"] not in world.exclude_events and person(event) != "",
             segments=segments_of(event) | {"plan": plan(person(event), reporting_day(world, event))},
         )
         for event in received(world)
@@ -316,11 +317,35 @@ def counted(world: World) -> list[Seen]:
     ]
 
 
-def _equals(properties: dict[str, Any], name: str, value: Any) -> bool:
-    return properties.get(name) is not None and _text(properties[name]) == _text(value)
+def _equals(properties: dict[str, Any], name: str, value: str) -> bool:
+    """A text equals itself, and a number or its plain text whatever reads as that number."""
+    found = _value(properties, name)
+    if found is None:
+        return False
+    text = _text(found)
+    if text == value:
+        return True
+    try:
+        return text == _text(json.loads(value, parse_float=Decimal))
+    except json.JSONDecodeError:
+        return False
+
+
+def _value(properties: dict[str, Any], path: str) -> Any:
+    """The property of this very name; without one, what a path of names leads to inside objects."""
+    found: Any = properties
+    if path in properties:
+        return properties[path]
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        plain = f"{Decimal(str(value)):f}"
+        plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+        return "0" if plain == "-0" else plain
     return value if isinstance(value, str) else _json(value)
 
 
@@ -542,7 +567,7 @@ def _observed(grain: str, start: date, last_day: date) -> list[tuple[int, date]]
 
 def _is_named(event: Seen, name: str) -> bool:
     """An event of this name; any is any activity."""
-    return event.is_activity if name == "any" else event.name == name
+    return event.is_activity if name == "any" else event.name == name and event.person != ""
 
 
 # Funnels
@@ -561,7 +586,7 @@ def funnel_rows(world: World) -> dict[FunnelKey, FunnelRow]:
     for spec in world.funnels:
         groups: dict[tuple[str, date | None, Segment], list[list[Seen]]] = {("all", None, ALL): []}
         groups |= {(grain, start, ALL): [] for grain in GRAINS for start in periods(world, grain)}
-        for person in {event.person for event in events}:
+        for person in {event.person for event in events} - {""}:
             own = [event for event in events if event.person == person]
             for (grain, start), attempt in _chosen(world, spec, attempts(own, spec), known_days[0]).items():
                 for segment in attempt[0].segments.items():
@@ -603,8 +628,8 @@ def attempts(events: list[Seen], spec: dict[str, Any]) -> list[list[Seen]]:
         if any(matches(event, step) for step in spec["steps"]):
             if not spec.get("same_property"):
                 parts[""].append(event)
-            elif event.properties.get(spec["same_property"]) is not None:
-                parts[_text(event.properties[spec["same_property"]])].append(event)
+            elif _value(event.properties, spec["same_property"]) is not None:
+                parts[_text(_value(event.properties, spec["same_property"]))].append(event)
     return [
         _attempt(entry, part, spec) for part in parts.values() for entry in part if matches(entry, spec["steps"][0])
     ]

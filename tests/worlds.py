@@ -171,13 +171,17 @@ def random_world(seed: int) -> World:
         )
         properties: dict[str, Any] = {"time": int(moment.timestamp()), "$insert_id": f"i{number:03}"}
         device, user = dice.choice(devices), dice.choice(users)
+        if dice.random() < 0.05:
+            user = dice.choice(["undefined", "NULL ", "0", "$device:00-00", '"null"'])
         form = dice.random()
         if form < 0.3:
             properties |= {"distinct_id": f"$device:{device}", "$device_id": device}
         elif form < 0.5:
             properties |= {"distinct_id": user, "$device_id": device, "$user_id": user}
-        elif form < 0.55:
+        elif form < 0.6:
             properties |= {"distinct_id": user, "$device_id": device}
+        elif form < 0.63:
+            properties |= {"distinct_id": ""}
         else:
             properties |= {"distinct_id": user}
         if dice.random() < 0.8:
@@ -185,7 +189,17 @@ def random_world(seed: int) -> World:
         if dice.random() < 0.5:
             properties["mp_country_code"] = dice.choice(["DE", "FR"])
         if dice.random() < 0.3:
-            properties["alert_id"] = dice.choice(["x", "y"])
+            properties["alert_id"] = dice.choice(["x", 7, 7.0, "7"])
+        if dice.random() < 0.5:
+            price = dice.choice([5, 5.0, "5", "5.0", 2**53 + 1, 2**53, True, None, 'say "5" \\ 5'])
+            properties |= dice.choice(
+                [
+                    {"price": price},
+                    {"cart": {"price": price}},
+                    {"cart.price": price, "cart": {"price": 5}},
+                    {"cart": [price]},
+                ]
+            )
         if dice.random() < 0.1:
             properties["mp_lib"] = "load-test"
         events.append({"event": dice.choice(names), "properties": properties})
@@ -220,7 +234,7 @@ def random_world(seed: int) -> World:
         history_start=first + timedelta(days=dice.choice([-5, 0, 3])),
         exclude_events={"Server"},
         excluded_user_ids={"u1"} if dice.random() < 0.2 else set(),
-        excluded_properties=[("mp_lib", "load-test")],
+        excluded_properties=[("mp_lib", "load-test"), ("price", 'say "5" \\ 5')],
         plans=plans,
         retention=[
             {"id": "sign_up", "start_event": "A", "return_event": "any", "cohort": "first"},
@@ -234,6 +248,14 @@ def random_world(seed: int) -> World:
                 "id": "plain",
                 "steps": [{"event": "A"}, {"event": "B"}, {"event": "C"}],
                 "window": dice.choice([86_400, 259_200]),
+            },
+            {
+                "id": "valued",
+                "steps": [
+                    {"event": "A", "where": [{"property": "price", "not_equals": dice.choice(["5", str(2**53)])}]},
+                    {"event": "B", "where": [{"property": "cart.price", "equals": dice.choice(["5", "5.0", "true"])}]},
+                ],
+                "window": 604_800,
             },
             {"id": "repeated", "steps": [{"event": "A"}, {"event": "B"}, {"event": "A"}], "window": 172_800},
             {

@@ -5,6 +5,30 @@
     json_extract_string({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/', '~1'))
 {%- endmacro %}
 
+-- A value of a property as text by which values are compared: a number is written plainly (5, 5.0 and 5e0 are 5, to
+-- its last digit), a text is itself. The key is a property's own name or, where there is none, a path of names with dots
+-- between into nested objects; not into arrays. Null where it is missing or null.
+{% macro json_value(json, key) -%}
+    {%- set pointer = "'/' || replace(replace(" ~ key ~ ", '~', '~0'), '/', '~1')" -%}
+    {%- set own = "json_extract(" ~ json ~ ", " ~ pointer ~ ")" -%}
+    {%- set nested = "json_extract(" ~ json ~ ", replace(" ~ pointer ~ ", '.', '/'))" -%}
+    {%- set found = "coalesce(" ~ own ~ ", case when regexp_matches(" ~ key ~ ", '^[^.]+([.][^.]*[^.0-9][^.]*)+$') then " ~ nested ~ " end)" -%}
+    {%- set text = "(" ~ found ~ " ->> '$')" -%}
+    {%- set exact = "try_cast(" ~ text ~ " as decimal(38, 10))" -%}
+    case
+        when
+            not regexp_matches(cast({{ found }} as varchar), '^-?[0-9]')
+            or try_cast({{ text }} as double) is distinct from cast({{ exact }} as double)
+            then {{ text }}
+        else rtrim(rtrim(cast({{ exact }} as varchar), '0'), '.')
+    end
+{%- endmacro %}
+
+-- A text without the spaces and quotation marks around it.
+{% macro trimmed(text) -%}
+    trim({{ text }}, e' \t\r\n"''')
+{%- endmacro %}
+
 -- Text of an item (from 0) of an array that is a property of a JSON object.
 {% macro json_array_text(json, key, position) -%}
     json_extract_string({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/', '~1') || '/{{ position }}')

@@ -2,7 +2,7 @@
 with given as (
 
     select
-        '{"a/b": {"c": 1}, "$x": "y", "list": ["p", "q"], "none": null, "number": 12345678901234567890}' as properties,
+        '{"a/b": {"c": 1}, "$x": "y", "list": ["p", "q"], "none": null, "number": 12345678901234567890, "five": 5e0, "small": 0.12345678901, "cart": {"total": 5.0, "list": [7]}, "own.name": "o", "own": {"name": "n"}, "said": "\"5\\"}' as properties,
         '$x' as key,
         timestamp '2024-03-30 23:30:00' as before_clocks_change,
         timestamp '2024-03-31 22:30:00' as after_clocks_change,
@@ -42,6 +42,24 @@ checks as (
     select 'json_text, null', {{ json_text('properties', "'none'") }}, null from given
     union all
     select 'json_text, large number', {{ json_text('properties', "'number'") }}, '12345678901234567890' from given
+    union all
+    select 'json_value, number', {{ json_value('properties', "'five'") }}, '5' from given
+    union all
+    select 'json_value, large number', {{ json_value('properties', "'number'") }}, '12345678901234567890' from given
+    union all
+    select 'json_value, many decimals', {{ json_value('properties', "'small'") }}, '0.12345678901' from given
+    union all
+    select 'json_value, nested', {{ json_value('properties', "'cart.total'") }}, '5' from given
+    union all
+    select 'json_value, own name', {{ json_value('properties', "'own.name'") }}, 'o' from given
+    union all
+    select 'json_value, array', {{ json_value('properties', "'cart.list.0'") }}, null from given
+    union all
+    select 'json_value, quotes', {{ json_value('properties', "'said'") }}, '"5\' from given
+    union all
+    select 'json_value, null', {{ json_value('properties', "'none'") }}, null from given
+    union all
+    select 'trimmed', {{ trimmed("' \"null'' '") }}, 'null' from given
     union all
     select 'json_array_text', {{ json_array_text('properties', "'list'", 1) }}, 'q' from given
     union all

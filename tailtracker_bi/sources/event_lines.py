@@ -8,6 +8,7 @@ Every line ends up in exactly one place: a row, a duplicate that was dropped, or
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -52,6 +53,11 @@ EVENTS_SCHEMA = pa.schema(
         ("app_version", pa.string()),
         ("properties", pa.string()),  # JSON: all that was sent, less personal data
     ]
+)
+
+# A whole pair, half of one (the group), or another escape, in whose backslash none may begin.
+_ESCAPED = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\[\s\S]"
 )
 
 _SPOOL_SCHEMA = pa.schema([("line", pa.int64()), *EVENTS_SCHEMA])
@@ -151,8 +157,8 @@ _JUDGE = f"""
                 when event is null then 'no event name'
                 when opening is distinct from '{{' then 'no properties'
                 when time is null then 'no readable time'
-                when coalesce(nullif(distinct_id, ''), nullif(user_id, ''), nullif(device_id, '')) is null
-                    then 'no distinct_id'
+                -- One sent empty says that the event is nobody's; without any it is not Mixpanel's.
+                when coalesce(distinct_id, user_id, device_id) is null then 'no distinct_id'
                 when time::date between $first and $last then null
                 when seconds_outside between 1.000001 and 14 * 3600 then 'shifted'
                 else 'time outside the days asked for'
@@ -343,6 +349,9 @@ class EventLines:
         if len(as_usual) < len(lines):
             others = lines.filter(pc.invert(pc.is_in(lines["line"], as_usual["line"])))
             readable = self._run(_TAKE_APART, batch=others)
+            if len(readable) < len(others):
+                others = _mend_halves(others)
+                readable = self._run(_TAKE_APART, batch=others)
             parsed = pa.concat_tables([parsed, self._judge(readable)]).sort_by("line")
             if len(readable) < len(others):
                 self._set_aside(self._run(_BROKEN, self._bounds, batch=others), clean_broken_json)
@@ -505,6 +514,18 @@ def _cleaned(rows: pa.Table, cleaners: Mapping[str, Callable[[str], str]]) -> pa
                 pc.replace_with_mask(rows[column].combine_chunks(), is_suspect, pa.array(cleaned, pa.string())),
             )
     return rows
+
+
+def _mend_halves(lines: pa.Table) -> pa.Table:
+    """The lines with U+FFFD for each lone half of a surrogate pair, left where a text was cut inside a character.
+
+    JSON allows them, and no text can hold them. Mended lines are suspects: the sieve catches every escape.
+    """
+    records = [
+        _ESCAPED.sub(lambda escape: "\ufffd" if escape[1] else escape[0], record)
+        for record in lines["record"].to_pylist()
+    ]
+    return lines.set_column(lines.schema.get_field_index("record"), "record", pa.array(records, pa.string()))
 
 
 def _take_apart(lines: pa.Table) -> pa.Table:

@@ -114,6 +114,31 @@ FUNNEL = "funnels:\n  - id: f\n    steps: [a, b]\n    window: {days: 1}\n"
             FUNNEL.replace("[a, b]", "\n    - a\n    - {event: b, where: [{property: p, equals: x, not_equals: y}]}"),
             "line 5: funnels.0.steps.1.where.0: give either equals or not_equals",
         ),
+        (
+            "test_accounts:\n  event_properties:\n  - property: email\n    equals: qa@example.com",
+            "line 3: test_accounts.event_properties.0.property: 'email' is personal data and never lands, "
+            "so that nothing can be found by it: use test_accounts.user_ids",
+        ),
+        (
+            "test_accounts:\n  event_properties:\n  - {property: note, equals: qa@example.com}",
+            "line 3: test_accounts.event_properties.0: the value of note is personal data and lands only masked",
+        ),
+        (
+            "test_accounts:\n  event_properties:\n  - {property: distinct_id, equals: qa@example.com}",
+            "line 3: test_accounts.event_properties.0: distinct_id that is personal data lands only as a hash",
+        ),
+        ("test_accounts: {user_ids: [' Undefined']}", "' Undefined' is nobody's id"),
+        ("test_accounts: {user_ids: [00-0]}", "'00-0' is nobody's id"),
+        ("identities: {nobodys_ids: [tablet]}\ntest_accounts: {user_ids: [Tablet]}", "'Tablet' is nobody's id"),
+        (
+            FUNNEL + "    same_property: contact.phone",
+            "line 5: funnels.0.same_property: 'contact.phone' is personal data",
+        ),
+        (FUNNEL.replace("[a, b]", "[a, jane@example.com]"), "lands only masked, as '[email]'"),
+        (
+            FUNNEL.replace("[a, b]", "\n    - a\n    - {event: b, where: [{property: ip, not_equals: x}]}"),
+            "line 5: funnels.0.steps.1.where.0.property: 'ip' is personal data and never lands",
+        ),
         ("\nmetrics:\n  dau: {owner: Growth}\n  dua: {target: 5}\n", "line 4: metrics.dua: no such metric"),
         ("a: b: c", "line 1: not YAML"),
         ("\nfunnels: [", "not YAML"),

@@ -296,11 +296,22 @@ def test_a_row_with_an_odd_character_is_kept_as_it_is(tmp_path: Path, text: str,
 
 
 @pytest.mark.parametrize("surrogate", [r"\ud800", r"\udc00", r"\ud800x", r"\udc00\ud800"])
-def test_a_lone_surrogate_is_quarantined(tmp_path: Path, surrogate: str) -> None:
-    line = event_line("E", START, note="SURROGATE").replace(b"SURROGATE", surrogate.encode())
-    outcome = process_beside_neighbours(tmp_path, line)
+def test_half_a_character_is_replaced_and_the_row_stays(tmp_path: Path, surrogate: str) -> None:
+    note = rf"jane@example.com \\ud800 \ud83d\ude00 {surrogate}"
+    line = event_line("E", START, note="SURROGATE").replace(b"SURROGATE", note.encode())
+    (row,) = process_beside_neighbours(tmp_path, line).rows
+    kept = surrogate.count(r"\u") * "\ufffd" + surrogate.endswith("x") * "x"
+    assert json.loads(row["properties"])["note"] == f"[email] \\ud800 \U0001f600 {kept}"
+
+
+def test_half_a_character_does_not_save_a_line_that_is_broken_otherwise(tmp_path: Path) -> None:
+    outcome = process_beside_neighbours(tmp_path, rb'{"event":"\ud83d","properties":{')
     assert outcome.reasons() == ["not JSON"]
-    assert outcome.quarantine[0]["record"] == line.decode()
+
+
+def test_an_event_whose_id_is_empty_is_kept(tmp_path: Path) -> None:
+    (row,) = process_beside_neighbours(tmp_path, event_line("E", START, "")).rows
+    assert (row["distinct_id"], row["user_id"], row["device_id"]) == ("", None, None)
 
 
 def test_bytes_that_are_not_utf8_are_replaced_and_the_row_stays(tmp_path: Path) -> None:
@@ -376,7 +387,6 @@ def test_any_event_name_is_text(tmp_path: Path, name: str) -> None:
         (b'{"event":"E","properties":[]}', "no properties"),
         (b'{"event":"E","properties":"x"}', "no properties"),
         (event_line("E", START, None), "no distinct_id"),
-        (event_line("E", START, ""), "no distinct_id"),
     ],
 )
 def test_what_is_no_event_is_quarantined_with_its_reason(tmp_path: Path, line: bytes, reason: str) -> None:

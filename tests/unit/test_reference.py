@@ -108,8 +108,13 @@ def test_whose_an_event_is() -> None:
     shared = event("A", "03-02 09:00:00", device="tablet")
     anna = event("A", "03-02 10:00:00", device="tablet", user="anna")
     ben = event("A", "03-02 11:00:00", device="tablet", user="ben")
-    rewritten = event("A", "03-02 09:00:00", device="old phone", distinct_id="carl")
+    no_login = event("A", "03-02 09:00:00", device="old phone", distinct_id="carl")
     same_phone = event("A", "03-02 08:00:00", device="old phone")
+    placeholders = [
+        event("A", "03-02 09:00:00", device="old phone", user="undefined"),
+        event("A", "03-02 09:00:00", device="laptop", user="00-00"),
+    ]
+    nobodys = event("A", "03-02 09:00:00", distinct_id="")
     carl = event("A", "03-02 12:00:00", user="carl")
     stranger = event("A", "03-02 12:00:00", device="laptop")
     merges = [
@@ -118,16 +123,19 @@ def test_whose_an_event_is() -> None:
         event("$merge", "03-02 13:00:00", user="x", **{"$distinct_ids": ["$device:a2", "a3"]}),
     ]
     dora = [event("A", "03-02 14:00:00", distinct_id=name) for name in ("a1", "dora", "$device:a2", "a3")]
-    events = [shared, anna, ben, rewritten, same_phone, carl, stranger, *merges, *dora]
+    events = [shared, anna, ben, no_login, same_phone, carl, stranger, *placeholders, nobodys, *merges, *dora]
     world = World(events, landed_days=march(2, 2))
     person = person_of(world)
     # The tablet is anna's, who was first; ben's own event is his.
     assert person(shared) == person(anna) != person(ben)
-    assert person(rewritten) == person(same_phone) == person(carl)
+    # A distinct_id without a user is a person of its own: the phone alone ties nobody, nor does a placeholder.
+    assert person(no_login) == person(carl) != person(same_phone)
+    assert [person(e) for e in placeholders] == [person(same_phone), person(stranger)]
+    assert person(nobodys) == ""
     assert len({person(e) for e in dora}) == 1
-    # anna, ben, carl, dora and the stranger; the three merges are no events: 7 + 4.
-    assert value(world, "dau", 2)[2] == 5
-    assert value(world, "events", 2)[2] == 11
+    # anna, ben, carl, dora, the old phone and the stranger; the three merges are no events: 7 + 3 + 4.
+    assert value(world, "dau", 2)[2] == 6
+    assert value(world, "events", 2)[2] == 14
 
 
 def test_lifecycle_pulse_and_stickiness() -> None:

@@ -49,7 +49,7 @@ users_of_subscriptions as (
         user_id,
         row_number() over (partition by customer_id order by created_at desc, subscription_id desc, version desc) as recency
     from subscriptions
-    where user_id is not null
+    where {{ somebodys_id('user_id') }} is not null
 
 ),
 
@@ -61,7 +61,7 @@ users_in_the_app as (
         user_id,
         row_number() over (partition by stripe_customer_id order by observed_at desc, subscription_id desc) as recency
     from app_subscriptions
-    where stripe_customer_id is not null and user_id is not null
+    where stripe_customer_id is not null and {{ somebodys_id('user_id') }} is not null
 
 ),
 
@@ -80,7 +80,9 @@ linked as (
 
     select
         known_ids.customer_id,
-        coalesce(customers.user_id, users_of_subscriptions.user_id, users_in_the_app.user_id) as user_id,
+        coalesce(
+            {{ somebodys_id('customers.user_id') }}, users_of_subscriptions.user_id, users_in_the_app.user_id
+        ) as user_id,
         coalesce(customers.country, countries_of_cards.country, '(unknown)') as country
     from known_ids
     left join customers on known_ids.customer_id = customers.customer_id

@@ -53,7 +53,8 @@ select
     coalesce(person_plans.plan, '(unknown)') as plan,
     identified.events,
     identified.first_occurred_at,
-    inactive_events.event_name is null as is_activity,
+    -- Nobody's events are volume, and no sign of a person.
+    inactive_events.event_name is null and identified.person_id is not null as is_activity,
     identified.is_excluded or identified.is_excluded_person as is_excluded
 from identified
 left join person_plans

@@ -18,10 +18,11 @@ excluded as (
 
 select
     events.export_day,
-    coalesce(events.user_id, events.device_id, events.distinct_id) as raw_id,
+    coalesce(events.user_id, events.distinct_id, events.device_id) as raw_id,
     events.user_id,
     events.device_id,
     events.distinct_id,
+    events.has_nobodys_id,
     events.insert_id,
     events.event_name,
     events.platform,
@@ -36,8 +37,8 @@ select
         from excluded
         where
             -- Looking for the text first is much cheaper than taking every JSON apart.
-            position(excluded.value in events.properties) > 0
-            and {{ json_text('events.properties', 'excluded.property') }} = excluded.value
+            position(excluded.part in events.properties) > 0
+            and {{ json_value('events.properties', 'excluded.property') }} in (excluded.value, excluded.plain_value)
     ) as is_excluded
 from events
 cross join context

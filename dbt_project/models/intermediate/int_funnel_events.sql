@@ -31,4 +31,4 @@ select
     events.occurred_at
 from events
 inner join step_events on events.event_name = step_events.event_name
-where not events.is_excluded
+where not events.is_excluded and events.raw_id is not null

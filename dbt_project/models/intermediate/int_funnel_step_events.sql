@@ -57,7 +57,7 @@ events_of_funnels as (
         coalesce(identities.person_id, events.raw_id) as person_id,
         case
             when funnels.same_property is null then ''
-            else {{ json_text('events.properties', 'funnels.same_property') }}
+            else {{ json_value('events.properties', 'funnels.same_property') }}
         end as same_value,
         events.insert_id,
         events.event_name,
@@ -116,7 +116,9 @@ matched as (
             where
                 filters.funnel_id = steps.funnel_id
                 and filters.step_index = steps.step_index
-                and (coalesce({{ json_text('told_apart.properties', 'filters.property') }} = filters.value, false))
+                and coalesce(
+                    {{ json_value('told_apart.properties', 'filters.property') }} in (filters.value, filters.plain_value), false
+                )
                 <> filters.is_equal
         )
 

@@ -12,7 +12,7 @@ excluded_users as (
 
 ),
 
--- A device belongs to the first user it was seen with; without one, to what Mixpanel rewrote it to.
+-- A device belongs to the first user it was seen with.
 device_claims as (
 
     select
@@ -20,10 +20,10 @@ device_claims as (
         tied_to,
         row_number() over (
             partition by raw_id
-            order by case kind when 'user' then 1 else 2 end, first_tied_at, tied_to
+            order by first_tied_at, tied_to
         ) as claim
     from ties
-    where kind in ('user', 'rewritten')
+    where kind = 'user'
 
 ),
 
@@ -47,7 +47,7 @@ declared as (
 
 ),
 
--- What was rewritten to an id that itself belongs to someone else is one more link.
+-- An owner whose id is itself a device that belongs to someone else is one more link.
 links as (
 
     select left_id, right_id from declared
@@ -79,7 +79,6 @@ named_ids as (
 
     select distinct tied_to as id
     from ties
-    where kind in ('user', 'declared')
 
 ),
 

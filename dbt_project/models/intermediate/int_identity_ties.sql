@@ -20,15 +20,6 @@ device_of_user as (
 
 ),
 
--- After a merge Mixpanel rewrites the distinct_id of old events: that it differs from the device tells of the merge.
-device_rewritten as (
-
-    select export_day, 'rewritten' as kind, device_id as raw_id, distinct_id as tied_to, occurred_at
-    from events
-    where device_id is not null and user_id is null and not is_identity_event
-
-),
-
 identified as (
 
     select
@@ -70,8 +61,6 @@ ties as (
 
     select * from device_of_user
     union all
-    select * from device_rewritten
-    union all
     select * from identified
     union all
     select * from aliased
@@ -80,13 +69,13 @@ ties as (
 
 ),
 
-stripped as (
+between_people as (
 
     select
         export_day,
         kind,
-        case when raw_id like '$device:%' then substring(raw_id from 9) else raw_id end as raw_id,
-        case when tied_to like '$device:%' then substring(tied_to from 9) else tied_to end as tied_to,
+        {{ somebodys_id('raw_id') }} as raw_id,
+        {{ somebodys_id('tied_to') }} as tied_to,
         occurred_at
     from ties
 
@@ -98,6 +87,6 @@ select
     raw_id,
     tied_to,
     min(occurred_at) as first_tied_at
-from stripped
+from between_people
 where raw_id <> tied_to
 group by export_day, kind, raw_id, tied_to

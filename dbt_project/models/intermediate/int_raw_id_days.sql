@@ -21,8 +21,9 @@ select
     country,
     app_version,
     is_excluded,
+    has_nobodys_id,
     count(*) as events,
     min(occurred_at) as first_occurred_at
 from events
 where not is_identity_event
-group by export_day, event_date, raw_id, event_name, platform, country, app_version, is_excluded
+group by export_day, event_date, raw_id, event_name, platform, country, app_version, is_excluded, has_nobodys_id

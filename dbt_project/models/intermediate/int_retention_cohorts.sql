@@ -3,7 +3,7 @@
 with event_days as (
 
     select * from {{ ref('int_event_days_identified') }}
-    where not is_excluded
+    where not is_excluded and person_id is not null
 
 ),
 

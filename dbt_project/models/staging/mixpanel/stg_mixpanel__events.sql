@@ -15,10 +15,8 @@ renamed as (
     select
         source.insert_id,
         {% for id in ['device_id', 'user_id', 'distinct_id'] %}
-            case
-                when source.{{ id }} like '$device:%' then substring(source.{{ id }} from 9)
-                else source.{{ id }}
-            end as {{ id }},
+            {{ somebodys_id('source.' ~ id) }} as {{ id }},
+            source.{{ id }} as sent_{{ id }},
         {% endfor %}
         source.event as event_name,
         {% for segment in ['platform', 'country', 'app_version'] %}
@@ -32,4 +30,19 @@ renamed as (
 
 )
 
-select * from renamed
+select
+    insert_id,
+    device_id,
+    user_id,
+    distinct_id,
+    (sent_device_id is not null and device_id is null)
+    or (sent_user_id is not null and user_id is null)
+    or (sent_distinct_id is not null and distinct_id is null) as has_nobodys_id,
+    event_name,
+    platform,
+    country,
+    app_version,
+    properties,
+    export_day,
+    occurred_at
+from renamed
