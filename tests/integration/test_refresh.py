@@ -304,6 +304,8 @@ def test_a_rebuild_gives_the_warehouse_that_was_there_in_all_that_it_stores_and_
             MIXPANEL_EXPORT_URL=api.url,
             TAILTRACKER_NOW=f"{last.year + 1}-01-01",
             TAILTRACKER_ANALYTICS=analytics_file(world, tmp_path / "analytics.yml"),
+            # West of UTC, where a day of the source begins on the reporting day before.
+            TAILTRACKER_TIMEZONE="America/Los_Angeles",
         )
         assert run(settings, first, last).errors == []
         # What comes late is taken in day by day.
@@ -451,6 +453,9 @@ def test_the_last_builds_are_kept_and_can_be_gone_back_to(make_settings: MakeSet
         first = run(settings, FRIDAY, SATURDAY).build
         second = run(settings, SUNDAY, MONDAY).build
     assert bundle.current(tmp_path).build == second
+    # Tuesday is over and not there: one day is enough to be late.
+    status = "select status, reason from data_status where source = 'mixpanel'"
+    assert rows(tmp_path, status) == [("late", "complete through 2024-04-01; the last day that is over is 2024-04-02")]
     assert bundle.roll_back(tmp_path).build == first
     assert daily(tmp_path, "dau") == [1, 2]
     # A torn pointer never hides what is there.
