@@ -680,6 +680,14 @@ def test_days_order_and_reasons_of_payments_are_those_of_the_reporting_zone(mode
     assert by_day("refund_rate") == {"07": (1, 1), "08": (0, 1), "10": (0, 1), "11": (0, 1)}
     assert by_day("dispute_rate") == {"07": (0, 1), "08": (0, 1), "10": (0, 1), "11": (1, 1)}
     assert metric(tables, "first_attempt_success_rate", "01-01") == (2, 5)
+    days = [row for row in tables["pub_payment_outcomes"] if (row["grain"], row["currency"]) == ("day", "EUR")]
+    assert sorted((row["period_start"].day, row["outcome"], row["attempts"]) for row in days) == [
+        (5, "recovered", 3),
+        (8, "recovered", 2),
+        (9, "failed", 2),
+        (10, "first_attempt", 1),
+        (11, "first_attempt", 1),
+    ]
     assert {(row["outcome"], row["decline_code"]): row["payments"] for row in outcomes(tables)} == {
         ("recovered", "insufficient_funds"): 1,
         ("recovered", "do_not_honor"): 1,
@@ -733,18 +741,19 @@ def test_discounts_that_last_lower_what_they_are_on_while_they_are_there(models:
     ]
 
 
-def test_an_amount_off_for_all_that_a_customer_has_counts_in_its_own_currency_only(
+def test_an_amount_off_all_that_a_customer_has_counts_in_its_own_currency_and_where_it_lasts(
     models: Models, tmp_path: Path
 ) -> None:
-    def discounted(who: str, currency: str) -> list[Version]:
-        off = discount(who, "forever", amount_off=100, currency=currency) | {"start": seconds("01-01")}
+    def discounted(who: str, currency: str, duration: str = "forever") -> list[Version]:
+        off = discount(who, duration, amount_off=100, currency=currency) | {"start": seconds("01-01")}
         customer = {"id": f"cus_{who}", "object": "customer", "created": seconds("01-01"), "discount": off}
         return [Version(subscription(who, "01-01", PREMIUM)), Version(customer)]
 
-    told = [*discounted("own", "eur"), *discounted("foreign", "usd"), *map(Version, PRODUCTS)]
-    tables = sql_tables([(NOW, told)], needed_for(models, "int_subscription_item_spells"), tmp_path)
+    told = [*discounted("own", "eur"), *discounted("foreign", "usd"), *discounted("months", "eur", "repeating")]
+    needed = needed_for(models, "int_subscription_item_spells")
+    tables = sql_tables([(NOW, [*told, *map(Version, PRODUCTS)])], needed, tmp_path)
     found = {(row["customer_id"], row["mrr"]) for row in tables["int_subscription_item_spells"]}
-    assert found == {("cus_own", amount("4.99")), ("cus_foreign", amount("5.99"))}
+    assert found == {("cus_own", amount("4.99")), ("cus_foreign", amount("5.99")), ("cus_months", amount("5.99"))}
 
 
 def test_intervals_packages_and_fractions_of_a_cent_are_exact(models: Models, tmp_path: Path) -> None:
