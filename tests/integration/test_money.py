@@ -632,9 +632,9 @@ def test_volumes_stand_on_their_own_dates_and_add_up(story: dict[str, Rows]) -> 
     assert metric(story, "dispute_rate", "01-01") == (2, 3)
 
 
-# In New York, five hours behind. The first payment fails twice, for one reason and then another, the second once in the
-# very second in which it succeeds, the third fails twice in one second. Of the next two the bank asks for one, and takes
-# back the other. The first charge that succeeds is refunded in part three days later.
+# In New York, five hours behind. The first payment fails twice, for one reason and then another; the second once, in
+# the very second in which it succeeds; the third fails twice in one second. Of the next two the bank asks for one, and
+# takes back the other. The first charge that succeeds is refunded in part three days later.
 LATE_IN_THE_EVENING = [
     charge("1z", "01-06 02:00", 599, **failed("insufficient_funds")),
     charge("1y", "01-07 02:00", 599, **failed("expired_card")),
@@ -648,7 +648,14 @@ LATE_IN_THE_EVENING = [
     balance("1", "01-08 02:00", "charge", "ch_1a", 599, 40),
     balance("2", "01-11 02:00", "refund", "re_1", -200),
     balance("3", "01-20 02:00", "dispute", "dp_lost", -800, 1500),
-    {"id": "re_1", "object": "refund", "created": seconds("01-11"), "charge": "ch_1a", "amount": 200, "currency": "eur"},
+    {
+        "id": "re_1",
+        "object": "refund",
+        "created": seconds("01-11"),
+        "charge": "ch_1a",
+        "amount": 200,
+        "currency": "eur",
+    },
     *(
         {"id": f"dp_{status}", "object": "dispute", "created": seconds("01-15"), "charge": charge_id, "status": status}
         | {"amount": 700, "currency": "eur"}

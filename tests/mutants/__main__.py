@@ -1,4 +1,4 @@
-"""Tries mutants: `python -m tests.mutants [--turn] [WORD ...]`, all of them or those whose part or rule has a word in it.
+"""Tries mutants: `python -m tests.mutants [--turn] [WORD ...]`, all or those whose part or rule has one of the words.
 
 Each is put into a copy of the project, and the tests of its part run there until the first that fails. Exits with 1
 where one is not caught: where all tests pass, where they do not come to an end, or where it has no place any more.
@@ -92,7 +92,8 @@ def _outcome(tests: Sequence[str], project: Path, temporary: Path) -> tuple[bool
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
 
 
 if __name__ == "__main__":
