@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dagster test soak bench lint lock clean
+.PHONY: help setup demo dagster test soak mutants bench lint lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,10 +26,13 @@ dagster: setup ## Serve Dagster on http://127.0.0.1:3000, with its schedule and 
 		&& mkdir -p "$$DAGSTER_HOME" && cp tailtracker_bi/defs/dagster.yaml "$$DAGSTER_HOME" && $(BIN)/dagster dev -w workspace.yaml
 
 test: setup ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" -o faulthandler_timeout=600
 
 soak: setup ## Run what takes long: further random worlds, screen widths, kinds of damage, 200 kills
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow -o faulthandler_timeout=1800
+
+mutants: setup ## Put in each of the plausible mistakes, and see a test fail (an hour)
+	$(BIN)/python -m tests.mutants
 
 bench: setup ## Measure what the speed claims rest on
 	$(BIN)/python -m benchmarks.landing

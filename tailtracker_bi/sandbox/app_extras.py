@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from tailtracker_bi.sandbox.app_view import Row, View, frame_of, ids_of, moment_of, moments_of
-from tailtracker_bi.sandbox.chance import Ints, between, is_chosen, picked
+from tailtracker_bi.sandbox.chance import Ints, between, is_chosen, of_rare_things, picked
 from tailtracker_bi.sandbox.people import CHANNELS, PLATFORMS, WEB, People
 from tailtracker_bi.sandbox.plot import CHECKLIST, DAY, HOUR, NEVER, PAYWALL, VARIANTS, Plot, dates_of
 
@@ -276,7 +276,7 @@ def nps_scores(who: Ints) -> pl.Series:
 def _now_and_then(people: People, what: str, share: float) -> tuple[Ints, Ints]:
     """Some people, and a moment in their first 60 days."""
     who = np.arange(people.accounts)
-    who = who[is_chosen(who, what, share)]
+    who = who[is_chosen(who, what, share * of_rare_things(people.accounts))]
     return who, people.signed_up[who] + between(who, f"{what} at", HOUR, 60 * DAY)
 
 

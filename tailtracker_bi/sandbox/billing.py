@@ -37,7 +37,7 @@ def invent(people: People, plot: Plot, seed: int) -> list[Customer]:
     random = chance.generator(seed, "subscribers")
     accounts = people.accounts
     keenness = np.array([channel.keenness for channel in CHANNELS])[people.channel[:accounts]]
-    likely = 0.075 * np.sqrt(people.keenness[:accounts]) * keenness
+    likely = 0.075 * chance.of_rare_things(accounts) * np.sqrt(people.keenness[:accounts]) * keenness
     likely *= np.where(is_treated(people, PAYWALL)[:accounts], PAYWALL.lift, 1)
     is_at_once = random.random(accounts) < 0.3
     signed_up = people.signed_up[:accounts]
@@ -47,7 +47,7 @@ def invent(people: People, plot: Plot, seed: int) -> list[Customer]:
     subscribes = (random.random(accounts) < likely) & (begins < np.minimum(plot.end, people.deleted[:accounts] - DAY))
     who = np.flatnonzero(subscribes)
     who = who[np.argsort(begins[who], kind="stable")]
-    lives = _Lives(plot, Random(seed))
+    lives = _Lives(plot, Random(seed), chance.of_rare_things(accounts))
     return [
         lives.customer(
             person,
@@ -63,9 +63,10 @@ def invent(people: People, plot: Plot, seed: int) -> list[Customer]:
 class _Lives:
     """Lets customers live, with the chances of one story."""
 
-    def __init__(self, plot: Plot, random: Random) -> None:
+    def __init__(self, plot: Plot, random: Random, of_rare_things: float) -> None:
         self._plot = plot
         self._random = random
+        self._of_rare_things = of_rare_things
 
     def customer(self, person: int, at: int, country: Country, deleted: int, source: str) -> Customer:
         """A customer with all subscriptions, one after the other; `source` led to the first, where it is known."""
@@ -84,7 +85,7 @@ class _Lives:
             source = ""
             if following is not None:  # another plan, at once
                 at, price = subscription.ended + MINUTE, following
-            elif subscription.ended < NEVER and self._is(0.2):
+            elif subscription.ended < NEVER and self._is_rare(0.2):
                 comes_back = subscription.ended + self._random.randrange(8, 70) * DAY
                 at, price = (
                     comes_back - comes_back % DAY + self._random.randrange(6 * HOUR, 22 * HOUR),
@@ -184,7 +185,7 @@ class _Lives:
     def _collect(self, subscription: Subscription, invoice: Invoice, payment: Payment) -> None:
         """Without the customer: retries over two weeks, then the subscription ends."""
         at = payment.created
-        outcome, code = self._outcome(at, 0.94)
+        outcome, code = self._outcome(at, 1 - 0.06 * self._of_rare_things)
         payment.attempts.append(Attempt(self._id("ch"), at, outcome, code))
         for wait, likely in _RETRIES:
             if outcome == "succeeded":
@@ -204,11 +205,11 @@ class _Lives:
 
     def _regret(self, subscription: Subscription, payment: Payment) -> None:
         """Some want their money back, or their bank takes it."""
-        if self._is(0.02):
+        if self._is_rare(0.02):
             cents = payment.cents if self._is(0.6) else self._random.randrange(100, payment.cents)
             at = payment.paid_at + self._random.randrange(HOUR, 12 * DAY)
             payment.refund = Refund(self._id("re"), at, cents)
-        elif self._is(0.005):
+        elif self._is_rare(0.005):
             at = payment.paid_at + self._random.randrange(3 * DAY, 25 * DAY)
             closed = at + self._random.randrange(10 * DAY, 60 * DAY)
             payment.dispute = Dispute(self._id("du"), at, closed, self._is(0.4))
@@ -234,7 +235,7 @@ class _Lives:
         elif chance_of < 0.065 and at < self._plot.switches_from:
             self._end(subscription, at, "cancellation_requested")
             return self._other_price(price)
-        elif at >= self._plot.switches_from and self._is(0.1):
+        elif at >= self._plot.switches_from and self._is_rare(0.1):
             subscription.terms.append((at, self._other_price(price)))
             self._bill_upgrade(subscription, price, at, ends)
         elif at >= self._plot.switches_from and price.months == 1 and self._is(0.08):
@@ -283,6 +284,9 @@ class _Lives:
 
     def _is(self, likely: float) -> bool:
         return self._random.random() < likely
+
+    def _is_rare(self, likely: float) -> bool:
+        return self._is(likely * self._of_rare_things)
 
     def _id(self, prefix: str) -> str:
         return f"{prefix}_1{''.join(self._random.choices(_BASE62, k=22))}"

@@ -88,3 +88,10 @@ def _texts(characters: NDArray[np.uint8]) -> pl.Series:
     offsets = np.arange(size + 1, dtype=np.int64) * width
     buffers = pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(characters))
     return pl.Series(pl.from_arrow(pa.LargeStringArray.from_buffers(size, *buffers)))
+
+
+def of_rare_things(people: int) -> float:
+    """How many times likelier what is rare is among few people: who subscribes, switches and comes back, what
+    fails, refunds, disputes, lost pets. So a small company has some of each.
+    """
+    return min(max(1000 / people, 1.0), 4.0)

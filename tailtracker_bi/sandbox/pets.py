@@ -112,7 +112,7 @@ def invent_alerts(
     People who delete their accounts have none: their alerts would go with them.
     """
     random = chance.generator(seed, "alerts")
-    losses = plot.losses()
+    losses = plot.losses() * chance.of_rare_things(people.accounts)
     pets_of: dict[int, list[int]] = {}
     for pet, person in enumerate(pets.person.tolist()):
         if person in may_alert and people.deleted[person] >= NEVER:

@@ -636,6 +636,9 @@ def test_subscribers_and_churn(story: dict[str, Rows]) -> None:
     assert metric(story, "subscriber_churn_rate", "02-01", "currency", "EUR") == (2, 9)
     # On 1 March three have left since 1 February, the day before which 9 were there; two came on it.
     assert metric(story, "subscriber_churn_rate_30d", "03-01", grain="day") == (3, 11)
+    # On 15 March the one of 15 February is the oldest of the 30 days; on the 16th it is none of them.
+    assert metric(story, "subscriber_churn_rate_30d", "03-15", grain="day") == (3, 11)
+    assert metric(story, "subscriber_churn_rate_30d", "03-16", grain="day") == (2, 10)
     # April is running: what there is on its last day.
     assert metric(story, "arr", "04-01", "currency", "EUR") == 691.340004
     assert metric(story, "mrr_net_new", "03-01", "currency", "EUR") == 7.666667
@@ -704,6 +707,77 @@ def test_no_money_and_no_rate_is_a_double_or_loses_a_decimal(story: dict[str, Ro
     assert {"int_subscription_item_spells.mrr", "pub_mrr_movements.amount"} < divided.keys()
     assert [name for name, scale in divided.items() if scale < 6] == []
     assert [name for name, scale in scales.items() if scale and int(scale[1]) < 3] == []
+
+
+# In New York, five hours behind. The first payment fails twice, for one reason and then another; the second once, in
+# the very second in which it succeeds; the third fails twice in one second. Of the next two the bank asks for one, and
+# takes back the other. The first charge that succeeds is refunded in part three days later.
+LATE_IN_THE_EVENING = [
+    charge("1z", "01-06 02:00", 599, **failed("insufficient_funds")),
+    charge("1y", "01-07 02:00", 599, **failed("expired_card")),
+    charge("1a", "01-08 02:00", 599, amount_refunded=200),
+    charge("2a", "01-09 02:00", 899),
+    charge("2b", "01-09 02:00", 899, **failed("do_not_honor")),
+    charge("3a", "01-10 02:00", 300, **failed("lost_card")),
+    charge("3B", "01-10 02:00", 300, **failed("stolen_card")),
+    charge("4", "01-11 02:00", 700),
+    charge("5", "01-12 02:00", 800),
+    balance("1", "01-08 02:00", "charge", "ch_1a", 599, 40),
+    balance("2", "01-11 02:00", "refund", "re_1", -200),
+    balance("3", "01-20 02:00", "dispute", "dp_lost", -800, 1500),
+    {
+        "id": "re_1",
+        "object": "refund",
+        "created": seconds("01-11"),
+        "charge": "ch_1a",
+        "amount": 200,
+        "currency": "eur",
+    },
+    *(
+        {"id": f"dp_{status}", "object": "dispute", "created": seconds("01-15"), "charge": charge_id, "status": status}
+        | {"amount": 700, "currency": "eur"}
+        for status, charge_id in (("warning_needs_response", "ch_4"), ("lost", "ch_5"))
+    ),
+]
+
+
+def test_days_order_and_reasons_of_payments_are_those_of_the_reporting_zone(models: Models, tmp_path: Path) -> None:
+    tables = sql_tables(
+        [(NOW, map(Version, LATE_IN_THE_EVENING))],
+        needed_for(models, "pub_payment_outcomes", "pub_metric_values"),
+        tmp_path,
+        TAILTRACKER_TIMEZONE="America/New_York",
+    )
+
+    def by_day(metric_id: str) -> dict[str, Any]:
+        """What is not 0, by the day in January."""
+        found = {day: metric(tables, metric_id, f"01-{day:02}", grain="day") for day in range(5, 21)}
+        return {f"{day:02}": value for day, value in found.items() if value not in (0, (0, 0))}
+
+    assert by_day("payments") == {"05": 1, "08": 1, "09": 1, "10": 1, "11": 1}
+    assert by_day("gross_volume") == {"07": 5.99, "08": 8.99, "10": 7, "11": 8}
+    assert by_day("refunds") == {"10": 2}
+    assert by_day("disputes") == {"19": 8}
+    assert by_day("fees") == {"07": 0.4, "19": 15}
+    assert by_day("net_volume") == {"07": 5.59, "10": -2, "19": -23}
+    # By the charge's day. The bank that only asked has taken nothing back.
+    assert by_day("refund_rate") == {"07": (1, 1), "08": (0, 1), "10": (0, 1), "11": (0, 1)}
+    assert by_day("dispute_rate") == {"07": (0, 1), "08": (0, 1), "10": (0, 1), "11": (1, 1)}
+    assert metric(tables, "first_attempt_success_rate", "01-01") == (2, 5)
+    days = [row for row in tables["pub_payment_outcomes"] if (row["grain"], row["currency"]) == ("day", "EUR")]
+    assert sorted((row["period_start"].day, row["outcome"], row["attempts"]) for row in days) == [
+        (5, "recovered", 3),
+        (8, "recovered", 2),
+        (9, "failed", 2),
+        (10, "first_attempt", 1),
+        (11, "first_attempt", 1),
+    ]
+    assert {(row["outcome"], row["decline_code"]): row["payments"] for row in outcomes(tables)} == {
+        ("recovered", "insufficient_funds"): 1,
+        ("recovered", "do_not_honor"): 1,
+        ("failed: stolen_card", "stolen_card"): 1,  # a capital letter comes before a small one
+        ("first_attempt", None): 2,
+    }
 
 
 def test_old_and_new_shapes_give_equal_rows(story: dict[str, Rows], models: Models, tmp_path: Path) -> None:
@@ -977,6 +1051,21 @@ def test_what_no_number_holds_is_named(models: Models, tmp_path: Path) -> None:
         ("status that is not known", "ch_2", amount("7")),
     }
     assert {row["day"] for row in rows if row["object_type"] == "charge"} == {date(2024, 1, 5)}
+
+
+def test_an_amount_off_all_that_a_customer_has_counts_in_its_own_currency_and_where_it_lasts(
+    models: Models, tmp_path: Path
+) -> None:
+    def discounted(who: str, currency: str, duration: str = "forever") -> list[Version]:
+        off = discount(who, duration, amount_off=100, currency=currency) | {"start": seconds("01-01")}
+        customer = {"id": f"cus_{who}", "object": "customer", "created": seconds("01-01"), "discount": off}
+        return [Version(subscription(who, "01-01", PREMIUM)), Version(customer)]
+
+    told = [*discounted("own", "eur"), *discounted("foreign", "usd"), *discounted("months", "eur", "repeating")]
+    needed = needed_for(models, "int_subscription_item_spells")
+    tables = sql_tables([(NOW, [*told, *map(Version, PRODUCTS)])], needed, tmp_path)
+    found = {(row["customer_id"], row["mrr"]) for row in tables["int_subscription_item_spells"]}
+    assert found == {("cus_own", amount("4.99")), ("cus_foreign", amount("5.99")), ("cus_months", amount("5.99"))}
 
 
 def test_intervals_packages_and_fractions_of_a_cent_are_exact(models: Models, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -156,17 +156,20 @@ def test_days_are_those_of_the_reporting_zone_also_when_the_clocks_change(
             TAILTRACKER_NOW="2024-04-03T12:00:00Z",
             TAILTRACKER_TIMEZONE="Europe/Berlin",
         )
-        assert run(settings).errors == []
+        assert run(settings, FRIDAY, MONDAY).errors == []
 
     # Friday in Berlin began on Thursday UTC, which has not landed. Bob's events are of Sunday 00:30 and Monday 00:30.
     assert rows(tmp_path, "select min(period_start), max(period_start) from metric_values where metric_id = 'dau'") == [
-        (SATURDAY, TUESDAY)
+        (SATURDAY, MONDAY)
     ]
-    assert daily(tmp_path, "dau") == [1, 1, 2, 0]
-    assert daily(tmp_path, "events") == [1, 1, 3, 0]
+    assert daily(tmp_path, "dau") == [1, 1, 2]
+    assert daily(tmp_path, "events") == [1, 1, 3]
     # Anna was there on Friday already, a day that is not whole.
-    assert daily(tmp_path, "users_new") == [0, 1, 0, 0]
-    assert daily(tmp_path, "wau") == [1, 2, 2, 2]
+    assert daily(tmp_path, "users_new") == [0, 1, 0]
+    assert daily(tmp_path, "wau") == [1, 2, 2]
+    # Tuesday is over, and has not landed: one day is enough to be late.
+    status = "select status, reason from data_status where source = 'mixpanel'"
+    assert rows(tmp_path, status) == [("late", "complete through 2024-04-01; the last day that is over is 2024-04-02")]
 
 
 def by_day(events: Iterable[Event]) -> dict[date, list[bytes]]:
@@ -259,7 +262,9 @@ def test_a_history_whose_beginning_failed_has_no_complete_value(make_settings: M
     assert rows(tmp_path, complete) != [(0,)]
 
 
-def test_the_next_run_finds_and_repairs_missing_days(make_settings: MakeSettings, tmp_path: Path) -> None:
+def test_the_next_run_finds_and_repairs_missing_days_and_the_builds_before_are_kept(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
     with serve(TINY) as api:
         settings = make_settings(
             MIXPANEL_EXPORT_URL=api.url,
@@ -267,7 +272,7 @@ def test_the_next_run_finds_and_repairs_missing_days(make_settings: MakeSettings
             TAILTRACKER_HISTORY_START=FRIDAY,
         )
         run(settings, FRIDAY, SATURDAY)
-        run(settings, MONDAY, TUESDAY)
+        second = run(settings, MONDAY, TUESDAY).build
         # Sunday is missing: it has no value, and nothing after it is complete.
         assert daily(tmp_path, "dau") == [1, 2, None, 1, 0]
         assert rows(tmp_path, "select distinct is_complete from metric_values where period_start >= '2024-03-31'") == [
@@ -283,6 +288,15 @@ def test_the_next_run_finds_and_repairs_missing_days(make_settings: MakeSettings
         assert len(report.days) == 1 + 17
     assert daily(tmp_path, "dau")[:5] == [1, 2, 1, 1, 0]
     assert rows(tmp_path, "select days_missing, status from data_status where source = 'mixpanel'") == [(0, "ok")]
+
+    # The last builds are kept, and can be gone back to.
+    assert bundle.current(tmp_path).build == report.build
+    assert bundle.roll_back(tmp_path).build == second
+    assert daily(tmp_path, "dau") == [1, 2, None, 1, 0]
+    # A torn pointer never hides what is there.
+    (tmp_path / "published" / "current").write_text("")
+    assert bundle.current(tmp_path).build == report.build
+    assert not bundle.is_pointer_sound(tmp_path)
 
 
 def stored(home: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -304,11 +318,17 @@ def test_a_rebuild_gives_the_warehouse_that_was_there_in_all_that_it_stores_and_
             MIXPANEL_EXPORT_URL=api.url,
             TAILTRACKER_NOW=f"{last.year + 1}-01-01",
             TAILTRACKER_ANALYTICS=analytics_file(world, tmp_path / "analytics.yml"),
+            # West of UTC, where a day of the source begins on the reporting day before.
+            TAILTRACKER_TIMEZONE="America/Los_Angeles",
         )
         assert run(settings, first, last).errors == []
         # What comes late is taken in day by day.
         api.days = by_day(world.events)
         assert run(settings, first + (last - first) // 2, last).errors == []
+        # The first hours of a day of the source are of the reporting day before.
+        night = int(datetime(last.year, last.month, last.day, 0, 30, tzinfo=UTC).timestamp())
+        api.days[last] = [*api.days.get(last, []), event_line("A", night, "zoe", _insert_id="night")]
+        assert run(settings, last, last).errors == []
         before = published(tmp_path), stored(tmp_path)
         restated = rows(tmp_path, "from restatements")
         report = run(settings, last, last, rebuild=True)
@@ -325,7 +345,7 @@ def test_a_rebuild_gives_the_warehouse_that_was_there_in_all_that_it_stores_and_
     assert rows(tmp_path, "from restatements") == restated
 
 
-def test_late_events_restate_the_values_that_they_change_and_no_others(
+def test_late_events_and_another_configuration_restate_the_values_that_they_change_and_no_others(
     make_settings: MakeSettings, tmp_path: Path
 ) -> None:
     analytics = tmp_path / "analytics.yml"
@@ -375,14 +395,19 @@ def test_late_events_restate_the_values_that_they_change_and_no_others(
         assert set(restated) == different
         assert rows(tmp_path, "select distinct build, reason from restatements") == [(build, "late events")]
 
-        analytics.write_text("activity: {exclude_events: [Open]}\n")
-        build = run(settings, None, None).build
-    # Bob and Carl did nothing but open the app.
+        analytics.write_text(
+            "activity: {exclude_events: [Open]}\ntest_accounts: {user_ids: [anna], event_properties: []}\n"
+        )
+        report = run(settings, None, None)
+        build = report.build
+    # What depends on the configuration is rebuilt: Anna is left out, and Bob and Carl did nothing but open the app.
+    assert any("people" in note for note in report.notes)
+    assert set(daily(tmp_path, "dau")) == {0}
     assert rows(
         tmp_path,
         f"select period_start, old_value, new_value from restatements where metric_id = 'dau' and segment = 'all' "
         f"and build = '{build}' order by all",
-    ) == [(FRIDAY, 1, 0), (SATURDAY, 3, 1), (SUNDAY, 1, 0)]
+    ) == [(FRIDAY, 1, 0), (SATURDAY, 3, 0), (SUNDAY, 1, 0), (MONDAY, 1, 0)]
     assert rows(tmp_path, f"select distinct build = '{build}', reason from restatements order by all") == [
         (False, "late events"), (True, "new definition"),
     ]  # fmt: skip
@@ -399,28 +424,6 @@ def test_a_damaged_warehouse_is_made_anew_from_the_lake(make_settings: MakeSetti
     assert report.errors == []
     assert any("made anew" in note for note in report.notes)
     assert published(tmp_path) == before
-
-
-def test_changed_configuration_rebuilds_what_depends_on_it_and_says_so(
-    make_settings: MakeSettings, tmp_path: Path
-) -> None:
-    analytics = tmp_path / "analytics.yml"
-    with serve(TINY) as api:
-        settings = make_settings(
-            MIXPANEL_EXPORT_URL=api.url,
-            TAILTRACKER_NOW="2024-04-03T12:00:00Z",
-            TAILTRACKER_ANALYTICS=analytics,
-        )
-        analytics.write_text("activity: {exclude_events: []}\n")
-        run(settings)
-        assert daily(tmp_path, "dau") == [1, 2, 1, 1, 0]
-        analytics.write_text(
-            "activity: {exclude_events: [Open]}\ntest_accounts: {user_ids: [anna], event_properties: []}\n"
-        )
-        report = run(settings, TUESDAY, TUESDAY)
-    assert any("people" in note for note in report.notes)
-    # Anna is left out, and with Open out of the activities nobody else was active.
-    assert daily(tmp_path, "dau") == [0, 0, 0, 0, 0]
 
 
 @pytest.mark.slow
@@ -443,17 +446,3 @@ def test_a_build_that_broke_off_under_another_configuration_leaves_no_trace(
         analytics.write_text("activity: {exclude_events: []}\n")
         run(settings, TUESDAY, TUESDAY)
     assert published(tmp_path) == before
-
-
-def test_the_last_builds_are_kept_and_can_be_gone_back_to(make_settings: MakeSettings, tmp_path: Path) -> None:
-    with serve(TINY) as api:
-        settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-04-03T12:00:00Z")
-        first = run(settings, FRIDAY, SATURDAY).build
-        second = run(settings, SUNDAY, MONDAY).build
-    assert bundle.current(tmp_path).build == second
-    assert bundle.roll_back(tmp_path).build == first
-    assert daily(tmp_path, "dau") == [1, 2]
-    # A torn pointer never hides what is there.
-    (tmp_path / "published" / "current").write_text("")
-    assert bundle.current(tmp_path).build == second
-    assert not bundle.is_pointer_sound(tmp_path)

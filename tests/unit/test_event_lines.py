@@ -151,6 +151,9 @@ def test_events_that_differ_in_what_identifies_them_stay_two(tmp_path: Path, oth
     outcome = process_lines(tmp_path, copies({}, other), last=NEXT_DAY)
     assert len(outcome.rows) == 2
     assert sum(count.deduplicated for count in outcome.counts.values()) == 0
+    twice = process_lines(tmp_path, copies({}, other, {}, other), last=NEXT_DAY)
+    assert len(twice.rows) == 2
+    assert sum(count.deduplicated for count in twice.counts.values()) == 2
 
 
 @pytest.mark.parametrize("missing", [None, ""])
