@@ -1037,6 +1037,13 @@ def test_what_no_number_holds_is_named(models: Models, tmp_path: Path) -> None:
         {"id": "cus_clock", "object": "customer", "created": seconds("01-01"), "test_clock": "clock_1"},
         charge("1", "01-05", 599),
         charge("2", "01-05", 700, status="requires_magic"),
+        charge("3", "01-05", 800, currency=None),
+        subscription("taxed", "01-01", {**PREMIUM, "tax_behavior": "inclusive"}),
+        balance("1", "01-05", "charge", "ch_1", 599),
+        balance("2", "01-05", "payout", "po_1", -500),
+        balance("3", "01-05", "obligation_of_a_new_kind", "ob_1", -99),
+        {"id": "dp_1", "object": "dispute", "created": seconds("01-05"), "charge": "ch_1", "amount": 599}
+        | {"currency": "eur", "status": "under_a_spell"},
         *PRODUCTS,
     ]
     tables = sql_tables([(NOW, map(Version, told))], needed_for(models, "int_stripe_not_counted"), tmp_path)
@@ -1049,6 +1056,10 @@ def test_what_no_number_holds_is_named(models: Models, tmp_path: Path) -> None:
         ("customer of a test clock", "cus_clock", None),
         ("coupon whose terms could not be read", "di_nobody_knows", None),
         ("status that is not known", "ch_2", amount("7")),
+        ("charge without an amount or a currency", "ch_3", amount("8")),
+        ("price with tax in it", "si_taxed", None),
+        ("movement of a kind that is not known", "txn_3", amount("-0.99")),
+        ("status that is not known", "dp_1", amount("5.99")),
     }
     assert {row["day"] for row in rows if row["object_type"] == "charge"} == {date(2024, 1, 5)}
 

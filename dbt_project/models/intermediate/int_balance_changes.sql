@@ -36,45 +36,30 @@ charges_of_sources as (
     union all
     select dispute_id, charge_id from {{ ref('stg_stripe__disputes') }}
 
-),
-
--- Payouts, transfers and top-ups move money that is already counted.
-kinds as (
-
-    select
-        *,
-        case
-            when coalesce(reporting_category, transaction_type) in (
-                'charge', 'payment', 'charge_failure', 'payment_failure_refund', 'partial_capture_reversal'
-            ) then 'charge'
-            when coalesce(reporting_category, transaction_type) in (
-                'refund', 'payment_refund', 'refund_failure'
-            ) then 'refund'
-            when coalesce(reporting_category, transaction_type) in ('dispute', 'dispute_reversal') then 'dispute'
-            when reporting_category is null and transaction_type = 'adjustment' then 'dispute'
-            when coalesce(reporting_category, transaction_type) in (
-                'fee', 'stripe_fee', 'stripe_fx_fee', 'network_cost', 'tax', 'tax_fee'
-            ) then 'fee'
-        end as kind
-    from balance_transactions
-
 )
 
 select
-    kinds.balance_transaction_id,
-    kinds.kind,
+    balance_transactions.balance_transaction_id,
+    balance_transactions.kind,
     charges_of_sources.charge_id,
-    kinds.currency,
-    case when kinds.kind = 'fee' then 0 else kinds.amount end as amount,
-    case when kinds.kind = 'fee' then kinds.fee_amount - kinds.amount else kinds.fee_amount end as fee_amount,
-    kinds.net_amount,
+    balance_transactions.currency,
+    case when balance_transactions.kind = 'fee' then cast(0 as decimal(22, 3)) else balance_transactions.amount end as amount,
+    cast(case
+        when balance_transactions.kind = 'fee' then balance_transactions.fee_amount - balance_transactions.amount
+        else balance_transactions.fee_amount
+    end as decimal(22, 3)) as fee_amount,
+    balance_transactions.net_amount,
     coalesce(attempts.card_brand, '(unknown)') as card_brand,
     coalesce(attempts.country, '(unknown)') as country,
-    {{ local_date('kinds.created_at', 'context.timezone') }} as change_date
-from kinds
+    {{ local_date('balance_transactions.created_at', 'context.timezone') }} as change_date
+from balance_transactions
 cross join context
-left join charges_of_sources on kinds.source_id = charges_of_sources.source_id
+left join charges_of_sources on balance_transactions.source_id = charges_of_sources.source_id
 left join charges on charges_of_sources.charge_id = charges.charge_id
 left join customers on charges.customer_id = customers.customer_id
 left join attempts on charges_of_sources.charge_id = attempts.charge_id
-where kinds.kind is not null and not coalesce(customers.is_excluded, false)
+where
+    balance_transactions.kind in ('charge', 'refund', 'dispute', 'fee')
+    and balance_transactions.currency is not null
+    and balance_transactions.net_amount is not null
+    and not coalesce(customers.is_excluded, false)

@@ -70,7 +70,10 @@ attempts as (
         on
             charges.charge_id = invoices_of_charges.charge_id
             and charges.payment_intent_id is null
-    where not coalesce(customers.is_excluded, false)
+    where
+        not coalesce(customers.is_excluded, false)
+        and charges.currency is not null
+        and charges.amount is not null
 
 )
 

@@ -51,6 +51,18 @@ charges as (
 
 ),
 
+disputes as (
+
+    select * from {{ ref('stg_stripe__disputes') }}
+
+),
+
+balance_transactions as (
+
+    select * from {{ ref('stg_stripe__balance_transactions') }}
+
+),
+
 found as (
 
     select
@@ -71,6 +83,24 @@ found as (
             running.subscription_id = items.subscription_id
             and running.version = items.version
     where items.why_not is not null and running.status in ('active', 'past_due', 'trialing')
+
+    union all
+
+    select
+        'subscription_item',
+        'price with tax in it',
+        'MRR is without tax, but nobody tells how much of the price is tax: it counts as a whole.',
+        items.subscription_item_id,
+        items.currency,
+        null,
+        'int_subscription_item_spells',
+        running.effective_at
+    from running
+    inner join items
+        on
+            running.subscription_id = items.subscription_id
+            and running.version = items.version
+    where items.has_tax_inside and items.list_amount > 0 and running.status in ('active', 'past_due', 'trialing')
 
     union all
 
@@ -159,7 +189,53 @@ found as (
         'int_payment_attempts',
         created_at
     from charges
-    where status not in ('succeeded', 'failed', 'pending')
+    where coalesce(status, '') not in ('succeeded', 'failed', 'pending') and currency is not null and amount is not null
+
+    union all
+
+    select
+        'charge',
+        'charge without an amount or a currency',
+        'It is missing from payments and volumes.',
+        charge_id,
+        currency,
+        amount,
+        'int_payment_attempts',
+        created_at
+    from charges
+    where currency is null or amount is null
+
+    union all
+
+    select
+        'dispute',
+        'status that is not known',
+        'It counts as a dispute, though nobody knows whether it is one.',
+        dispute_id,
+        currency,
+        amount,
+        'dispute_rate',
+        created_at
+    from disputes
+    where
+        coalesce(status, '') not in (
+            'warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response', 'under_review',
+            'won', 'lost', 'prevented', 'charge_refunded'
+        )
+
+    union all
+
+    select
+        'balance_transaction',
+        'movement of a kind that is not known',
+        'It is missing from refunds, disputes, fees and net volume.',
+        balance_transaction_id,
+        currency,
+        net_amount,
+        'refunds,disputes,fees,net_volume',
+        created_at
+    from balance_transactions
+    where kind is null or currency is null or net_amount is null
 
 )
 

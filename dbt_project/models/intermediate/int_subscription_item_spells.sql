@@ -157,7 +157,7 @@ priced as (
             "interval_count * case billing_interval when 'month' then 1 else 12 end"
         ) }} as mrr
     from billed
-    where billing_interval in ('day', 'week', 'month', 'year')
+    where billing_interval in ('day', 'week', 'month', 'year') and interval_count > 0
 
 )
 

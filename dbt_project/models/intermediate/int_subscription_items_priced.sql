@@ -88,11 +88,12 @@ select
     billed_currency as currency,
     billing_interval,
     interval_count,
+    has_tax_inside,
     case when usage_type <> 'metered' and list_amount < {{ largest_amount() }} then list_amount end as list_amount,
     case
         when usage_type = 'metered' then 'metered price'
         when list_amount is null and not is_priced_by_itself and not has_tiers then 'price without an amount in the currency'
         when list_amount is null or list_amount >= {{ largest_amount() }} then 'amount beyond what is computed'
-        when billing_interval not in ('day', 'week', 'month', 'year') then 'unknown billing interval'
+        when billing_interval not in ('day', 'week', 'month', 'year') or interval_count < 1 then 'unknown billing interval'
     end as why_not
 from amounts

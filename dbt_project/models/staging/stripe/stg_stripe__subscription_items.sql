@@ -12,6 +12,7 @@
     'billing_interval': 'price.recurring.interval',
     'interval_count': 'price.recurring.interval_count',
     'usage_type': 'price.recurring.usage_type',
+    'tax_behavior': 'price.tax_behavior',
     'divide_by': 'price.transform_quantity.divide_by',
     'divide_round': 'price.transform_quantity.round',
     'plan_id': 'plan.id',
@@ -76,7 +77,8 @@ priced as (
         divide_round,
         coalesce(billing_interval, plan_interval) as billing_interval,
         cast(coalesce(interval_count, plan_interval_count, '1') as integer) as interval_count,
-        coalesce(usage_type, plan_usage_type, 'licensed') as usage_type
+        coalesce(usage_type, plan_usage_type, 'licensed') as usage_type,
+        coalesce(tax_behavior = 'inclusive', false) as has_tax_inside
     from items
     where coalesce(is_deleted, 'false') <> 'true'
 
@@ -99,5 +101,6 @@ select
     end as bigint) as quantity,
     billing_interval,
     interval_count,
-    usage_type
+    usage_type,
+    has_tax_inside
 from priced
