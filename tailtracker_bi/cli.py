@@ -22,7 +22,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from tailtracker_bi import bundle, pipeline, verification
-from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.configuration import history_start
 from tailtracker_bi.console import Bars, err, plain, print_table
 from tailtracker_bi.crash_points import STEPS
@@ -87,7 +87,7 @@ def doctor(
             print(f"{step:<24} {happened}")
         return
     settings = load_settings()
-    load_analytics(settings.analytics_path)
+    analytics = load_analytics(settings.analytics_path)
     check_home(settings.home)
     rows = [("settings", True, f"HOME is {settings.home}"), ("analytics.yml", True, "is sound")]
     place = SandboxHome(settings.home)
@@ -113,6 +113,7 @@ def doctor(
                 found.build if sound else "the pointer names no build: run `tailtracker-bi rollback`",
             )
         )
+        rows += [("analytics.yml", True, told) for told in _never_seen(analytics, found)]
     except bundle.NoBundleError as error:
         rows.append(("bundle", True, str(error)))
     for what, is_ok, detail in rows:
@@ -258,6 +259,8 @@ def status() -> None:
     for (name, state, reason), tables in states.items():
         which = name if len(tables) == every.get(name) else f"{name} ({', '.join(tables)})"
         print(f"  {which}: {state}{': ' + reason if reason else ''}")
+    for told in _never_seen(load_analytics(settings.analytics_path), found):
+        print(f"  analytics.yml: {told}")
     if not bundle.is_pointer_sound(settings.home):
         raise TailTrackerError(
             "the pointer to the current build is torn: readers take the newest; run `tailtracker-bi rollback --to`"
@@ -327,6 +330,13 @@ def dashboard(port: Port = 8501) -> None:
         [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],
         reader_environment(settings),
     )
+
+
+def _never_seen(analytics: Analytics, found: bundle.Bundle) -> list[str]:
+    """The events that analytics.yml names and that never came, where any came at all: maybe a slip of the pen."""
+    seen = {row["event"] for row in bundle.query(found, "select event from event_catalog").to_pylist()}
+    unseen = sorted(analytics.named_events - seen) if seen else []
+    return [f"names events that never came in all of history: {', '.join(unseen)}"] if unseen else []
 
 
 def _print_plan(
