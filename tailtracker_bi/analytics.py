@@ -87,7 +87,7 @@ class Identities(_Strict):
     @property
     def all_nobodys(self) -> set[str]:
         """Those that Mixpanel refuses, and the business's own, as they are compared."""
-        return NOBODYS_IDS | {plain_id(raw_id) for raw_id in self.nobodys_ids}
+        return {*NOBODYS_IDS, *map(plain_id, self.nobodys_ids)}
 
 
 def plain_id(raw_id: str) -> str:
@@ -99,7 +99,7 @@ def _check_value_lands(name: str, value: str) -> None:
     """Refuse a value that no event can have, as it is masked before it lands."""
     if name in ID_PROPERTIES and is_personal_id(value):
         raise ValueError(f"{name} that is personal data lands only as a hash: use test_accounts.user_ids")
-    if name not in ID_PROPERTIES and mask_text(value, name.rpartition(".")[2]) != value:
+    if name not in ID_PROPERTIES and mask_text(value, name.split(".")[-1]) != value:
         raise ValueError(
             f"the value of {name} is personal data and lands only masked, so that nothing can equal it: "
             "use test_accounts.user_ids for people, or a property that is not personal, such as $user_id"
@@ -150,10 +150,9 @@ class PropertyFilter(_Strict):
     def _one_condition(self) -> PropertyFilter:
         if (self.equals is None) == (self.not_equals is None):
             raise ValueError("give either equals or not_equals")
-        _check_value_lands(self.property, self.value)
+        _check_value_lands(self.property, self.value())
         return self
 
-    @property
     def value(self) -> str:
         """What is compared with."""
         return self.equals or "" if self.not_equals is None else self.not_equals
@@ -262,6 +261,13 @@ class Analytics(_Strict):
     funnels: list[Funnel]
     service_levels: list[ServiceLevel]
     metrics: dict[str, MetricNotes]
+
+    @property
+    def named_events(self) -> set[str]:
+        """Every event that the file names."""
+        steps = {step.event for funnel in self.funnels for step in funnel.steps}
+        retained = {event for retention in self.retention for event in (retention.start_event, retention.return_event)}
+        return {*self.activity.exclude_events, *steps, *(retained - {"any"})}
 
     @model_validator(mode="after")
     def _test_accounts_are_people(self) -> Analytics:

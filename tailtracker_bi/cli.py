@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from tailtracker_bi import bundle, not_counted, pipeline, verification
-from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.configuration import history_start
 from tailtracker_bi.console import Bars, err, plain, print_table
 from tailtracker_bi.crash_points import STEPS
@@ -89,7 +89,7 @@ def doctor(
             print(f"{step:<24} {happened}")
         return
     settings = load_settings()
-    load_analytics(settings.analytics_path)
+    analytics = load_analytics(settings.analytics_path)
     check_home(settings.home)
     rows = [("settings", True, f"HOME is {settings.home}"), ("analytics.yml", True, "is sound")]
     place = SandboxHome(settings.home)
@@ -115,6 +115,7 @@ def doctor(
                 found.build if sound else "the pointer names no build: run `tailtracker-bi rollback`",
             )
         )
+        rows += [("analytics.yml", True, told) for told in _never_seen(analytics, found)]
     except bundle.NoBundleError as error:
         rows.append(("bundle", True, str(error)))
     for what, is_ok, detail in rows:
@@ -263,6 +264,8 @@ def status() -> None:
         print(f"  {which}: {state}{': ' + reason if reason else ''}")
     for line in not_counted.in_lines(not_counted.left_out(bundle.read_if_there(found, "not_counted"))):
         print(f"  not counted: {line}")
+    for told in _never_seen(load_analytics(settings.analytics_path), found):
+        print(f"  analytics.yml: {told}")
     if not bundle.is_pointer_sound(settings.home):
         raise TailTrackerError(
             "the pointer to the current build is torn: readers take the newest; run `tailtracker-bi rollback --to`"
@@ -332,6 +335,13 @@ def dashboard(port: Port = 8501) -> None:
         [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],
         reader_environment(settings),
     )
+
+
+def _never_seen(analytics: Analytics, found: bundle.Bundle) -> list[str]:
+    """The events that analytics.yml names and that never came, where any came at all: maybe a slip of the pen."""
+    seen = {row["event"] for row in bundle.query(found, "select event from event_catalog").to_pylist()}
+    unseen = sorted(analytics.named_events - seen) if seen else []
+    return [f"names events that never came in all of history: {', '.join(unseen)}"] if unseen else []
 
 
 def _print_plan(

@@ -187,8 +187,8 @@ def config_tables(
                     f.id,
                     number,
                     rule.property,
-                    rule.value,
-                    plain_value(rule.value),
+                    rule.value(),
+                    plain_value(rule.value()),
                     rule.not_equals is None,
                 )
                 for f in analytics.funnels

@@ -12,15 +12,14 @@
     {%- set pointer = "'/' || replace(replace(" ~ key ~ ", '~', '~0'), '/', '~1')" -%}
     {%- set own = "json_extract(" ~ json ~ ", " ~ pointer ~ ")" -%}
     {%- set nested = "json_extract(" ~ json ~ ", replace(" ~ pointer ~ ", '.', '/'))" -%}
-    {%- set found = "coalesce(" ~ own ~ ", case when regexp_matches(" ~ key ~ ", '^[^.]+([.][^.]*[^.0-9][^.]*)+$') then " ~ nested ~ " end)" -%}
-    {%- set text = "(" ~ found ~ " ->> '$')" -%}
+    {%- set is_path = "regexp_matches(" ~ key ~ ", '^[^.]+([.][^.]*[^.0-9][^.]*)+$')" -%}
+    {%- set found = "coalesce(" ~ own ~ ", case when " ~ is_path ~ " then " ~ nested ~ " end)" -%}
+    {%- set text = "json_extract_string(" ~ found ~ ", '$')" -%}
     {%- set exact = "try_cast(" ~ text ~ " as decimal(38, 10))" -%}
     case
-        when
-            not regexp_matches(cast({{ found }} as varchar), '^-?[0-9]')
-            or try_cast({{ text }} as double) is distinct from cast({{ exact }} as double)
-            then {{ text }}
-        else rtrim(rtrim(cast({{ exact }} as varchar), '0'), '.')
+        when regexp_matches(cast({{ found }} as varchar), '^-?[0-9]') and try_cast({{ text }} as double) = cast({{ exact }} as double)
+            then rtrim(rtrim(cast({{ exact }} as varchar), '0'), '.')
+        else {{ text }}
     end
 {%- endmacro %}
 

@@ -2,7 +2,9 @@
 with given as (
 
     select
-        '{"a/b": {"c": 1}, "$x": "y", "list": ["p", "q"], "none": null, "number": 12345678901234567890, "five": 5e0, "small": 0.12345678901, "cart": {"total": 5.0, "list": [7]}, "own.name": "o", "own": {"name": "n"}, "said": "\"5\\"}' as properties,
+        '{"a/b": {"c": 1}, "$x": "y", "list": ["p", "q"], "none": null, "number": 12345678901234567890,
+        "five": 5e0, "small": 0.12345678901, "cart": {"total": 5.0, "list": [7]},
+        "own.name": "o", "own": {"name": "n"}, "said": "\"5\\"}' as properties,
         '$x' as key,
         timestamp '2024-03-30 23:30:00' as before_clocks_change,
         timestamp '2024-03-31 22:30:00' as after_clocks_change,

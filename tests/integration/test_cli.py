@@ -424,8 +424,11 @@ def test_doctor_says_what_is_well(built: Cli, tmp_path: Path) -> None:
     assert process.returncode == 0, process.stdout
     assert [line.split()[:2] for line in process.stdout.splitlines()] == [
         ["ok", "settings"], ["ok", "analytics.yml"], ["ok", "mixpanel"], ["ok", "stripe"], ["ok", "app_db"],
-        ["ok", "csv_files"], ["ok", "exchange_rates"], ["ok", "prometheus"], ["ok", "bundle"],
+        ["ok", "csv_files"], ["ok", "exchange_rates"], ["ok", "prometheus"], ["ok", "bundle"], ["ok", "analytics.yml"],
     ]  # fmt: skip
+    told = "names events that never came in all of history: "
+    assert told in process.stdout.splitlines()[-1]
+    assert told in built.run("status", at=tmp_path).stdout
 
 
 def test_a_dry_run_says_what_would_be_pulled_and_asks_nothing(built: Cli, new: Cli, tmp_path: Path) -> None:
