@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -46,8 +46,8 @@ def needed_for(models: Models, *names: str) -> Models:
     return [model for model in models if model[1] in needed]
 
 
-def land(lake: Lake, spool: Path, versions: Iterable[Version], now: datetime) -> None:
-    """One reading of Stripe's tables, of those that anything is told of."""
+def land(lake: Lake, spool: Path, versions: Iterable[Version], now: datetime, out: Collection[str] = ()) -> None:
+    """One reading of Stripe's tables, but for those that are `out`."""
     told: dict[str, list[tuple[Any, ...]]] = {table.name: [] for table in Stripe.tables}
     for version in versions:
         type_ = version.item["object"]
@@ -55,7 +55,7 @@ def land(lake: Lake, spool: Path, versions: Iterable[Version], now: datetime) ->
         content = orjson.dumps(AllowList(TYPES[type_]).kept(version.item), option=orjson.OPT_SORT_KEYS).decode()
         at = version.at.replace(tzinfo=None) if version.at else None
         told[f"{type_}s"].append((version.item["id"], at, version.origin, version.is_deleted, created, content))
-    for table in (table for table in Stripe.tables if told[table.name]):
+    for table in (table for table in Stripe.tables if table.name not in out):
         schema = pa.schema([*VERSION_SCHEMA, *table.schema])
         rows = [dict(zip(schema.names, row, strict=True)) for row in told[table.name]]
         nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
@@ -81,18 +81,19 @@ def sql_tables(
     models: Models,
     home: Path,
     rates: Iterable[tuple[datetime, Rates]] = (),
+    out: Collection[str] = (),
     **settings: Any,
 ) -> dict[str, Rows]:
     """The rows of each of the models, by its name, right after the last of these readings.
 
-    The source of exchange rates is on where they were read.
+    The source of exchange rates is on where they were read. Stripe's tables that are `out` never land.
     """
     lake = Lake(home)
     for moment, told in rates:
         land_rates(lake, home / "spool", told, moment)
     now = datetime.min.replace(tzinfo=UTC)
     for now, versions in readings:
-        land(lake, home / "spool", versions, now)
+        land(lake, home / "spool", versions, now, out)
     defaults = {
         "TAILTRACKER_HOME": home,
         "TAILTRACKER_NOW": now,

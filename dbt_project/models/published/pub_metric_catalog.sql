@@ -16,6 +16,28 @@ covered as (
 
 ),
 
+sources as (
+
+    select * from {{ source('config', 'sources') }}
+
+),
+
+-- What never landed is unknown and not zero, whatever else of it has.
+waiting as (
+
+    select distinct definitions.metric_id
+    from definitions
+    inner join sources on position(sources.source || '.' || sources.table_name in definitions.sources) > 0
+    left join covered
+        on
+            sources.source = covered.source
+            and sources.table_name = covered.table_name
+    where
+        covered.last_day is null
+        and position(sources.source || '.' || sources.table_name in coalesce(definitions.either_of, '')) = 0
+
+),
+
 declared_retentions as (
 
     select modes.retention_id
@@ -67,6 +89,7 @@ landed as (
     inner join covered on position(covered.source || '.' || covered.table_name in definitions.sources) > 0
     where
         covered.last_day is not null
+        and definitions.metric_id not in (select waiting.metric_id from waiting)
         and (
             definitions.either_of is null
             or definitions.metric_id in (select either_landed.metric_id from either_landed)
