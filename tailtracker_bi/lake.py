@@ -483,7 +483,9 @@ class Lake:
                     raise DeltaError
                 known = DeltaTable(path, version=recorded)
                 files = [str(Path(name).relative_to(path)) for name in known.file_uris()]
-                rows = known.get_add_actions(flatten=True)["num_records"].to_pylist()
+                actions = known.get_add_actions(flatten=True)
+                rows, sizes = actions["num_records"].to_pylist(), actions["size_bytes"].to_pylist()
+                names = [unquote(name) for name in actions["path"].to_pylist()]
             except (DeltaError, OSError, KeyError, ValueError):
                 raise LakeError(f"{where} lacks version {recorded}, which the ledger names") from None
             # A commit that was cut says less than it did, and Delta takes an empty one for one that changes nothing.
@@ -493,6 +495,11 @@ class Lake:
                     raise LakeError(f"{where} has other files in version {recorded} than the ledger names")
             elif None not in rows and sum(rows) != (landed := pc.sum(self._landed(source, table)["loaded"]).as_py()):
                 raise LakeError(f"{where} has {sum(rows)} rows in version {recorded}, and the ledger says {landed}")
+            else:
+                # Days can be pulled again; of versions what is lost shows nowhere else.
+                for name, size in zip(names, sizes, strict=True):
+                    if not (path / name).is_file() or (path / name).stat().st_size != size:
+                        raise LakeError(f"{where}/{name} is not as it was written")
         unknown = 0
         for number in range(0 if recorded is None else recorded + 1, -1 if version is None else version + 1):
             changes, restores = _committed(path, number)
