@@ -82,18 +82,21 @@ def sql_tables(
     home: Path,
     rates: Iterable[tuple[datetime, Rates]] = (),
     out: Collection[str] = (),
+    stopped: Collection[str] = (),
     **settings: Any,
 ) -> dict[str, Rows]:
     """The rows of each of the models, by its name, right after the last of these readings.
 
-    The source of exchange rates is on where they were read. Stripe's tables that are `out` never land.
+    The source of exchange rates is on where they were read. Stripe's tables that are `out` never land, those that
+    `stopped` not in the last reading.
     """
     lake = Lake(home)
     for moment, told in rates:
         land_rates(lake, home / "spool", told, moment)
-    now = datetime.min.replace(tzinfo=UTC)
-    for now, versions in readings:
-        land(lake, home / "spool", versions, now, out)
+    *earlier, (now, latest) = readings
+    for moment, versions in earlier:
+        land(lake, home / "spool", versions, moment, out)
+    land(lake, home / "spool", latest, now, {*out, *stopped})
     defaults = {
         "TAILTRACKER_HOME": home,
         "TAILTRACKER_NOW": now,
