@@ -147,7 +147,7 @@ def test_faults_of_different_kinds_in_turn_are_survived(make_settings: MakeSetti
 def test_broken_records_in_a_whole_export_are_set_aside_and_the_rest_goes_on(
     make_settings: MakeSettings,
 ) -> None:
-    with serve({DAY: [b'{"lone": "\\ud800"}', *LINES]}) as api:
+    with serve({DAY: [b'{"event": "Open", "properties": {"time": 17', *LINES]}) as api:
         received = fetch(Mixpanel(make_settings(MIXPANEL_EXPORT_URL=api.url)), DAY, DAY)
     assert received.counts == {DAY: Counts(received=601, loaded=600, quarantined=1)}
     assert [row["reason"] for row in received.quarantine] == ["not JSON"]
