@@ -54,6 +54,7 @@ from tailtracker_bi.sources.base import (
     Versions,
     nothing_known,
 )
+from tailtracker_bi.sources.foreign_text import readable
 
 TRIES = 4
 STATEMENT_TIMEOUT = "10min"
@@ -284,9 +285,7 @@ class AppDb(ObjectSource):
 
     def _unavailable(self, error: str) -> SourceUnavailableError:
         """What happened to the connection, on one line, without its address."""
-        told = (_TOLD.findall(error) or [""])[-1].strip()
-        for secret in self.settings.secrets:
-            told = told.replace(secret, "[secret]")
+        told = readable((_TOLD.findall(error) or [""])[-1], self.settings.secrets)
         if not told and "Failed to connect" in error:
             return SourceUnavailableError(
                 "app_db: APP_DATABASE_URL is not understood: write postgresql://user:password@host:port/database, "

@@ -45,6 +45,7 @@ from tailtracker_bi.sources.base import (
     Versions,
     nothing_known,
 )
+from tailtracker_bi.sources.foreign_text import readable
 
 NAMES = ("marketing_metrics", "support_tickets", "app_store_ratings", "nps_responses")
 BATCH_ROWS = 10_000
@@ -187,7 +188,11 @@ def _records(file: BinaryIO, where: str) -> Iterator[tuple[int, list[str]]]:
                 yield begin, fields
             begin = reader.line_num + 1
     except csv.Error as error:
-        told = f"a quote has no end: {_WRITING}" if "end of data" in str(error) else f"it is no CSV: {error}"
+        told = (
+            f"a quote has no end: {_WRITING}"
+            if "end of data" in str(error)
+            else f"it is no CSV: {readable(str(error))}"
+        )
         raise BadResponseError(f"{where}: line {begin}: {told}") from None
 
 

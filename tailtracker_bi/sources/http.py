@@ -23,8 +23,8 @@ import httpx
 from isal import isal_zlib
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from tailtracker_bi.personal_data import mask_text
 from tailtracker_bi.sources.base import BadResponseError, SourceUnavailableError, TooLargeError
+from tailtracker_bi.sources.foreign_text import readable
 
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 TRIES = 4
@@ -215,11 +215,8 @@ def _told(response: httpx.Response, secrets: Sequence[str]) -> str:
 
 def shown(content: bytes, secrets: Sequence[str] = ()) -> str:
     """The beginning of what a server sent, to follow on what is said of it; empty where it is markup or nothing."""
-    text = content[:300].decode(errors="replace")
-    for secret in secrets:
-        text = text.replace(secret, "[secret]")
-    text = " ".join(text.split())
-    return "" if not text or text.startswith("<") else f": {mask_text(text)}"
+    text = readable(content, secrets)
+    return "" if not text or text.startswith("<") else f": {text}"
 
 
 def check_setting(setting: str) -> Refused:

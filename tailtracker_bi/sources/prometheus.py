@@ -28,7 +28,6 @@ import pyarrow as pa
 
 from tailtracker_bi.analytics import ServiceLevel, load_analytics
 from tailtracker_bi.crash_points import reached
-from tailtracker_bi.personal_data import mask_text
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import http
 from tailtracker_bi.sources.base import (
@@ -44,6 +43,7 @@ from tailtracker_bi.sources.base import (
     each_day,
     ranges,
 )
+from tailtracker_bi.sources.foreign_text import readable
 
 # It has to divide a day. Rows carry their own length, so days landed with another step stay right. Below 8 s a single
 # day has more points than Prometheus gives: it refuses, and every day fails with its word for that.
@@ -338,4 +338,4 @@ def _doubt(values: list[float | None], resets: float | None, *, is_warned: bool)
 
 def _texts(told: Any) -> str:
     """Warnings on one line, without personal data."""
-    return mask_text("; ".join(map(str, told)) if isinstance(told, list) else str(told))[:300]
+    return readable("; ".join(map(str, told)) if isinstance(told, list) else str(told))

@@ -52,6 +52,7 @@ from tailtracker_bi.sources.base import (
     Versions,
     nothing_known,
 )
+from tailtracker_bi.sources.foreign_text import readable
 from tailtracker_bi.sources.stripe_objects import STATUSES, TYPES, AllowList, Object, before
 
 if TYPE_CHECKING:
@@ -524,10 +525,7 @@ class _Api:
     def _told(self, error: stripe.StripeError) -> str:
         """What an error answer says, on one line, without secrets or personal data."""
         text = str(error.error.message) if error.error and error.error.message else ""
-        for secret in self._settings.secrets:
-            text = text.replace(secret, "[secret]")
-        text = _ID.sub("[id]", text)
-        return f": {mask_text(' '.join(text[:300].split()))}" if text else ""
+        return f": {readable(_ID.sub('[id]', text), self._settings.secrets)}" if text else ""
 
 
 @contextmanager
