@@ -356,10 +356,13 @@ def _compare_bundle(one: bundle.Bundle, warehouse: Path) -> tuple[str, list[Find
             "select table_name from duckdb_tables() where database_name = 'warehouse' and schema_name = 'published'"
         ).fetchall():
             table, of = origin.removeprefix("pub_"), f"warehouse.published.{origin}"
+            # Of ids the bundle holds hashes.
+            columns = f"* exclude ({bundle.HASHED[table]})" if table in bundle.HASHED else "*"
+            ours, theirs = f"select {columns} from {of}", f"select {columns} from {table}"
             try:
                 row = connection.execute(
-                    f"select (select count(*) from (from {of} except all from {table})) "
-                    f"+ (select count(*) from (from {table} except all from {of}))"
+                    f"select (select count(*) from ({ours} except all {theirs})) "
+                    f"+ (select count(*) from ({theirs} except all {ours}))"
                 ).fetchone()
             except duckdb.CatalogException:
                 findings.append(Finding(f"{one.path.name} {table}", "is not there", PUBLISH))

@@ -394,7 +394,7 @@ def test_data_status_says_so_where_all_is_well_and_where_nothing_was_compared(
 def test_data_status_shows_what_this_build_restated(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    table = open_page("Data status").dataframe[2].value
+    table = open_page("Data status").dataframe[3].value
     assert table.to_dict("records") == [
         {
             "Metric": "Daily active people", "Period": "4 Mar 2025", "Of": of, "Before": before, "Now": now,
@@ -421,7 +421,7 @@ def test_data_status_tells_the_build_and_compares_all_domains() -> None:
         "Version of TailTracker BI": "0.1.0",
         "Run": "run-1",
     }
-    differing = page.dataframe[1].value
+    differing = page.dataframe[2].value
     assert list(differing.columns) == ["What", "Day", "First", "Second", "Difference", "Why"]
     assert differing["What"].nunique() == 3
 
@@ -538,7 +538,7 @@ def test_decline_codes_are_ranked_and_their_shares_add_up() -> None:
 @pytest.mark.parametrize("segment", ["all", "card_brand", "country", "currency"])
 def test_every_grain_and_segment_of_payments_draws(grain: str, segment: str) -> None:
     page = open_page("Payments", grain=grain, segment=segment, metric="gross_volume")
-    assert len(page.get("vega_lite_chart")) == (6 if segment == "Currency" else 4)
+    assert len(page.get("vega_lite_chart")) == (6 if segment == "currency" else 4)
 
 
 def test_each_page_shows_the_comparisons_of_its_metrics() -> None:
