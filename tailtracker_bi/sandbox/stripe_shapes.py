@@ -59,7 +59,7 @@ def price(of: Price, created: int, at: int) -> Object:
             "trial_period_days": None,
             "usage_type": "licensed",
         },
-        "tax_behavior": "inclusive",
+        "tax_behavior": "unspecified",
         "tiers_mode": None,
         "transform_quantity": None,
         "type": "recurring",
