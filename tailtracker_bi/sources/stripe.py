@@ -341,6 +341,8 @@ class _VersionFile:
             content = orjson.dumps(allowed, option=orjson.OPT_SORT_KEYS)
         except TypeError as error:
             return self._set_aside(item, f"can't be written as JSON: {error}")
+        if self._allowed.wrong:
+            return self._set_aside(item, f"{self._allowed.wrong[0]} is no number that it could be")
         if self._allowed.card_numbers > card_numbers:
             self._with_card_number.add(item["id"])
         self._note_unknown(allowed)

@@ -32,6 +32,16 @@ EACH_CURRENCY = "<currency>"
 _LIKE_A_NUMBER = re.compile(r"^[+0-9]|[0-9][0-9-]{11}|:.*:")
 """What a phone or card number or an IP address has; a look at every id would be slow."""
 
+WHOLE_NUMBERS = re.compile(
+    r"amount(_.*)?|.*_amount|fee|net|tax|(sub)?total(_.*)?|(starting_|ending_)?balance|amount_off|quantity|up_to|divide_by"
+    r"|.*_count|duration_in_months|created|start|end|.*_(start|at|on)|trial_end|(current_)?period_end|start_date|due_date"
+    r"|billing_cycle_anchor"
+    r"|next_payment_attempt"
+)
+DECIMALS = re.compile(r".*_decimal|percent_off")
+"""The names of the plain fields that models compute with; whatever else stands there would fail a whole build."""
+_DECIMAL = re.compile(r"-?\d{1,24}(\.\d{1,24})?", re.ASCII)
+
 Fields = dict[str, Any]
 """What is kept of an object: by field PLAIN, TEXT or, of an object or a list of objects, its own Fields."""
 
@@ -256,11 +266,14 @@ class AllowList:
     hash_id: Callable[[str], str] = str
     withheld: set[str] = field(default_factory=set)
     """The names of the fields whose values are not, or not as they are, among what is kept."""
+    wrong: list[str] = field(default_factory=list)
+    """The fields of the object at hand that are none of the numbers that they should be."""
     card_numbers: int = 0
     """How many values of fields that are kept held a card number, which is gone from them."""
 
     def kept(self, item: Object) -> Object:
         """The part of a decoded JSON object that is allowed."""
+        self.wrong.clear()
         allowed = {}
         for name, value in item.items():
             if name in self.fields:
@@ -270,6 +283,8 @@ class AllowList:
         return allowed
 
     def _kept(self, value: Any, fields: Any, path: str) -> Any:
+        if fields == PLAIN and value is not None and not is_number(path.rpartition(".")[2], value):
+            self.wrong.append(path)
         if isinstance(value, list):
             return [self._kept(item, fields, path) for item in value]
         if isinstance(value, dict):
@@ -310,6 +325,16 @@ class AllowList:
             self._name(item, path)
         if not isinstance(value, dict | list) or not value:
             self.withheld.add(path)
+
+
+def is_number(name: str, value: Any) -> bool:
+    """Whether a plain value is the whole number or decimal that a field of this name holds; true for other names."""
+    if DECIMALS.fullmatch(name):
+        is_text = isinstance(value, str) and _DECIMAL.fullmatch(value)
+        return bool(is_text) or (type(value) in (int, float) and abs(value) < 1e24)
+    if WHOLE_NUMBERS.fullmatch(name):
+        return type(value) is int and abs(value) < 2**63
+    return True
 
 
 def before(current: Object, previous_attributes: Object) -> Object:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,16 @@ from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import VERSION_SCHEMA, BadResponseError, Counts, Remark, SourceUnavailableError
 from tailtracker_bi.sources.http import TRIES
 from tailtracker_bi.sources.stripe import API_VERSION, Stripe
-from tailtracker_bi.sources.stripe_objects import TYPES, AllowList, before
+from tailtracker_bi.sources.stripe_objects import (
+    DECIMALS,
+    EACH_CURRENCY,
+    PLAIN,
+    TYPES,
+    WHOLE_NUMBERS,
+    AllowList,
+    Fields,
+    before,
+)
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = 86_400
@@ -253,6 +262,48 @@ def test_an_event_that_shows_ten_of_twelve_items_has_the_rest_as_it_is_now(setti
         assert found["sub_1", origin] == {"data": items(quantity)["data"], "has_more": False}
     # What is gone can't be asked for: it says that there was more.
     assert found["sub_2", "event"] == {"data": items(2)["data"][:10], "has_more": True}
+
+
+def numbers(fields: Fields, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The way to each field that is a number, by the declarations."""
+    for name, inner in fields.items():
+        path = (*above, "usd" if name == EACH_CURRENCY else name)
+        if isinstance(inner, dict):
+            yield from numbers(inner, path)
+        elif inner == PLAIN and (DECIMALS.fullmatch(name) or WHOLE_NUMBERS.fullmatch(name)):
+            yield path
+
+
+BAD_FIELDS = [
+    (type_, path)
+    for type_, fields in TYPES.items()
+    for path in numbers(fields)
+    if type_ != "event" and path != ("created",)  # by which lists are sorted
+]
+
+
+def test_an_object_with_a_number_that_is_none_is_set_aside_alone_and_named(settings: MakeSettings) -> None:
+    """One bad object a field, of every type, between good ones."""
+    bad = ("twelve", 12.5, True, 2**63, "1e5", [{}])
+    with serve() as api:
+        for number, (type_, path) in enumerate(BAD_FIELDS):
+            value: Any = bad[number % len(bad)]
+            if DECIMALS.fullmatch(path[-1]):
+                value = "12,50"
+            for name in reversed(path):
+                value = {name: value}
+            made = item(type_, f"{type_}_{number:03}")
+            api.add(f"{type_}s", made | value)
+        for type_ in TYPES:
+            api.add(f"{type_}s", item(type_, f"good_{type_}"))
+        received = pull(settings(api))
+    landed = {row["object_id"] for rows in received.rows.values() for row in rows}
+    assert landed == {f"good_{type_}" for type_ in TYPES}
+    reasons = {json.loads(row["record"])["id"]: row["reason"] for rows in received.quarantine.values() for row in rows}
+    assert len(reasons) == len(BAD_FIELDS) > 100
+    for number, (type_, path) in enumerate(BAD_FIELDS):
+        reason = reasons[f"{type_}_{number:03}"]
+        assert reason == f"{'.'.join(path)} is no number that it could be"
 
 
 def test_a_draft_that_goes_between_list_and_read_is_deleted_and_fails_nothing(settings: MakeSettings) -> None:
