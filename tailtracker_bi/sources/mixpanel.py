@@ -65,7 +65,8 @@ class Mixpanel(DaySource):
     def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
         super().__init__(settings, say)
         settings.home.mkdir(parents=True, exist_ok=True)
-        self._limiter = _limiter(settings.home / "rate_limits.sqlite")
+        self._bucket = _requests_made(settings.home / "rate_limits.sqlite")
+        self._limiter = Limiter(self._bucket)
 
     @classmethod
     def is_on(cls, settings: Settings) -> bool:
@@ -161,10 +162,20 @@ class Mixpanel(DaySource):
     def _request(self, first: date, last: date) -> Iterator[httpx.Response]:
         """The answer to one export request, its status checked, its body still unread; waits for the limits."""
         if not self._limiter.try_acquire("export", timeout=MOMENT_SECONDS):
-            self.say(f"mixpanel: waiting: {REQUESTS_PER_HOUR} requests an hour are allowed, and they are used up")
+            self.say(
+                f"mixpanel: waiting{self._until()}: {REQUESTS_PER_HOUR} requests an hour are allowed, and they are "
+                "used up; Ctrl-C ends it, and what has landed stays"
+            )
             self._limiter.try_acquire("export")
         with self._answer(first, last) as response:
             yield response
+
+    def _until(self) -> str:
+        """When the next request may go out, by the oldest of the last hour's."""
+        oldest = self._bucket.peek(REQUESTS_PER_HOUR - 1)
+        if oldest is None:
+            return ""
+        return f" until {datetime.fromtimestamp(oldest.timestamp / 1000, UTC) + timedelta(hours=1):%H:%M} UTC"
 
     @contextmanager
     def _answer(self, first: date, last: date) -> Iterator[httpx.Response]:
@@ -225,8 +236,8 @@ class Mixpanel(DaySource):
         return SourceUnavailableError(told)
 
 
-def _limiter(file: Path) -> Limiter:
-    """The limits, in a file, so that they hold over restarts and between processes."""
+def _requests_made(file: Path) -> SQLiteBucket:
+    """The requests and their limits, in a file, so that they hold over restarts and between processes."""
     try:
         bucket = _bucket(file)
     except sqlite3.OperationalError:
@@ -241,7 +252,7 @@ def _limiter(file: Path) -> Limiter:
     with bucket.lock:
         bucket.conn.execute("update mixpanel_export set item_timestamp = ? where item_timestamp > ?", (now, now))
         bucket.conn.commit()
-    return Limiter(bucket)
+    return bucket
 
 
 def _bucket(file: Path) -> SQLiteBucket:

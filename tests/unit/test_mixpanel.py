@@ -277,6 +277,22 @@ def test_retry_scale_of_zero_waits_for_nothing(make_settings: MakeSettings, monk
     assert sum(slept) == 0
 
 
+class StillWaitingError(Exception):
+    """An hour is too long for a test."""
+
+
+class Impatient:
+    """A limiter that is asked once, and then would have waited."""
+
+    def __init__(self, limiter: Any) -> None:
+        self._limiter = limiter
+
+    def try_acquire(self, name: str, timeout: float | None = None) -> bool:
+        if timeout is None:
+            raise StillWaitingError
+        return bool(self._limiter.try_acquire(name, timeout=timeout))
+
+
 def test_request_limits_hold_over_restarts_and_for_retries(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,10 +302,19 @@ def test_request_limits_hold_over_restarts_and_for_retries(
         settings = make_settings(MIXPANEL_EXPORT_URL=api.url)
         fetch(Mixpanel(settings))
         fetch(Mixpanel(settings))
-        restarted = Mixpanel(settings)
+        said: list[str] = []
+        restarted = Mixpanel(settings, said.append)
         assert not restarted._limiter.try_acquire("export", timeout=0.05)
+        monkeypatch.setattr(mixpanel, "MOMENT_SECONDS", 0.05)
+        # As if the hour were over then.
+        monkeypatch.setattr(restarted, "_limiter", Impatient(restarted._limiter))
+        with pytest.raises(StillWaitingError):
+            fetch(restarted)
     first, second, third = (request.received_at for request in api.requests)
     assert second - first < 1 <= third - first + 0.05
+    [waiting] = said
+    until = datetime.fromtimestamp(first, UTC) + timedelta(hours=1)
+    assert f"waiting until {until:%H:%M} UTC: 3 requests an hour" in waiting
 
 
 def test_damaged_file_of_the_limits_is_begun_anew(make_settings: MakeSettings, tmp_path: Path) -> None:
