@@ -46,6 +46,8 @@ EXPANDABLE = {
 }
 # The list inside an object, of which only the beginning is shown, and where the rest is.
 INNER_LISTS = {"subscriptions": "items", "invoices": "lines"}
+OFTEN_ENOUGH = 500
+"""Requests after which a list that never ends ends in an error all the same: who follows it would never stop."""
 STUBS = {"customers"}
 """Tables whose deleted objects are still answered for."""
 
@@ -308,6 +310,8 @@ class _Handler(Handler):
             case "empty_page_has_more":
                 self._send(200, orjson.dumps({"object": "list", "data": [], "has_more": True}))
             case "repeated_page":
+                if len(self.api.requests) > OFTEN_ENOUGH:
+                    raise ApiError(400, "This page was asked for often enough")
                 query = {name: value for name, value in request.query.items() if name != "starting_after"}
                 again = Request(request.path, query, request.headers, request.received_at)
                 self._send(200, orjson.dumps(self.api.answer(again) | {"has_more": True}))
