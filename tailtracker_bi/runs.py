@@ -27,7 +27,8 @@ FOLDERS = {"lake", "quarantine", "aside", "published", "reports", "runs", "dbt",
 FILES = {
     "warehouse.duckdb", "warehouse.duckdb.wal", "rate_limits.sqlite", "refresh.lock", "first_run", "hash.key",
 }  # fmt: skip
-"""What HOME is made of."""
+FILES_WITHIN = {"lake/head.json", "lake/hash_key.check", "published/current", "dbt/profiles.yml"}
+"""What HOME is made of; of what its folders hold, the files that are written anew in their place."""
 OWNER_ALONE = 0o077
 """The umask of whatever writes to HOME."""
 MAY_LOOK_OR_WRITE = 0o066
@@ -114,6 +115,9 @@ def _close(home: Path) -> None:
         if (home / name).is_dir() != (name in FOLDERS):
             wanted = "folder" if name in FOLDERS else "file"
             raise SettingsError(f"TAILTRACKER_HOME: {home / name} is no {wanted}: move it away, and run this again")
+    for name in FILES_WITHIN:
+        if (home / name).is_dir():
+            raise SettingsError(f"TAILTRACKER_HOME: {home / name} is no file: move it away, and run this again")
     if mode & MAY_LOOK_OR_WRITE:
         if names and not own:
             raise SettingsError(
