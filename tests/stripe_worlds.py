@@ -93,10 +93,9 @@ def sql_tables(
     lake = Lake(home)
     for moment, told in rates:
         land_rates(lake, home / "spool", told, moment)
-    *earlier, (now, latest) = readings
-    for moment, versions in earlier:
-        land(lake, home / "spool", versions, moment, out)
-    land(lake, home / "spool", latest, now, {*out, *stopped})
+    now, told = datetime.min.replace(tzinfo=UTC), list(readings)
+    for number, (now, versions) in enumerate(told, start=1):
+        land(lake, home / "spool", versions, now, {*out, *stopped} if number == len(told) else out)
     defaults = {
         "TAILTRACKER_HOME": home,
         "TAILTRACKER_NOW": now,
