@@ -320,7 +320,7 @@ class Lake:
         # interpreter goes kill the process ("terminate called without an active exception").
         if self._read is None or self._read[0] != version:
             try:
-                files = DeltaTable(self._ledger_path, version=version).file_uris()
+                files = _files_of(DeltaTable(self._ledger_path, version=version))
                 rows = dataset(files, schema=LANDINGS_SCHEMA, format="parquet").to_table()
             except (DeltaError, pa.ArrowException, OSError) as error:
                 raise LakeError(f"lake/_landings can't be read ({type(error).__name__})") from None
@@ -368,7 +368,7 @@ class Lake:
         versions = self._landed(source, table)["version"]
         if not len(versions):
             return []
-        return DeltaTable(self._table_path(source, table), version=pc.max(versions).as_py()).file_uris()
+        return _files_of(DeltaTable(self._table_path(source, table), version=pc.max(versions).as_py()))
 
     def digests(self, source: str, table: str) -> dict[str, str]:
         """The SHA-256 of the files as they were written, by the names that `files` gives them."""
@@ -482,7 +482,7 @@ class Lake:
                 if version is None or version < recorded:
                     raise DeltaError
                 known = DeltaTable(path, version=recorded)
-                files = [str(Path(name).relative_to(path)) for name in known.file_uris()]
+                files = [str(Path(name).relative_to(path)) for name in _files_of(known)]
                 actions = known.get_add_actions(flatten=True)
                 rows, sizes = actions["num_records"].to_pylist(), actions["size_bytes"].to_pylist()
                 names = [unquote(name) for name in actions["path"].to_pylist()]
@@ -541,7 +541,7 @@ class Lake:
     def _digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
         """The SHA-256 of the table's files that are not known: Parquet as it is written here has no checksums."""
         found = {}
-        for name in DeltaTable(path).file_uris():
+        for name in _files_of(DeltaTable(path)):
             if name not in known:
                 with Path(name).open("rb") as file:
                     found[str(Path(name).relative_to(path))] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -727,6 +727,11 @@ def _sync(path: Path) -> None:
 
 def _commit(path: Path, version: int) -> Path:
     return path / "_delta_log" / f"{version:020}.json"
+
+
+def _files_of(table: DeltaTable) -> list[str]:
+    """The data files of a version, as the disk has their names: Delta gives a blank in the way to them as %20."""
+    return [unquote(name) for name in table.file_uris()]
 
 
 def _version(path: Path) -> int | None:

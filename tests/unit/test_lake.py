@@ -543,3 +543,12 @@ def test_tidying_never_drops_what_the_ledger_names_after_a_crash(
     assert content(lake) == {1: ["a"], 2: ["b"]}
     lake.land(*SOURCE, whole_days({3: ["c"]}))
     assert content(lake) == {1: ["a"], 2: ["b"], 3: ["c"]}
+
+
+def test_a_home_may_have_a_blank_in_its_path(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "Tail Tracker")
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}))
+    lake.land(*SOURCE, whole_days({2: ["c"]}))
+    assert content(lake) == {1: ["a"], 2: ["c"]}
+    assert all(Path(file).exists() for file in lake.files(*SOURCE))
+    assert Lake(tmp_path / "Tail Tracker").damage(*SOURCE) == {}
