@@ -41,7 +41,8 @@ def config_tables(
     settings: Settings, analytics: Analytics, landings: pa.Table, began: Mapping[str, date | None]
 ) -> dict[str, tuple[pa.Schema, Iterable[Any]]]:
     """The columns and rows of each table. `began` is the first day that a source of objects tells of."""
-    metric_models, metric_tables = lineage(written_manifest(settings.home), (f.id for f in analytics.funnels))
+    off = {(source.name, table.name) for source in SOURCES if not source.is_on(settings) for table in source.tables}
+    metric_models, metric_tables = lineage(written_manifest(settings.home), (f.id for f in analytics.funnels), off)
     landed = [row for row in landings.to_pylist() if row["status"] == "landed"]
     helping = {source.name for source in SOURCES if issubclass(source, ObjectSource) and not source.opens_calendar}
     known_days = [row["day"] for row in landed] + [day for name, day in began.items() if day and name not in helping]
@@ -220,7 +221,10 @@ def config_tables(
             ],
         ),
         "metric_models": (_schema(metric_id=_STRING, model=_STRING), metric_models),
-        "metric_tables": (_schema(metric_id=_STRING, source=_STRING, table_name=_STRING), metric_tables),
+        "metric_tables": (
+            _schema(metric_id=_STRING, source=_STRING, table_name=_STRING, needed_for=_STRING),
+            metric_tables,
+        ),
         "metric_notes": (
             _schema(metric_id=_STRING, label=_STRING, owner=_STRING, target=pa.float64()),
             [(name, note.label, note.owner, note.target) for name, note in _metric_notes(analytics).items()],

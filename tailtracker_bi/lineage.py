@@ -1,40 +1,91 @@
-"""What each metric is computed from, by dbt's manifest: the models and the tables of sources upstream of it."""
+"""What each metric is computed from, by dbt's manifest: the models and the tables of sources upstream of it.
+
+All that is upstream counts, unless YAML says what for it is read. `meta.read_for` of a model says it of the model, and
+`meta.reads` of the models that it refers to: a segment's name (only that segment hangs on it), `conversion` (only
+totals over currencies do) or `test_accounts` (it tells whom to leave out, and no number). A metric's `apart_from` names
+models upstream of its own model that other metrics there are made of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
-WHO_IS_WHO = "model.tailtracker.int_identities_resolved"
-"""All that counts customers or objects of people reads it, to leave test accounts out: no number is made of the events
-that it is made of."""
-Pairs = list[tuple[str, ...]]
+ALL, EITHER = "all", "either"
+TEST_ACCOUNTS = "test_accounts"
 
 
-def lineage(manifest: Mapping[str, Any], funnel_ids: Iterable[str]) -> tuple[Pairs, Pairs]:
-    """(metric, model) and (metric, source, table), each once; an entry for `{funnel_id}` stands for every funnel."""
+class TableRead(NamedTuple):
+    """A table without which a metric is not known: all its values, those of a segment, or its totals (`conversion`).
+
+    Of those that are read for `either`, one is enough: the app's tables, and files that stand in for them.
+    """
+
+    metric_id: str
+    source: str
+    table_name: str
+    needed_for: str
+
+
+def lineage(
+    manifest: Mapping[str, Any], funnel_ids: Iterable[str], off: Collection[tuple[str, str]]
+) -> tuple[list[tuple[str, str]], list[TableRead]]:
+    """(metric, model) and what each reads, each once; an entry for `{funnel_id}` stands for every funnel.
+
+    Segments and totals do not ask for tables that are `off`; a metric whose own table is off reads its `fallback`.
+    """
     funnels = list(funnel_ids)
-    models, tables = set[tuple[str, ...]](), set[tuple[str, ...]]()
+    models, tables = set[tuple[str, str]](), set[TableRead]()
     for name, node in manifest["nodes"].items():
-        entries = [entry["id"] for entry in node["config"].get("meta", {}).get("metrics", [])]
-        if not entries:
-            continue
-        upstream = set(_upstream(manifest, name))
-        metric_ids = {entry.replace("{funnel_id}", funnel) for entry in entries for funnel in funnels or [""]}
-        for parts in (found.split(".") for found in upstream):
-            if parts[0] == "model":
-                models.update((metric_id, parts[2]) for metric_id in metric_ids)
-            elif parts[2].startswith("raw_") and parts[2] != "raw_lake":
-                tables.update((metric_id, parts[2].removeprefix("raw_"), parts[3]) for metric_id in metric_ids)
+        for entry in node["config"].get("meta", {}).get("metrics", []):
+            upstream = set(_upstream(manifest, name, set(entry.get("apart_from", ()))))
+            read = {
+                (schema.removeprefix("raw_"), table, needed_for)
+                for (kind, _, schema, *table_name), needed_for in ((found.split("."), what) for found, what in upstream)
+                for table in table_name
+                if kind == "source" and schema.startswith("raw_") and schema != "raw_lake"
+            }
+            needed = list(_needed(read, entry.get("fallback"), off))
+            for metric_id in {entry["id"].replace("{funnel_id}", funnel) for funnel in funnels or [""]}:
+                models.update((metric_id, found.split(".")[2]) for found, _ in upstream if found.startswith("model."))
+                tables.update(TableRead(metric_id, *table) for table in needed)
     return sorted(models), sorted(tables)
 
 
-def _upstream(manifest: Mapping[str, Any], name: str) -> Iterator[str]:
-    """A model, and all that it reads."""
-    waiting, seen = [name], {name}
+def _needed(
+    read: set[tuple[str, str, str]], fallback: str | None, off: Collection[tuple[str, str]]
+) -> Iterator[tuple[str, str, str]]:
+    always = {(source, table) for source, table, needed_for in read if needed_for == ALL}
+    if fallback:
+        source, _, table = fallback.partition(".")
+        own = always - {(source, table)}
+        always = own if own.isdisjoint(off) else {(source, table)}
+    files = {table for source, table in always if source == "csv_files"}
+    for source, table in always:
+        yield source, table, EITHER if table in files else ALL
+    for source, table, needed_for in read:
+        if needed_for != ALL and (source, table) not in always and (source, table) not in off:
+            yield source, table, needed_for
+
+
+def _upstream(manifest: Mapping[str, Any], metric_model: str, apart_from: Collection[str]) -> Iterator[tuple[str, str]]:
+    """A model, and all that it reads, with what for."""
+    waiting = [(metric_model, ALL)]
+    seen = set(waiting)
     while waiting:
-        found = waiting.pop()
-        yield found
-        read = manifest["nodes"].get(found, {}).get("depends_on", {}).get("nodes", []) if found != WHO_IS_WHO else []
-        waiting += [other for other in read if other not in seen]
-        seen.update(read)
+        found, needed_for = waiting.pop()
+        yield found, needed_for
+        node = manifest["nodes"].get(found, {})
+        if needed_for == TEST_ACCOUNTS or not node:
+            continue
+        told = node["config"].get("meta", {}).get("reads", {})
+        for other in node["depends_on"]["nodes"]:
+            name = other.split(".")[2]
+            if other.startswith("model.") and name in apart_from:
+                continue
+            meta = manifest["nodes"].get(other, {"config": {}})["config"].get("meta", {})
+            purpose = told.get(name) or meta.get("read_for") or ALL
+            read = other, purpose if needed_for == ALL or purpose == TEST_ACCOUNTS else needed_for
+            if read not in seen:
+                seen.add(read)
+                waiting.append(read)

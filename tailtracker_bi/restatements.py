@@ -10,8 +10,6 @@ from datetime import date
 
 import duckdb
 
-PLAN_TABLES = ["app_db.user_profiles", "app_db.subscriptions", "app_db.subscription_history"]
-"""What a person's plan comes from, whatever the metric reads that is split by it."""
 KEPT_MONTHS = 24
 """How long a restatement is carried over from build to build."""
 
@@ -72,7 +70,7 @@ _EXPLAINED = """
         select distinct grain, period_start, period_end, period_index from warehouse.config.day_periods
     ),
 
-    -- The days that a value reads, as in pub_metric_values, and the tables.
+    -- The days that a value reads, as in pub_metric_values.
     windows as (
         select distinct
             changed.metric_id,
@@ -80,12 +78,13 @@ _EXPLAINED = """
             changed.period_start,
             changed.segment,
             case
+                when reads_since = 'beginning' then '-infinity'::date
+                when reads_since = 'month' then least(changed.period_start, date_trunc('month', periods.period_end))
                 when trailing_days > 0 then periods.period_end + 1 - trailing_days::integer
                 when previous_periods > 0 then coalesce(previous.period_start, changed.period_start - 1)
                 else changed.period_start
             end as reads_from,
-            periods.period_end + following_days::integer as reads_through,
-            string_split(replace(sources, ' ', ''), ',') as tables
+            periods.period_end + following_days::integer as reads_through
         from changed
         inner join warehouse.metrics.metric_definitions as definitions using (metric_id)
         inner join periods using (grain, period_start)
@@ -93,6 +92,25 @@ _EXPLAINED = """
             on
                 previous.grain = periods.grain
                 and previous.period_index = periods.period_index - previous_periods
+    ),
+
+    tables_read as (
+        select windows.*, tables.source, tables.table_name
+        from windows
+        inner join warehouse.config.metric_tables as tables
+            on
+                tables.metric_id = windows.metric_id
+                and (
+                    tables.needed_for in ('all', 'either')
+                    or tables.needed_for = windows.segment
+                    or (tables.needed_for = 'conversion' and windows.segment <> 'currency')
+                )
+    ),
+
+    landed_in_tables as (
+        select tables_read.*, landed.* exclude (source, table_name)
+        from tables_read
+        inner join landed using (source, table_name)
     ),
 
     facts as (
@@ -104,23 +122,23 @@ _EXPLAINED = """
 
         -- All that makes a day doubtful is that it lost rows.
         select metric_id, grain, period_start, segment, 2, if(is_accepted, 'accepted loss', 'late events')
-        from windows
-        inner join warehouse.config.source_days as days on days.day between reads_from and reads_through
-        inner join landed
+        from landed_in_tables as landed
+        inner join warehouse.config.source_days as days
             on
-                landed.source = days.source
-                and landed.table_name = days.table_name
+                days.source = landed.source
+                and days.table_name = landed.table_name
                 and landed.day between days.first_source_day and days.last_source_day
-        where landed.is_daily and list_contains(tables, landed.source || '.' || landed.table_name)
+                and days.day between reads_from and reads_through
+        where is_daily
 
         union all
 
         select metric_id, grain, period_start, segment, 3, 'merge'
-        from windows
+        from tables_read
         cross join new_build
         inner join warehouse.marks.merges as merges
             on merges.landing > old_landing and merges.first_date <= reads_through
-        where list_contains(tables, 'mixpanel.events')
+        where source = 'mixpanel'
 
         union all
 
@@ -130,27 +148,20 @@ _EXPLAINED = """
             period_start,
             segment,
             4,
-            case landed.source
+            case source
                 when 'stripe' then 'late Stripe change'
                 when 'app_db' then 'app database changed'
                 when 'exchange_rates' then 'rates changed'
-                else landed.source || ' changed'
+                else source || ' changed'
             end
-        from windows
-        cross join landed
-        where
-            not landed.is_daily
-            and landed.loaded > 0
-            and list_contains(
-                tables || if(segment = 'plan', $plan_tables::varchar[], []), landed.source || '.' || landed.table_name
-            )
+        from landed_in_tables
+        where not is_daily and loaded > 0
 
         union all
 
         select metric_id, grain, period_start, segment, 5, 'late events on other days'
-        from windows
-        cross join landed
-        where landed.is_daily and list_contains(tables, landed.source || '.' || landed.table_name)
+        from landed_in_tables
+        where is_daily
     ),
 
     ranked as (
@@ -200,7 +211,7 @@ def _compare(connection: duckdb.DuckDBPyConnection, build: str, as_of: date) -> 
             {"as_of": as_of, "months": KEPT_MONTHS},
         )
     connection.execute(_CHANGED)
-    connection.execute(_EXPLAINED, {"build": build, "as_of": as_of, "plan_tables": PLAN_TABLES})
+    connection.execute(_EXPLAINED, {"build": build, "as_of": as_of})
     connection.execute("drop table changed")
 
 

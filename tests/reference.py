@@ -80,6 +80,7 @@ class Measure(NamedTuple):
     denominator: int | None
     reads_from: date
     reads_to: date
+    reads_all_before: bool = False
 
 
 # Days and periods
@@ -363,7 +364,6 @@ def metric_values(world: World) -> dict[MetricKey, MetricRow]:
     included; the others are sparse. A day not landed is null.
     """
     landed = landed_reporting_days(world)
-    first, last = covered_from(world), complete_through(world)
     rows: dict[MetricKey, MetricRow] = {}
     for measure in _measures(world):
         key = (measure.metric_id, measure.grain, measure.start, *measure.segment)
@@ -376,12 +376,20 @@ def metric_values(world: World) -> dict[MetricKey, MetricRow]:
         if denominator is not None:
             value = numerator / denominator if denominator and numerator is not None else None
         if measure.segment == ALL or value or denominator:
-            rows[key] = (numerator, denominator, value, _covers(first, last, measure))
+            rows[key] = (numerator, denominator, value, _is_complete(world, measure))
     return rows
 
 
-def _covers(first: date | None, last: date | None, measure: Measure) -> bool:
-    return first is not None and last is not None and first <= measure.reads_from and measure.reads_to <= last
+def _is_complete(world: World, measure: Measure) -> bool:
+    """Whether each day that the value reads has landed; for a segment by plan the app's tables, too."""
+    first, last = covered_from(world), complete_through(world)
+    if first is None or last is None or measure.reads_from < first:
+        return False
+    if measure.segment[0] == "plan" and not world.plans:
+        return False
+    if measure.reads_all_before:
+        return measure.reads_to <= last
+    return set(_days_between(measure.reads_from, measure.reads_to)) <= landed_reporting_days(world)
 
 
 def _measures(world: World) -> Iterator[Measure]:
@@ -452,11 +460,11 @@ def _lifecycle(world: World, events: list[Seen], grain: str) -> Iterator[Measure
                 dormant += now not in its and before in its
             total = sum(now in its for its in active.values())
             yield Measure("active_users", grain, now, segment, total, None, now, end)
-            yield Measure("users_new", grain, now, segment, new, None, now, end)
+            yield Measure("users_new", grain, now, segment, new, None, now, end, True)
             yield Measure("users_returning", grain, now, segment, returning, None, before, end)
-            yield Measure("users_resurrecting", grain, now, segment, resurrecting, None, before, end)
+            yield Measure("users_resurrecting", grain, now, segment, resurrecting, None, before, end, True)
             yield Measure("users_dormant", grain, now, segment, dormant, None, before, end)
-            yield Measure("pulse", grain, now, segment, new + resurrecting, dormant, before, end)
+            yield Measure("pulse", grain, now, segment, new + resurrecting, dormant, before, end, True)
 
 
 def _retention_headlines(world: World, events: list[Seen]) -> Iterator[Measure]:
@@ -473,7 +481,7 @@ def _retention_headlines(world: World, events: list[Seen]) -> Iterator[Measure]:
                     size = cells.get((day, segment, 0), (0, 0))[0]
                     retained = cells.get((day, segment, n), (0, 0))[1]
                     seen = retained if until <= known_days[-1] or not size else None
-                    yield Measure(f"retention_d{n}", "day", day, segment, seen, size, day, until)
+                    yield Measure(f"retention_d{n}", "day", day, segment, seen, size, day, until, True)
 
 
 def _conversions(world: World) -> Iterator[Measure]:
@@ -505,6 +513,7 @@ def retention_cells(world: World) -> dict[CellKey, CellRow]:
                     if segment == ALL or retained:
                         end = period_end(grain, shifted(grain, start, k))
                         is_complete = first is not None and last is not None and first <= start and end <= last
+                        is_complete &= segment[0] != "plan" or bool(world.plans)
                         rows[(spec["id"], mode, grain, start, *segment, k)] = (size, retained, is_complete)
     return rows
 

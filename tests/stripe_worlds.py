@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import orjson
 import pyarrow as pa
 
@@ -20,6 +19,7 @@ from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.stripe import Stripe
 from tailtracker_bi.sources.stripe_objects import TYPES, AllowList, Object
 from tailtracker_bi.warehouse import Warehouse
+from tests.worlds import tables_built
 
 Rates = Mapping[tuple[date, str], str]
 """Units of a currency for one euro, by the day they were published and currency."""
@@ -81,21 +81,18 @@ def sql_tables(
     models: Models,
     home: Path,
     rates: Iterable[tuple[datetime, Rates]] = (),
-    out: Collection[str] = (),
-    stopped: Collection[str] = (),
     **settings: Any,
 ) -> dict[str, Rows]:
     """The rows of each of the models, by its name, right after the last of these readings.
 
-    The source of exchange rates is on where they were read. Stripe's tables that are `out` never land, those that
-    `stopped` not in the last reading.
+    The source of exchange rates is on where they were read.
     """
     lake = Lake(home)
     for moment, told in rates:
         land_rates(lake, home / "spool", told, moment)
-    now, told = datetime.min.replace(tzinfo=UTC), list(readings)
-    for number, (now, versions) in enumerate(told, start=1):
-        land(lake, home / "spool", versions, now, {*out, *stopped} if number == len(told) else out)
+    now = datetime.min.replace(tzinfo=UTC)
+    for now, versions in readings:
+        land(lake, home / "spool", versions, now)
     defaults = {
         "TAILTRACKER_HOME": home,
         "TAILTRACKER_NOW": now,
@@ -104,14 +101,4 @@ def sql_tables(
         "EXCHANGE_RATES_URL": "https://www.ecb.europa.eu/eurofxref-hist.xml" if rates else None,
     }
     known = load_settings(**defaults | settings)
-    warehouse = Warehouse(known, load_analytics(known.analytics_path), lake)
-    warehouse.prepare()
-    with duckdb.connect(str(warehouse.path)) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        for schema in {schema for schema, _, _ in models}:
-            connection.execute(f"create schema if not exists {schema}")
-        for schema, name, sql in models:
-            connection.execute(f"create table {schema}.{name} as {sql}")
-        return {
-            name: connection.execute(f"from {schema}.{name}").to_arrow_table().to_pylist() for schema, name, _ in models
-        }
+    return tables_built(Warehouse(known, load_analytics(known.analytics_path), lake), models)

@@ -89,8 +89,8 @@ def land_plans(lake: Lake, spool: Path, world: World) -> None:
             recorded = {"action": "upgrade", "from_tier": before, "to_tier": after, "created_at": moment}
             rows["subscription_history"].append(change | recorded)
     for table in AppDb.tables:
-        if found := rows.get(table.name):
-            land_objects(lake, AppDb, table, found, settings_of(world, spool).now, spool)
+        if world.plans and table.name in rows:
+            land_objects(lake, AppDb, table, rows[table.name], settings_of(world, spool).now, spool)
 
 
 def land_objects(
@@ -122,9 +122,10 @@ def analytics_of(world: World) -> Analytics:
 
 
 def settings_of(world: World, home: Path) -> Settings:
-    """The world's settings; it is the day after the last landed one, or later."""
+    """The world's settings; it is the day after the last landed one, or later. The app database is on."""
     return load_settings(
         TAILTRACKER_HOME=home,
+        APP_DATABASE_URL="postgresql://reader@app-database.example/app",
         TAILTRACKER_TIMEZONE=world.timezone,
         TAILTRACKER_WEEK_START=world.week_start,
         TAILTRACKER_HISTORY_START=world.history_start,
@@ -138,7 +139,12 @@ def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> 
     for first, last in ranges(sorted(world.landed_days), longest=len(world.landed_days)):
         land(lake, home / "spool", world.events, first, last)
     land_plans(lake, home / "spool", world)
-    warehouse = Warehouse(settings_of(world, home), analytics_of(world), lake)
+    built = tables_built(Warehouse(settings_of(world, home), analytics_of(world), lake), models)
+    return {name.removeprefix("pub_"): rows for name, rows in built.items() if name.startswith("pub_")}
+
+
+def tables_built(warehouse: Warehouse, models: list[tuple[str, str, str]]) -> dict[str, Rows]:
+    """The rows of each model, by its name."""
     warehouse.prepare()
     with duckdb.connect(str(warehouse.path)) as connection:
         connection.execute("set TimeZone = 'UTC'")
@@ -148,9 +154,7 @@ def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> 
         for schema, name, sql in models:
             connection.execute(f"create table {schema}.{name} as {sql}")
         return {
-            name.removeprefix("pub_"): connection.execute(f"from published.{name}").to_arrow_table().to_pylist()
-            for schema, name, _ in models
-            if schema == "published"
+            name: connection.execute(f"from {schema}.{name}").to_arrow_table().to_pylist() for schema, name, _ in models
         }
 
 

@@ -310,14 +310,24 @@ def test_the_whole_has_a_row_a_day_and_segments_no_zeros(ask: duckdb.DuckDBPyCon
     ) == []  # fmt: skip
 
 
-def test_a_day_that_did_not_land_has_no_values_and_nothing_after_it_is_complete(
+def test_a_day_that_did_not_land_has_no_values_and_leaves_incomplete_what_reads_it(
     ask: duckdb.DuckDBPyConnection,
 ) -> None:
     gap = records(ask, f"from metric_values where grain = 'day' and period_start = '{GAP}'")
     assert {(row["value"], row["numerator"], row["denominator"], row["is_complete"]) for row in gap} == {
         (None, None, None, False)
     }
-    assert records(ask, f"from metric_values where period_start >= '{GAP}' and is_complete") == []
+    first_complete = {
+        row["metric_id"]: row["day"]
+        for row in records(
+            ask, "select metric_id, min(period_start) as day from metric_values "
+            f"where grain = 'day' and segment = 'all' and period_start >= '{GAP}' and is_complete group by metric_id"
+        )
+    }  # fmt: skip
+    after = {metric: (day - GAP).days for metric, day in first_complete.items()}
+    assert (after["dau"], after["users_returning"], after["events"]) == (1, 2, 1)
+    assert "wau" not in after, "the gap is within 7 days of the last day"
+    assert after.keys() & {"users_new", "users_resurrecting", "pulse", "retention_d1"} == set(), "all of history"
     assert records(ask, f"from metric_values where period_start = '{GAP - timedelta(days=1)}' and is_complete")
 
 

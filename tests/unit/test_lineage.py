@@ -4,44 +4,90 @@ from __future__ import annotations
 
 from typing import Any
 
-from tailtracker_bi.lineage import WHO_IS_WHO, lineage
+from tailtracker_bi.lineage import lineage
+
+EVENTS, CHARGES, REFUNDS, CARDS, RATES = (
+    f"source.p.raw_{table}"
+    for table in ("mixpanel.events", "stripe.charges", "stripe.refunds", "stripe.cards", "rates.daily")
+)
+APP_TICKETS, FILED_TICKETS = "source.p.raw_app_db.tickets", "source.p.raw_csv_files.tickets"
+DAYS = "source.p.config.day_periods"
 
 
-def node(*upstream: str, metrics: tuple[str, ...] = ()) -> dict[str, Any]:
-    entries = {"metrics": [{"id": metric} for metric in metrics]} if metrics else {}
-    return {"config": {"meta": entries}, "depends_on": {"nodes": list(upstream)}}
+def node(*upstream: str, metrics: tuple[Any, ...] = (), **meta: Any) -> dict[str, Any]:
+    entries = [entry if isinstance(entry, dict) else {"id": entry} for entry in metrics]
+    return {
+        "config": {"meta": meta | ({"metrics": entries} if entries else {})},
+        "depends_on": {"nodes": list(upstream)},
+    }
 
 
-EVENTS, CHARGES, DAYS = "source.p.raw_mixpanel.events", "source.p.raw_stripe.charges", "source.p.config.day_periods"
 MANIFEST = {
     "nodes": {
-        "model.p.metric_paid": node("model.p.int_paid", DAYS, metrics=("paid", "paid_twice")),
+        "model.p.metric_paid": node(
+            *("model.p.int_paid", "model.p.stg_refunds", DAYS),
+            metrics=("net", {"id": "gross", "apart_from": ["stg_refunds"]}),
+        ),
         "model.p.metric_funnels": node("model.p.int_steps", metrics=("{funnel_id}_conversion",)),
-        "model.p.int_paid": node("model.p.stg_charges", WHO_IS_WHO),
+        "model.p.metric_tickets": node("model.p.stg_tickets", metrics=("tickets",)),
+        "model.p.metric_accounts": node(
+            *("model.p.stg_accounts", "model.p.stg_events"),
+            metrics=({"id": "accounts", "fallback": "mixpanel.events"},),
+        ),
+        "model.p.int_paid": node(
+            *("model.p.stg_charges", "model.p.int_who", "model.p.stg_cards", "model.p.int_rates"),
+            reads={"stg_cards": "country"},
+        ),
         "model.p.int_steps": node("model.p.stg_events"),
+        "model.p.int_who": node("model.p.stg_events", read_for="test_accounts"),
+        "model.p.int_rates": node(RATES, "model.p.int_who", read_for="conversion"),
         "model.p.stg_charges": node(CHARGES),
+        "model.p.stg_refunds": node(REFUNDS),
+        "model.p.stg_cards": node(CARDS),
+        "model.p.stg_tickets": node(APP_TICKETS, FILED_TICKETS),
+        "model.p.stg_accounts": node("source.p.raw_app_db.accounts"),
         "model.p.stg_events": node(EVENTS, "source.p.raw_lake.landings"),
-        WHO_IS_WHO: node("model.p.stg_events"),
         "model.p.pub_values": node("model.p.metric_paid"),
     }
 }
+APP_OFF = {("app_db", "accounts"), ("app_db", "tickets")}
+
+
+def tables(metric_id: str, off: set[tuple[str, str]] | None = None) -> dict[str, str]:
+    """Of a metric each table that it needs, with what for."""
+    _, read = lineage(MANIFEST, ["onboarding", "lost_pet"], off or set())
+    return {f"{source}.{table}": needed_for for metric, source, table, needed_for in read if metric == metric_id}
+
+
+def models(metric_id: str) -> set[str]:
+    return {model for metric, model in lineage(MANIFEST, ["onboarding"], set())[0] if metric == metric_id}
 
 
 def test_models_are_the_metric_s_own_and_all_upstream_of_it() -> None:
-    models, _ = lineage(MANIFEST, ["onboarding"])
-    own = {"metric_paid", "int_paid", "stg_charges", WHO_IS_WHO.rpartition(".")[2]}
-    assert {model for metric, model in models if metric == "paid"} == own
-    assert {model for metric, model in models if metric == "paid_twice"} == own
+    read = {"metric_paid", "int_paid", "stg_charges", "stg_cards", "int_rates", "int_who"}
+    assert models("net") == read | {"stg_refunds"}
+    assert models("gross") == read
 
 
-def test_tables_are_those_of_sources_and_who_is_who_adds_none() -> None:
-    _, tables = lineage(MANIFEST, ["onboarding"])
-    assert [table for table in tables if table[0] == "paid"] == [("paid", "stripe", "charges")]
+def test_a_metric_needs_all_tables_upstream_but_for_what_others_of_its_model_are_made_of() -> None:
+    assert tables("net")["stripe.refunds"] == "all"
+    assert "stripe.refunds" not in tables("gross")
+    assert tables("gross")["stripe.charges"] == "all"
+
+
+def test_what_tells_a_segment_or_converts_is_needed_for_that_and_who_is_left_out_for_nothing() -> None:
+    assert tables("gross") == {"stripe.charges": "all", "stripe.cards": "country", "rates.daily": "conversion"}
+    assert tables("gross", {("stripe", "cards"), ("rates", "daily")}) == {"stripe.charges": "all"}
+
+
+def test_of_the_app_s_tables_and_files_that_stand_in_for_them_either_will_do() -> None:
+    assert tables("tickets") == {"app_db.tickets": "either", "csv_files.tickets": "either"}
+
+
+def test_what_stands_in_for_a_table_is_read_where_that_is_off_and_only_there() -> None:
+    assert tables("accounts") == {"app_db.accounts": "all"}
+    assert tables("accounts", APP_OFF) == {"mixpanel.events": "all"}
 
 
 def test_an_entry_for_funnels_stands_for_each_that_is_declared() -> None:
-    _, tables = lineage(MANIFEST, ["onboarding", "lost_pet"])
-    assert {metric for metric, source, _ in tables if source == "mixpanel"} == {
-        "onboarding_conversion",
-        "lost_pet_conversion",
-    }
+    assert tables("onboarding_conversion") == tables("lost_pet_conversion") == {"mixpanel.events": "all"}

@@ -160,7 +160,7 @@ def test_lifecycle_pulse_and_stickiness() -> None:
     assert value(world, "users_new", 1, grain="month") == (3, None, 3, False)
 
 
-def test_a_day_that_has_not_landed_is_null_and_ends_what_is_complete() -> None:
+def test_a_day_that_has_not_landed_is_null_and_leaves_incomplete_what_reads_it() -> None:
     world = World(
         [event("A", "03-02 10:00:00", user="a"), event("A", "03-05 10:00:00", user="b")],
         landed_days=march(1, 3) | march(5, 5),
@@ -173,7 +173,11 @@ def test_a_day_that_has_not_landed_is_null_and_ends_what_is_complete() -> None:
     assert value(world, "dau", 2) == (1, None, 1, True)
     assert value(world, "dau", 3) == (0, None, 0, True)
     assert value(world, "dau", 4) == (None, None, None, False)
-    assert value(world, "dau", 5) == (1, None, 1, False)
+    assert value(world, "dau", 5) == (1, None, 1, True)
+    # Nobody can say whether b, or a week's people, were there on the 4th.
+    assert value(world, "users_new", 5) == (1, None, 1, False)
+    assert value(world, "users_returning", 5) == (0, None, 0, False)
+    assert value(world, "wau", 5)[3] is False
     assert value(world, "dau", 6) is None
     # The week from Sunday the 1st.
     assert value(world, "active_users", 1, grain="week") == (2, None, 2, False)

@@ -20,7 +20,7 @@ _WORLD = """
         is_complete boolean
     );
     create table metric_catalog (metric_id varchar);
-    insert into metric_catalog values ('people'), ('stock'), ('money'), ('pets');
+    insert into metric_catalog values ('people'), ('stock'), ('new'), ('money'), ('pets');
     attach ':memory:' as readers;
     create table readers.bundle_info as from bundle_info;
     create table readers.metric_values as from metric_values;
@@ -36,7 +36,7 @@ _WORLD = """
     );
     create table warehouse.config.sources as
     from (values ('mixpanel', 'events', true), ('stripe', 'refunds', false), ('app_db', 'pets', false),
-        ('app_db', 'subscriptions', false))
+        ('app_db', 'subscriptions', false), ('exchange_rates', 'daily_rates', false))
         as of_sources (source, table_name, is_daily);
     create table warehouse.config.day_periods as
     select day::date as day, 'day' as grain, day::date as period_start, day::date as period_end,
@@ -47,9 +47,16 @@ _WORLD = """
     from warehouse.config.day_periods;
     create table warehouse.metrics.metric_definitions as
     from (values
-        ('people', 'mixpanel.events', 0, 0, 0), ('stock', 'mixpanel.events', 7, 0, 0),
-        ('money', 'stripe.charges,stripe.refunds', 0, 0, 0), ('pets', 'app_db.pets', 0, 0, 0)
-    ) as entries (metric_id, sources, trailing_days, previous_periods, following_days);
+        ('people', 0, 0, 0, null), ('stock', 7, 0, 0, null), ('new', 0, 0, 0, 'beginning'),
+        ('money', 0, 0, 0, null), ('pets', 0, 0, 0, null)
+    ) as entries (metric_id, trailing_days, previous_periods, following_days, reads_since);
+    create table warehouse.config.metric_tables as
+    from (values
+        ('people', 'mixpanel', 'events', 'all'), ('people', 'app_db', 'subscriptions', 'plan'),
+        ('stock', 'mixpanel', 'events', 'all'), ('new', 'mixpanel', 'events', 'all'),
+        ('money', 'stripe', 'charges', 'all'), ('money', 'stripe', 'refunds', 'all'),
+        ('money', 'exchange_rates', 'daily_rates', 'conversion'), ('pets', 'app_db', 'pets', 'either')
+    ) as tables (metric_id, source, table_name, needed_for);
 """
 
 
@@ -143,11 +150,13 @@ def test_events_are_late_where_a_day_that_the_value_reads_landed_anew(world: duc
     for day in (9, 10, 16, 17):
         tell(world, 1, 2, day=day)
         tell(world, 1, 2, metric="stock", day=day)
+        tell(world, 1, 2, metric="new", day=day)
     land(world, "mixpanel.events", day=9, landing=OLD_LANDING)
     land(world, "mixpanel.events", day=10, landing=OLD_LANDING + 1)
     other = "late events on other days"
-    # `stock` reads 7 days: those of the 10th are in the values from then on to the 16th.
+    # `stock` reads 7 days: those of the 10th are in the values from then on to the 16th. `new` reads all before.
     assert restated(world, "metric_id, period_start, reason") == [
+        ("new", march(9), other), *(("new", march(day), "late events") for day in (10, 16, 17)),
         ("people", march(9), other), ("people", march(10), "late events"),
         ("people", march(16), other), ("people", march(17), other),
         ("stock", march(9), other), ("stock", march(10), "late events"),
@@ -183,6 +192,15 @@ def test_objects_changed_where_a_table_that_the_metric_reads_brought_new_version
         ("people", "plan", "app database changed"),
         ("pets", "all", "app database changed"),
     ]
+
+
+def test_new_rates_explain_totals_and_no_currency_s_own_amounts(world: duckdb.DuckDBPyConnection) -> None:
+    for metric, segment in (("money", "all"), ("money", "currency"), ("pets", "all")):
+        tell(world, 2, 1, metric=metric, segment=(segment, segment))
+    land(world, "exchange_rates.daily_rates", day=28, landing=OLD_LANDING + 1)
+    assert restated(world, "metric_id, segment, reason") == [
+        ("money", "all", "rates changed"), ("money", "currency", "not known"), ("pets", "all", "not known"),
+    ]  # fmt: skip
 
 
 def test_a_reading_that_brought_nothing_new_explains_nothing(world: duckdb.DuckDBPyConnection) -> None:

@@ -4,12 +4,6 @@ with balance_transactions as (
 
 ),
 
-attempts as (
-
-    select * from {{ ref('int_payment_attempts') }}
-
-),
-
 customers as (
 
     select * from {{ ref('int_customers_identified') }}
@@ -49,15 +43,14 @@ select
         else balance_transactions.fee_amount
     end as decimal(22, 3)) as fee_amount,
     balance_transactions.net_amount,
-    coalesce(attempts.card_brand, '(unknown)') as card_brand,
-    coalesce(attempts.country, '(unknown)') as country,
+    coalesce(charges.card_brand, '(unknown)') as card_brand,
+    coalesce(charges.country, customers.country, '(unknown)') as country,
     {{ local_date('balance_transactions.created_at', 'context.timezone') }} as change_date
 from balance_transactions
 cross join context
 left join charges_of_sources on balance_transactions.source_id = charges_of_sources.source_id
 left join charges on charges_of_sources.charge_id = charges.charge_id
 left join customers on charges.customer_id = customers.customer_id
-left join attempts on charges_of_sources.charge_id = attempts.charge_id
 where
     balance_transactions.kind in ('charge', 'refund', 'dispute', 'fee')
     and balance_transactions.currency is not null

@@ -69,8 +69,33 @@ days_of_objects as (
     cross join context
     cross join days
 
+),
+
+united as (
+
+    select source, table_name, day, is_landed from days_of_days
+    union all
+    select source, table_name, day, coalesce(is_landed, false) as is_landed from days_of_objects
+
+),
+
+with_next_gap as (
+
+    select
+        *,
+        min(case when not is_landed then day end) over (
+            partition by source, table_name order by day
+            rows between current row and unbounded following
+        ) as next_gap,
+        max(day) over (partition by source, table_name) as last_day
+    from united
+
 )
 
-select * from days_of_days
-union all
-select source, table_name, day, coalesce(is_landed, false) as is_landed from days_of_objects
+select
+    source,
+    table_name,
+    day,
+    is_landed,
+    case when is_landed then coalesce({{ add_days('next_gap', -1) }}, last_day) end as landed_through
+from with_next_gap

@@ -1,6 +1,6 @@
 -- The entries stand beside the models that compute them: `meta.metrics` in this folder's YAML.
 {%- set fields = [
-    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'sources', 'fallback_sources', 'either_of', 'optional_sources', 'grains', 'retention_id'
+    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'grains', 'reads_since', 'retention_id'
 ] -%}
 {%- set numbers = ['trailing_days', 'previous_periods', 'following_days'] -%}
 {%- set entries = [] -%}
@@ -48,11 +48,8 @@ per_funnel as (
         entries.domain,
         entries.owner,
         entries.decision,
-        entries.sources,
-        entries.fallback_sources,
-        entries.either_of,
-        entries.optional_sources,
         entries.grains,
+        entries.reads_since,
         entries.retention_id,
         entries.trailing_days,
         entries.previous_periods,
@@ -60,14 +57,6 @@ per_funnel as (
         entries.bigger_is_better
     from entries
     inner join funnels on position('{funnel_id}' in entries.metric_id) > 0
-
-),
-
-sources_off as (
-
-    select source || '.' || table_name as sources
-    from {{ source('config', 'sources') }}
-    where not is_on
 
 ),
 
@@ -90,19 +79,11 @@ select
     single.domain,
     single.owner,
     single.decision,
-    case
-        when single.either_of is null and sources_off.sources is not null then coalesce(single.fallback_sources, single.sources)
-        when single.sources is null then single.either_of
-        when single.either_of is null then single.sources
-        else single.sources || ',' || single.either_of
-    end as sources,
-    single.either_of,
-    single.optional_sources,
     single.grains,
+    single.reads_since,
     single.retention_id,
     single.trailing_days,
     single.previous_periods,
     single.following_days,
     single.bigger_is_better
 from single
-left join sources_off on single.sources = sources_off.sources

@@ -35,6 +35,20 @@ covered as (
 
 ),
 
+plans_covered as (
+
+    select * from {{ ref('int_metrics_covered') }}
+    where metric_id = 'active_users' and needed_for = 'plan'
+
+),
+
+landed_days as (
+
+    select * from {{ ref('int_source_days_landed') }}
+    where source = 'mixpanel' and table_name = 'events'
+
+),
+
 timed_steps as (
 
     select
@@ -132,13 +146,20 @@ select
     reached.median_seconds_from_previous,
     coalesce(
         (groups.entry_start is null or groups.entry_start >= covered.covered_from)
-        and {{ add_days('groups.entry_end', 'funnels.window_days') }} <= covered.complete_through,
+        and {{ add_days('groups.entry_end', 'funnels.window_days') }}
+        <= case when groups.entry_start is null then covered.complete_through else landed_days.landed_through end
+        and (
+            plans_covered.metric_id is null
+            or {{ add_days('groups.entry_end', 'funnels.window_days') }} <= plans_covered.complete_through
+        ),
         false
     ) as is_complete
 from groups
 inner join funnels on groups.funnel_id = funnels.funnel_id
 inner join steps on groups.funnel_id = steps.funnel_id
 cross join covered
+left join landed_days on groups.entry_start = landed_days.day
+left join plans_covered on groups.segment = plans_covered.needed_for
 left join reached
     on
         groups.funnel_id = reached.funnel_id

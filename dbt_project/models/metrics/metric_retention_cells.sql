@@ -32,6 +32,13 @@ covered as (
 
 ),
 
+plans_covered as (
+
+    select * from {{ ref('int_metrics_covered') }}
+    where metric_id = 'active_users' and needed_for = 'plan'
+
+),
+
 -- The part of the calendar that has been seen.
 seen_periods as (
 
@@ -203,8 +210,12 @@ select
     by_mode.cohort_size,
     by_mode.retained,
     coalesce(
-        by_mode.cohort_start >= covered.covered_from and by_mode.period_end <= covered.complete_through, false
+        by_mode.cohort_start >= covered.covered_from
+        and by_mode.period_end <= covered.complete_through
+        and (plans_covered.metric_id is null or by_mode.period_end <= plans_covered.complete_through),
+        false
     ) as is_complete
 from by_mode
 cross join covered
+left join plans_covered on by_mode.segment = plans_covered.needed_for
 where by_mode.segment = 'all' or by_mode.retained > 0

@@ -19,6 +19,13 @@ covered as (
 
 ),
 
+landed_days as (
+
+    select * from {{ ref('int_source_days_landed') }}
+    where source = 'mixpanel' and table_name = 'events'
+
+),
+
 days_of_people as (
 
     select
@@ -39,11 +46,12 @@ select
     days_of_people.days_active,
     count(*) as users,
     coalesce(
-        days_of_people.period_start >= covered.covered_from and days_of_people.period_end <= covered.complete_through,
+        days_of_people.period_start >= covered.covered_from and days_of_people.period_end <= landed_days.landed_through,
         false
     ) as is_complete
 from days_of_people
 cross join covered
+left join landed_days on days_of_people.period_start = landed_days.day
 where days_of_people.period_start <= covered.last_day and days_of_people.period_end >= covered.first_day
 group by
     days_of_people.grain,
@@ -51,4 +59,4 @@ group by
     days_of_people.period_end,
     days_of_people.days_active,
     covered.covered_from,
-    covered.complete_through
+    landed_days.landed_through

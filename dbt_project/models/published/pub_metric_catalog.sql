@@ -16,25 +16,37 @@ covered as (
 
 ),
 
-sources as (
+tables_needed as (
 
-    select * from {{ source('config', 'sources') }}
+    select
+        tables.metric_id,
+        tables.source,
+        tables.table_name,
+        tables.needed_for,
+        tables.source || '.' || tables.table_name as name,
+        covered.last_day is not null as has_landed
+    from {{ source('config', 'metric_tables') }} as tables
+    left join covered
+        on
+            tables.source = covered.source
+            and tables.table_name = covered.table_name
+    where tables.needed_for in ('all', 'either')
 
 ),
 
--- What never landed is unknown and not zero, whatever else of it has.
-waiting as (
+-- What never landed is unknown and not zero, whatever else of it has. Of tables that stand in for each other one is enough.
+tables_of_metrics as (
 
-    select distinct definitions.metric_id
-    from definitions
-    inner join sources on position(sources.source || '.' || sources.table_name in definitions.sources) > 0
-    left join covered
-        on
-            sources.source = covered.source
-            and sources.table_name = covered.table_name
-    where
-        covered.last_day is null
-        and position(sources.source || '.' || sources.table_name in coalesce(definitions.either_of, '')) = 0
+    select
+        metric_id,
+        {{ sorted_list('name') }} as sources,
+        sum(case when needed_for = 'all' and not has_landed then 1 else 0 end) = 0
+        and (
+            sum(case when needed_for = 'either' then 1 else 0 end) = 0
+            or sum(case when needed_for = 'either' and has_landed then 1 else 0 end) > 0
+        ) as has_landed
+    from tables_needed
+    group by metric_id
 
 ),
 
@@ -62,42 +74,15 @@ context as (
 -- What the app deleted before a table of its database was first read, nobody can count.
 first_readings as (
 
-    select definitions.metric_id, max({{ local_date('landings.first_landed_as_of', 'context.timezone') }}) as day
-    from definitions
+    select tables_needed.metric_id, max({{ local_date('landings.first_landed_as_of', 'context.timezone') }}) as day
+    from tables_needed
     inner join landings
         on
-            landings.source = 'app_db'
-            and position(landings.source || '.' || landings.table_name in definitions.sources) > 0
+            tables_needed.source = landings.source
+            and tables_needed.table_name = landings.table_name
+            and landings.source = 'app_db'
     cross join context
-    group by definitions.metric_id
-
-),
-
-either_landed as (
-
-    select definitions.metric_id
-    from definitions
-    inner join covered on position(covered.source || '.' || covered.table_name in definitions.either_of) > 0
-    where covered.last_day is not null
-
-),
-
-landed as (
-
-    select distinct definitions.metric_id
-    from definitions
-    inner join covered on position(covered.source || '.' || covered.table_name in definitions.sources) > 0
-    where
-        covered.last_day is not null
-        and definitions.metric_id not in (select waiting.metric_id from waiting)
-        and (
-            definitions.either_of is null
-            or definitions.metric_id in (select either_landed.metric_id from either_landed)
-        )
-        and (
-            definitions.retention_id is null
-            or definitions.retention_id in (select declared_retentions.retention_id from declared_retentions)
-        )
+    group by tables_needed.metric_id
 
 )
 
@@ -112,9 +97,16 @@ select
     definitions.domain,
     cast(coalesce(notes.owner, definitions.owner) as varchar) as owner,
     definitions.decision,
-    case when landed.metric_id is null then 'no_data' else 'active' end as status,
+    case
+        when not tables_of_metrics.has_landed then 'no_data'
+        when
+            definitions.retention_id is not null
+            and definitions.retention_id not in (select declared_retentions.retention_id from declared_retentions)
+            then 'no_data'
+        else 'active'
+    end as status,
     cast(notes.target as double) as target,
-    definitions.sources,
+    tables_of_metrics.sources,
     definitions.grains,
     first_readings.day as exact_since,
     cast(
@@ -123,5 +115,5 @@ select
     ) as caveat
 from definitions
 left join notes on definitions.metric_id = notes.metric_id
-left join landed on definitions.metric_id = landed.metric_id
+left join tables_of_metrics on definitions.metric_id = tables_of_metrics.metric_id
 left join first_readings on definitions.metric_id = first_readings.metric_id

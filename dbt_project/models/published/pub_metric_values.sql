@@ -22,18 +22,6 @@ definitions as (
 
 ),
 
-covered as (
-
-    select * from {{ ref('int_sources_covered') }}
-
-),
-
-sources as (
-
-    select * from {{ source('config', 'sources') }}
-
-),
-
 context as (
 
     select * from {{ source('config', 'run_context') }}
@@ -52,49 +40,50 @@ day_periods as (
 
 ),
 
--- A metric is covered where all the sources that it reads are.
 metrics_covered as (
 
-    select
-        definitions.metric_id,
-        max(covered.first_day) as first_day,
-        min(covered.last_day) as last_day,
-        max(covered.covered_from) as covered_from,
-        min(covered.complete_through) as complete_through
-    from definitions
-    inner join covered on position(covered.source || '.' || covered.table_name in definitions.sources) > 0
-    group by definitions.metric_id
+    select * from {{ ref('int_metrics_covered') }}
 
 ),
 
 -- Totals over currencies can change until the rates of their days are known, where there is another currency at all.
 converted as (
 
-    select distinct definitions.metric_id, covered.complete_through
-    from definitions
-    inner join covered on definitions.optional_sources = covered.source || '.' || covered.table_name
-    inner join sources
-        on
-            covered.source = sources.source
-            and covered.table_name = sources.table_name
-            and sources.is_on
+    select distinct metrics_covered.metric_id, metrics_covered.complete_through
+    from metrics_covered
+    inner join definitions on metrics_covered.metric_id = definitions.metric_id and definitions.unit = 'currency'
     cross join context
     inner join computed
         on
-            definitions.metric_id = computed.metric_id
+            metrics_covered.metric_id = computed.metric_id
             and computed.segment = 'currency'
             and context.currency <> computed.segment_value
+    where metrics_covered.needed_for = 'conversion'
+
+),
+
+-- The days of the tables that all values of a metric hang on.
+days_of_metrics as (
+
+    select
+        tables.metric_id,
+        landed_days.day,
+        min(case when landed_days.is_landed then 1 else 0 end) = 1 as is_landed,
+        min(coalesce(landed_days.landed_through, {{ add_days('landed_days.day', -1) }})) as landed_through
+    from {{ source('config', 'metric_tables') }} as tables
+    inner join landed_days
+        on
+            tables.source = landed_days.source
+            and tables.table_name = landed_days.table_name
+    where tables.needed_for in ('all', 'either')
+    group by tables.metric_id, landed_days.day
 
 ),
 
 missing_days as (
 
-    select distinct definitions.metric_id, landed_days.day
-    from definitions
-    inner join landed_days
-        on
-            position(landed_days.source || '.' || landed_days.table_name in definitions.sources) > 0
-            and not landed_days.is_landed
+    select metric_id, day from days_of_metrics
+    where not is_landed
 
 ),
 
@@ -128,7 +117,9 @@ seen_periods as (
         definitions.unit,
         periods.grain,
         periods.period_start,
+        definitions.reads_since,
         case
+            when definitions.reads_since = 'month' then least(periods.period_start, months.period_start)
             when definitions.trailing_days > 0 then {{ add_days('periods.period_end', '1 - definitions.trailing_days') }}
             when definitions.previous_periods > 0 then coalesce(previous_periods.period_start, {{ add_days('periods.period_start', -1) }})
             else periods.period_start
@@ -137,12 +128,16 @@ seen_periods as (
         metrics_covered.covered_from,
         metrics_covered.complete_through
     from definitions
-    inner join metrics_covered on definitions.metric_id = metrics_covered.metric_id
+    inner join metrics_covered on definitions.metric_id = metrics_covered.metric_id and metrics_covered.needed_for = 'all'
     inner join periods
         on
             position(periods.grain in definitions.grains) > 0
             and metrics_covered.last_day >= periods.first_day
             and metrics_covered.first_day <= periods.last_day
+    left join day_periods as months
+        on
+            months.grain = 'month'
+            and periods.period_end = months.day
     left join periods as previous_periods
         on
             periods.grain = previous_periods.grain
@@ -198,7 +193,12 @@ select
     end as value,
     coalesce(
         seen_periods.reads_from >= seen_periods.covered_from
-        and seen_periods.reads_through <= seen_periods.complete_through
+        and seen_periods.reads_through <= case
+            -- Where all of history has a say, the run has to begin with it.
+            when seen_periods.reads_since = 'beginning' then seen_periods.complete_through
+            else days_of_metrics.landed_through
+        end
+        and (segments_covered.metric_id is null or seen_periods.reads_through <= segments_covered.complete_through)
         and (
             converted.metric_id is null
             or spine.segment = 'currency'
@@ -227,6 +227,15 @@ left join missing_days
         spine.metric_id = missing_days.metric_id
         and spine.grain = 'day'
         and spine.period_start = missing_days.day
+left join days_of_metrics
+    on
+        seen_periods.metric_id = days_of_metrics.metric_id
+        and seen_periods.reads_from = days_of_metrics.day
+left join metrics_covered as segments_covered
+    on
+        spine.metric_id = segments_covered.metric_id
+        and spine.segment = segments_covered.needed_for
+        and spine.segment <> 'all'
 left join converted on spine.metric_id = converted.metric_id
 left join partly_seen
     on

@@ -13,11 +13,8 @@ period_ends as (
 
 covered as (
 
-    select
-        max(covered_from) as covered_from,
-        min(complete_through) as complete_through
-    from {{ ref('int_sources_covered') }}
-    where source = 'stripe' and table_name in ('customers', 'products', 'subscriptions')
+    select * from {{ ref('int_metrics_covered') }}
+    where metric_id = 'mrr'
 
 ),
 
@@ -26,14 +23,10 @@ converted as (
 
     select distinct
         'all' as currency,
-        covered_rates.complete_through
+        covered.complete_through
     from movements
     cross join {{ source('config', 'run_context') }} as context
-    inner join {{ source('config', 'sources') }} as sources on sources.source = 'exchange_rates' and sources.is_on
-    inner join {{ ref('int_sources_covered') }} as covered_rates
-        on
-            sources.source = covered_rates.source
-            and sources.table_name = covered_rates.table_name
+    inner join covered on covered.needed_for = 'conversion'
     where movements.currency not in ('all', context.currency)
 
 )
@@ -50,6 +43,7 @@ select
     coalesce(
         movements.period_start >= covered.covered_from
         and period_ends.period_end <= covered.complete_through
+        and (covered_segments.needed_for is null or period_ends.period_end <= covered_segments.complete_through)
         and (converted.currency is null or period_ends.period_end <= converted.complete_through)
         -- One that holds what can't be converted.
         and movements.amount is not null,
@@ -60,5 +54,9 @@ inner join period_ends
     on
         movements.grain = period_ends.grain
         and movements.period_start = period_ends.period_start
-cross join covered
+inner join covered on covered.needed_for = 'all'
+left join covered as covered_segments
+    on
+        movements.segment = covered_segments.needed_for
+        and movements.segment <> 'all'
 left join converted on movements.currency = converted.currency

@@ -12,11 +12,8 @@ period_ends as (
 
 covered as (
 
-    select
-        max(covered_from) as covered_from,
-        min(complete_through) as complete_through
-    from {{ ref('int_sources_covered') }}
-    where source = 'stripe' and table_name in ('charges', 'invoice_payments')
+    select * from {{ ref('int_metrics_covered') }}
+    where metric_id = 'payments' and needed_for = 'all'
 
 )
 

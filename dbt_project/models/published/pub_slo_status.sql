@@ -24,6 +24,13 @@ covered as (
 
 ),
 
+landed_days as (
+
+    select * from {{ ref('int_source_days_landed') }}
+    where source = 'prometheus' and table_name = 'service_levels'
+
+),
+
 last_days as (
 
     select
@@ -52,11 +59,12 @@ months as (
         coalesce(
             level_months.seen_minutes >= level_months.period_minutes
             and level_months.period_start >= covered.covered_from
-            and last_days.period_end <= covered.complete_through,
+            and last_days.period_end <= landed_days.landed_through,
             false
         ) as is_complete
     from level_periods as level_months
     inner join last_days on level_months.period_start = last_days.month
+    left join landed_days on level_months.period_start = landed_days.day
     inner join level_periods as level_days
         on
             level_months.slo = level_days.slo
