@@ -32,7 +32,7 @@ def lineage(
 ) -> tuple[list[tuple[str, str]], list[TableRead]]:
     """(metric, model) and what each reads, each once; an entry for `{funnel_id}` stands for every funnel.
 
-    Segments and totals do not ask for tables that are `off`; a metric whose own table is off reads its `fallback`.
+    A metric whose own table is `off` reads its `fallback`.
     """
     funnels = list(funnel_ids)
     models, tables = set[tuple[str, str]](), set[TableRead]()
@@ -64,7 +64,7 @@ def _needed(
     for source, table in always:
         yield source, table, EITHER if table in files else ALL
     for source, table, needed_for in read:
-        if needed_for != ALL and (source, table) not in always and (source, table) not in off:
+        if needed_for != ALL and (source, table) not in always:
             yield source, table, needed_for
 
 

@@ -53,6 +53,7 @@ class World:
     retention: list[dict[str, Any]] = field(default_factory=list)
     funnels: list[dict[str, Any]] = field(default_factory=list)
     plans: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    has_app_database: bool = True
     """By user: when (epoch seconds, in order) which plan began; the first is the account's own beginning."""
 
 
@@ -385,11 +386,16 @@ def _is_complete(world: World, measure: Measure) -> bool:
     first, last = covered_from(world), complete_through(world)
     if first is None or last is None or measure.reads_from < first:
         return False
-    if measure.segment[0] == "plan" and not world.plans:
+    if measure.segment[0] == "plan" and not _plans_are_known(world):
         return False
     if measure.reads_all_before:
         return measure.reads_to <= last
     return set(_days_between(measure.reads_from, measure.reads_to)) <= landed_reporting_days(world)
+
+
+def _plans_are_known(world: World) -> bool:
+    """The app's tables landed; or there are none that could."""
+    return bool(world.plans) or not world.has_app_database
 
 
 def _measures(world: World) -> Iterator[Measure]:
@@ -513,7 +519,7 @@ def retention_cells(world: World) -> dict[CellKey, CellRow]:
                     if segment == ALL or retained:
                         end = period_end(grain, shifted(grain, start, k))
                         is_complete = first is not None and last is not None and first <= start and end <= last
-                        is_complete &= segment[0] != "plan" or bool(world.plans)
+                        is_complete &= segment[0] != "plan" or _plans_are_known(world)
                         rows[(spec["id"], mode, grain, start, *segment, k)] = (size, retained, is_complete)
     return rows
 

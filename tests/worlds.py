@@ -122,10 +122,10 @@ def analytics_of(world: World) -> Analytics:
 
 
 def settings_of(world: World, home: Path) -> Settings:
-    """The world's settings; it is the day after the last landed one, or later. The app database is on."""
+    """The world's settings; it is the day after the last landed one, or later."""
     return load_settings(
         TAILTRACKER_HOME=home,
-        APP_DATABASE_URL="postgresql://reader@app-database.example/app",
+        APP_DATABASE_URL="postgresql://reader@app-database.example/app" if world.has_app_database else None,
         TAILTRACKER_TIMEZONE=world.timezone,
         TAILTRACKER_WEEK_START=world.week_start,
         TAILTRACKER_HISTORY_START=world.history_start,
@@ -153,6 +153,7 @@ def tables_built(warehouse: Warehouse, models: list[tuple[str, str, str]]) -> di
             connection.execute(f"create schema if not exists {schema}")
         for schema, name, sql in models:
             connection.execute(f"create table {schema}.{name} as {sql}")
+        connection.commit()
         return {
             name: connection.execute(f"from {schema}.{name}").to_arrow_table().to_pylist() for schema, name, _ in models
         }

@@ -191,7 +191,7 @@ def _records(file: BinaryIO, where: str) -> Iterator[tuple[int, list[str]]]:
         told = (
             f"a quote has no end: {_WRITING}"
             if "end of data" in str(error)
-            else f"it is no CSV: {readable(str(error))}"
+            else f"it is no CSV: {readable(str(error), ())}"
         )
         raise BadResponseError(f"{where}: line {begin}: {told}") from None
 

@@ -41,6 +41,7 @@ from tailtracker_bi.sources.base import (
     Versions,
     nothing_known,
 )
+from tailtracker_bi.sources.foreign_text import readable
 
 ROOT = "{http://www.gesmes.org/xml/2002-08-01}Envelope"
 CUBE = "{http://www.ecb.int/vocabulary/2002-08-01/eurofxref}Cube"
@@ -115,13 +116,16 @@ class ExchangeRates(ObjectSource):
         refused = http.check_setting("EXCHANGE_RATES_URL")
         with (
             http.client(REQUEST_SECONDS) as client,
-            http.answer(client, str(self.settings.exchange_rates_url), where, refused) as response,
+            http.answer(
+                client, str(self.settings.exchange_rates_url), where, refused, self.settings.secrets
+            ) as response,
         ):
             file = http.content(response, LARGEST_BYTES, self.name)
         try:
             return _parsed(file)
         except (ParseError, DefusedXmlException) as error:
-            what = f"not whole, or not the bank's XML ({type(error).__name__}: {error})"
+            told = f"{type(error).__name__}: {readable(str(error), self.settings.secrets)}"
+            what = f"not whole, or not the bank's XML ({told})"
             raise http.RetryableError(f"{self.name}: the file is {what}") from None
 
     def _sorted(self, told: list[Told]) -> tuple[list[Rate], list[dict[str, object]]]:

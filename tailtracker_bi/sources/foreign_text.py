@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
+from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote, quote_plus
 
 from tailtracker_bi.personal_data import mask_text
@@ -20,10 +21,11 @@ SHORTEST_PART = 8
 HIDDEN = "[secret]"
 
 
-def readable(text: str | bytes, secrets: Iterable[str] = ()) -> str:
+def readable(text: str | bytes, secrets: Iterable[str]) -> str:
     """The beginning of a foreign text on one line, without secrets, personal data and control characters.
 
-    Secrets are the raw ones: their forms in base64 and in URLs, and parts of SHORTEST_PART characters, go as well.
+    Secrets are the raw ones: their forms in base64 and in URLs, and parts of SHORTEST_PART characters, go as well, in
+    whatever case.
     """
     shown = text.decode(errors="replace") if isinstance(text, bytes) else text
     # Before it is cut: what is left of a secret at the cut would be no part that is known.
@@ -39,7 +41,7 @@ def _without(text: str, secrets: list[str]) -> str:
         text = text.replace(address, HIDDEN)
     secrets = [secret for secret in secrets if "://" not in secret]
     parts = {
-        form[start : start + SHORTEST_PART]
+        _lower(form[start : start + SHORTEST_PART])
         for secret in secrets
         for form in _forms(secret, secrets)
         for start in range(max(1, len(form) - SHORTEST_PART + 1))
@@ -49,11 +51,20 @@ def _without(text: str, secrets: list[str]) -> str:
     for short in (secret for secret in secrets if 0 < len(secret) < SHORTEST_PART):
         for found in re.finditer(re.escape(short), text):
             hidden[found.start() : found.end()] = [True] * len(short)
+    lower = _lower(text)  # as who compares without case hands it on
     for start in range(len(text) - SHORTEST_PART + 1):
-        if text[start : start + SHORTEST_PART] in parts:
+        if lower[start : start + SHORTEST_PART] in parts:
             hidden[start : start + SHORTEST_PART] = [True] * SHORTEST_PART
     runs = groupby(zip(text, hidden, strict=True), key=itemgetter(1))
     return "".join(HIDDEN if hide else "".join(sign for sign, _ in run) for hide, run in runs)
+
+
+def _lower(text: str) -> str:
+    """With as many characters as before, unlike `str.lower`."""
+    return text.translate(_LOWER)
+
+
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 def _forms(secret: str, others: list[str]) -> Iterator[str]:

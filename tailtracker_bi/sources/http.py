@@ -173,8 +173,8 @@ def answer(
     url: str,
     where: str,
     refused: Refused,
+    secrets: Sequence[str],
     params: Mapping[str, str] | None = None,
-    secrets: Sequence[str] = (),
 ) -> Iterator[httpx.Response]:
     """The answer to a GET, its status judged, its body still unread; `where` begins with the source's name.
 
@@ -187,12 +187,13 @@ def answer(
             yield response
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         base = f"{httpx.URL(url).scheme}://{httpx.URL(url).netloc.decode()}"
-        raise UnreachableError(f"{where.partition(':')[0]}: can't reach {base}: {error}") from None
+        told = readable(str(error), secrets)
+        raise UnreachableError(f"{where.partition(':')[0]}: can't reach {base}: {told}") from None
     except httpx.HTTPError as error:
-        raise RetryableError(f"{where}: {type(error).__name__}: {error}") from None
+        raise RetryableError(f"{where}: {type(error).__name__}: {readable(str(error), secrets)}") from None
 
 
-def judge(response: httpx.Response, where: str, refused: Refused, secrets: Sequence[str] = ()) -> None:
+def judge(response: httpx.Response, where: str, refused: Refused, secrets: Sequence[str]) -> None:
     """Raise what the status of an answer means; nothing for 200."""
     status = response.status_code
     if status == 200:
@@ -213,7 +214,7 @@ def _told(response: httpx.Response, secrets: Sequence[str]) -> str:
     return shown(content, secrets)
 
 
-def shown(content: bytes, secrets: Sequence[str] = ()) -> str:
+def shown(content: bytes, secrets: Sequence[str]) -> str:
     """The beginning of what a server sent, to follow on what is said of it; empty where it is markup or nothing."""
     text = readable(content, secrets)
     return "" if not text or text.startswith("<") else f": {text}"
@@ -235,7 +236,7 @@ def body(response: httpx.Response) -> Iterator[bytes]:
             raise BadResponseError("the body is neither gzip nor of known length: it can't be told whether it is whole")
         yield from pieces
     else:
-        raise BadResponseError(f"unexpected content encoding {encoding!r}")
+        raise BadResponseError("the body has a content encoding that was not asked for")
 
 
 def content(response: httpx.Response, most_bytes: int, where: str = "") -> bytes:
@@ -271,7 +272,7 @@ def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
             try:
                 text = member.decompress(data, BATCH_BYTES)
             except isal_zlib.error as error:  # type: ignore[misc]  # its stub takes the class for an object
-                raise BadResponseError(f"the gzip stream is broken: {error}") from None
+                raise BadResponseError(f"the gzip stream is broken: {readable(str(error), ())}") from None
             unpacked += len(text)
             if unpacked > max(RATIO_COUNTS_FROM, HIGHEST_RATIO * packed):
                 raise TooLargeError(

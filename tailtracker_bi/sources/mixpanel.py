@@ -36,6 +36,7 @@ from tailtracker_bi.sources.base import (
     ranges,
 )
 from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
+from tailtracker_bi.sources.foreign_text import readable
 
 REQUESTS_PER_HOUR = 60
 REQUESTS_PER_SECOND = 3
@@ -132,7 +133,8 @@ class Mixpanel(DaySource):
             raise http.RetryableError(f"{where}: the last line was cut off")
         errors, example = lines.rejected("error")
         if errors:
-            raise http.RetryableError(f"{where}: an error in place of events: {example[:200]}")
+            told = http.shown(example.encode(), self.settings.secrets)
+            raise http.RetryableError(f"{where}: an error in place of events{told}")
         strange = lines.rejected("not JSON")[0] + lines.rejected("no event name")[0]
         if strange and strange == lines.received:
             raise http.RetryableError(f"{where}: not an export: none of {strange} lines is an event")
@@ -202,9 +204,11 @@ class Mixpanel(DaySource):
                 reached("mixpanel.answered")
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise http.UnreachableError(f"mixpanel: can't reach {settings.mixpanel_base_url}: {error}") from None
+            told = readable(str(error), settings.secrets)
+            raise http.UnreachableError(f"mixpanel: can't reach {settings.mixpanel_base_url}: {told}") from None
         except httpx.HTTPError as error:
-            raise http.RetryableError(f"mixpanel: {first} to {last}: {type(error).__name__}: {error}") from None
+            told = f"{type(error).__name__}: {readable(str(error), settings.secrets)}"
+            raise http.RetryableError(f"mixpanel: {first} to {last}: {told}") from None
 
     def _check_is_over(self, response: httpx.Response, last: date) -> None:
         """Else a clock that is ahead would land days that have not come, as empty. A clock that was set is meant so."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -247,11 +247,12 @@ class Prometheus(DaySource):
         try:
             answer = _Answer(_series(told["data"], by_bucket, first, last))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadResponseError(f"{where}: not what a range query gives: {type(error).__name__}: {error}") from None
+            why = f"{type(error).__name__}: {readable(str(error), self.settings.secrets)}"
+            raise BadResponseError(f"{where}: not what a range query gives: {why}") from None
         if told.get("warnings"):
-            answer.warnings[first] = _texts(told["warnings"])
+            answer.warnings[first] = _texts(told["warnings"], self.settings.secrets)
         if told.get("infos"):
-            answer.infos.add(_texts(told["infos"]))
+            answer.infos.add(_texts(told["infos"], self.settings.secrets))
         return answer
 
     def _received(self, client: httpx.Client, query: str, what: str, first: date, last: date) -> dict[str, Any]:
@@ -260,14 +261,17 @@ class Prometheus(DaySource):
         grid = _grid(first, last)
         url = f"{self.settings.prometheus_base_url}/api/v1/query_range"
         asked = {"query": query, "start": str(grid[0]), "end": str(grid[-1]), "step": str(STEP_SECONDS)}
-        with http.answer(client, url, where, lambda status, text: _refused(status, text, query), asked) as response:
+        secrets = self.settings.secrets
+        with http.answer(
+            client, url, where, lambda status, text: _refused(status, text, query), secrets, asked
+        ) as response:
             content = http.content(response, MOST_BYTES, where)
         try:
             told = orjson.loads(content)
         except orjson.JSONDecodeError:
             raise http.RetryableError(f"{where}: the answer is not JSON") from None
         if not isinstance(told, dict) or told.get("status") != "success":
-            raise http.RetryableError(f"{where}: the answer is no success{http.shown(content)}")
+            raise http.RetryableError(f"{where}: the answer is no success{http.shown(content, secrets)}")
         return told
 
 
@@ -336,6 +340,6 @@ def _doubt(values: list[float | None], resets: float | None, *, is_warned: bool)
     return "reset" if resets else None
 
 
-def _texts(told: Any) -> str:
-    """Warnings on one line, without personal data."""
-    return readable("; ".join(map(str, told)) if isinstance(told, list) else str(told))
+def _texts(told: Any, secrets: Sequence[str]) -> str:
+    """Warnings on one line, without secrets and personal data."""
+    return readable("; ".join(map(str, told)) if isinstance(told, list) else str(told), secrets)

@@ -340,7 +340,7 @@ class _VersionFile:
             allowed = self._allowed.kept(item)
             content = orjson.dumps(allowed, option=orjson.OPT_SORT_KEYS)
         except TypeError as error:
-            return self._set_aside(item, f"can't be written as JSON: {error}")
+            return self._set_aside(item, f"can't be written as JSON: {readable(str(error), ())}")
         if self._allowed.wrong:
             return self._set_aside(item, f"{self._allowed.wrong[0]} is no number that it could be")
         if self._allowed.card_numbers > card_numbers:
@@ -506,6 +506,9 @@ class _Api:
             raise type(error)(f"{where}: {error}") from None
         except stripe.StripeError as error:
             raise self._refusal(path.split("/")[0], error) from None
+        except (AttributeError, KeyError, TypeError):
+            # Its library takes an error for an object of fields; one from whatever stands between may be a text.
+            raise http.RetryableError(f"{where}: answered with an error that is not of Stripe's shape") from None
         if not isinstance(answer, dict):
             raise http.RetryableError(f"{where}: not a JSON object")
         return answer

@@ -161,6 +161,63 @@ def test_statuses_and_whole_bodies_are_judged_in_one_place() -> None:
             assert "status_code" not in named, path
 
 
+def foreign_words(tree: ast.Module, ours: set[str]) -> list[int]:
+    """The lines that put into a text, other than by `readable`, what an error of a library or an answer says."""
+    found = []
+    for handler in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler))]:
+        caught = set()
+        if isinstance(handler, ast.ExceptHandler):
+            types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+            names = {ast.unparse(type_).rpartition(".")[2] for type_ in types if type_}
+            caught = {handler.name} if names - ours else set()
+        passed = {
+            id(inner)
+            for node in ast.walk(handler)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"readable", "http.shown", "shown"}
+            for inner in ast.walk(node)
+        }
+        for node in ast.walk(handler):
+            if not isinstance(node, ast.FormattedValue) or id(node) in passed:
+                continue
+            said = [inner for inner in ast.walk(node.value) if id(inner) not in passed]
+            if any(isinstance(inner, ast.Name) and inner.id in caught and not is_our_word(node) for inner in said):
+                found.append(node.lineno)
+            if any(isinstance(inner, ast.Attribute) and inner.attr in ANSWERED for inner in said):
+                found.append(node.lineno)
+    return found
+
+
+ANSWERED = {"headers", "text", "content", "reason_phrase", "user_message", "json_body", "http_body"}
+
+
+def is_our_word(node: ast.FormattedValue) -> bool:
+    """The type of an error, the system's word for a failed call, or what `_reason` makes of a database's states."""
+    return ast.unparse(node.value).startswith(("type(", "error.strerror", "_reason("))
+
+
+def test_words_of_others_come_in_through_one_function() -> None:
+    """They may repeat our secrets, and hold what a terminal obeys: `foreign_text.readable` takes that out."""
+    ours = {node.name for _, tree in trees(PACKAGE) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    assert {path: foreign_words(tree, ours) for path, tree in trees(PACKAGE / "sources")} == {
+        path: [] for path, _ in trees(PACKAGE / "sources")
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "is_found"),
+    [
+        ("try: ask()\nexcept httpx.HTTPError as error: raise Ours(f'no: {error}')", True),
+        ("try: ask()\nexcept httpx.HTTPError as error: raise Ours(f'no: {str(error)[:9]}')", True),
+        ("try: ask()\nexcept (Ours, ValueError) as error: raise Ours(f'no: {error}')", True),
+        ("say(f'it is {response.headers[0]}')", True),
+        ("try: ask()\nexcept Ours as error: raise Ours(f'no: {error}')", False),
+        ("try: ask()\nexcept OSError as error: say(f'{type(error).__name__}: {readable(str(error), [])}')", False),
+    ],
+)  # fmt: skip
+def test_words_of_others_are_told_from_ours(said: str, is_found: bool) -> None:
+    assert bool(foreign_words(ast.parse(said), {"Ours"})) is is_found
+
+
 def test_labels_of_metrics_are_unique_and_say_mean_for_a_mean(manifest: dict[str, Any]) -> None:
     labels = [
         entry["label"]

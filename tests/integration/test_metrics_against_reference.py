@@ -18,14 +18,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, str
 
 
 def at_the_edge() -> World:
-    """Two people whose second step comes exactly as the window ends, and a second after that."""
+    """Two people whose second step comes exactly as the window ends, and a second after that; no app database."""
     day = int(datetime(2024, 3, 4, 12, tzinfo=UTC).timestamp())
     events = [
         {"event": name, "properties": {"time": day + seconds, "distinct_id": user, "$user_id": user}}
         for user, name, seconds in (("in", "A", 0), ("in", "B", 86_400), ("out", "A", 0), ("out", "B", 86_401))
     ]
+    landed = set(each_day(date(2024, 3, 4), date(2024, 3, 8)))
     funnel = {"id": "edge", "steps": [{"event": "A"}, {"event": "B"}], "window": 86_400}
-    return World(events, landed_days=set(each_day(date(2024, 3, 4), date(2024, 3, 8))), funnels=[funnel])
+    return World(events, landed_days=landed, funnels=[funnel], has_app_database=False)
 
 
 @pytest.mark.parametrize("seed", [*WORLDS, "edge"])

@@ -273,11 +273,12 @@ def test_the_next_run_finds_and_repairs_missing_days_and_the_builds_before_are_k
         )
         run(settings, FRIDAY, SATURDAY)
         second = run(settings, MONDAY, TUESDAY).build
-        # Sunday is missing: it has no value, and nothing after it is complete.
+        # Sunday is missing: it has no value, and nothing that reads it is complete.
         assert daily(tmp_path, "dau") == [1, 2, None, 1, 0]
-        assert rows(tmp_path, "select distinct is_complete from metric_values where period_start >= '2024-03-31'") == [
-            (False,)
-        ]
+        complete = "select period_start from metric_values where segment = 'all' and grain = 'day' and is_complete"
+        after = f"{complete} and period_start >= '2024-03-31' and metric_id"
+        assert rows(tmp_path, f"{after} = 'dau' order by all") == [(MONDAY,), (TUESDAY,)]
+        assert rows(tmp_path, f"{after} in ('wau', 'users_new', 'retention_d1')") == []
         asked = len(api.requests)
         report = run(settings, None, None)
         assert report.errors == []

@@ -77,7 +77,6 @@ def test_a_metric_needs_all_tables_upstream_but_for_what_others_of_its_model_are
 
 def test_what_tells_a_segment_or_converts_is_needed_for_that_and_who_is_left_out_for_nothing() -> None:
     assert tables("gross") == {"stripe.charges": "all", "stripe.cards": "country", "rates.daily": "conversion"}
-    assert tables("gross", {("stripe", "cards"), ("rates", "daily")}) == {"stripe.charges": "all"}
 
 
 def test_of_the_app_s_tables_and_files_that_stand_in_for_them_either_will_do() -> None:

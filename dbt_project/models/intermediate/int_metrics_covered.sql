@@ -10,11 +10,23 @@ covered as (
 
 ),
 
--- Of tables that stand in for each other those that have landed are read.
+sources as (
+
+    select * from {{ source('config', 'sources') }}
+
+),
+
+-- Of tables that stand in for each other those that have landed are read. What tells a segment, or converts, is asked for
+-- where it is on.
 tables_read as (
 
-    select metric_id, source, table_name, needed_for from tables
-    where needed_for <> 'either'
+    select tables.metric_id, tables.source, tables.table_name, tables.needed_for
+    from tables
+    inner join sources
+        on
+            tables.source = sources.source
+            and tables.table_name = sources.table_name
+    where tables.needed_for = 'all' or (tables.needed_for <> 'either' and sources.is_on)
     union all
     select tables.metric_id, tables.source, tables.table_name, 'all' as needed_for
     from tables
