@@ -141,13 +141,17 @@ def refresh(
         typer.Option("--relist", help="List all of Stripe again, not only what changed; other sources go on as ever."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be pulled, and pull nothing.")] = False,
+    no_wait: Annotated[
+        bool,
+        typer.Option("--no-wait", help="Where a source asks to wait for its limits, leave its rest, and say what."),
+    ] = False,
     accept: Annotated[
         list[str] | None,
         typer.Option(help="SOURCE:DAY or SOURCE:TABLE that is held and may land all the same; may be given again."),
     ] = None,
 ) -> None:
     """Pull, build, check and publish. Without dates: all that is missing, and the days that may still change."""
-    settings = load_settings()
+    settings = load_settings(**({"TAILTRACKER_WAIT": False} if no_wait else {}))
     first, last = (moment.date() if moment else None for moment in (from_day, to_day))
     if dry_run:
         load_analytics(settings.analytics_path)
@@ -161,18 +165,22 @@ def refresh(
         err.print(f"{off.name} is off: {off.why_off}")
     if not (first or last or settings.history_start):
         err.print(f"history starts on {history_start(settings, ())} (TAILTRACKER_HISTORY_START)")
-    with Bars() as bars:
-        report = pipeline.refresh(
-            settings,
-            bars,
-            first=first,
-            last=last,
-            sources=source or [],
-            full_refresh=full_refresh,
-            rebuild=rebuild,
-            relist=relist,
-            accept=accept or [],
-        )
+    try:
+        with Bars() as bars:
+            report = pipeline.refresh(
+                settings,
+                bars,
+                first=first,
+                last=last,
+                sources=source or [],
+                full_refresh=full_refresh,
+                rebuild=rebuild,
+                relist=relist,
+                accept=accept or [],
+            )
+    except KeyboardInterrupt:
+        err.print(f"[red]{pipeline.INTERRUPTED}[/red]")
+        raise
     _print_report(report)
     if report.exit_code:
         raise typer.Exit(report.exit_code)

@@ -133,6 +133,8 @@ def run_dbt(
             )  # fmt: skip
     finally:
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+    if isinstance(result.exception, BaseException) and not isinstance(result.exception, Exception):
+        raise result.exception  # Ctrl-C is no failure of the build
     if not result.success:
         error = BuildError(f"build: {_what_failed(result)}; details: {logs / 'dbt.log'}")
         error.results = getattr(result.result, "results", ())

@@ -38,6 +38,7 @@ WHERE_SOURCES_ARE = (
     "prometheus_url",
 )
 """The settings that tell one sandbox, or none, from another."""
+INTERRUPTED = "interrupted: what has landed stays, readers keep the last build, and the next refresh goes on from there"
 
 
 def check_sources(settings: Settings) -> None:
@@ -197,6 +198,10 @@ def refresh(
             raise
         except TailTrackerError as error:
             report.errors.append(str(error))
+        except KeyboardInterrupt:
+            report.errors.append(INTERRUPTED)
+            report.write(settings.home)
+            raise
         except Exception as error:
             report.errors.append(type(error).__name__)  # its text may hold values
             report.write(settings.home)

@@ -33,8 +33,8 @@ from tailtracker_bi.sources.base import (
     BadResponseError,
     Counts,
     DaySource,
-    FutureDaysError,
     HeldError,
+    NotAskedError,
     ObjectSource,
     Read,
     Remark,
@@ -42,11 +42,14 @@ from tailtracker_bi.sources.base import (
     SourceUnavailableError,
     Table,
     each_day,
+    ranges,
 )
 
 HALVINGS_PER_PULL = 5
 """How often a request that failed is made anew for each half of its days: enough to find one bad day among 32, and few
 enough for a source that is broken as a whole to leave some of the hour's requests."""
+MOST_SPANS = 5
+"""Of days that were not asked for, in one line."""
 SECONDS_PER_REQUEST = 5.0
 """What a request takes, roughly; for the estimate of a dry run only."""
 
@@ -282,9 +285,10 @@ class _Pull:
                     held = self.lake.land(source.name, table, days, self.settings.now, accepted)
             except SourceUnavailableError as error:
                 # Said for every day that was asked for; asking the source for them would be useless.
-                is_future = isinstance(error, FutureDaysError)
-                self._fail(source, table, () if is_future else each_day(first, last), error)
-                for rest in [(first, last), *waiting] if is_future else waiting:
+                untried = [(first, last), *waiting] if isinstance(error, NotAskedError) else list(waiting)
+                tried = () if isinstance(error, NotAskedError) else each_day(first, last)
+                self._fail(source, table, tried, error, untried)
+                for rest in untried:
                     for day in each_day(*rest):
                         self._note(source, table, day, status="not tried", reason=str(error))
                 self.done += len(waiting)
@@ -360,9 +364,16 @@ class _Pull:
         else:
             self._landed(source, table.name, moment.date(), counts, versions.remarks, **fields)
 
-    def _fail(self, source: Source, table: str, days: Iterable[date], error: TailTrackerError) -> None:
+    def _fail(
+        self,
+        source: Source,
+        table: str,
+        days: Iterable[date],
+        error: TailTrackerError,
+        untried: Sequence[tuple[date, date]] = (),
+    ) -> None:
         tried = list(days)
-        self.report.errors.append(str(error))
+        self.report.errors.append(f"{error}{_not_asked_for(untried)}")
         if tried:
             self.lake.note_failure(
                 source.name, table, tried, _bare(error, source.name, table, str(tried[0]), f"{tried[0]} to {tried[-1]}")
@@ -393,6 +404,13 @@ class _Pull:
 
     def _step(self, what: str) -> None:
         self.progress.step("pull", what, self.done, self.total)
+
+
+def _not_asked_for(requests: Sequence[tuple[date, date]]) -> str:
+    days = [day for first, last in requests for day in each_day(first, last)]
+    spans = [f"{first} to {last}" if first < last else str(first) for first, last in ranges(days, longest=len(days))]
+    more = f" and {len(spans) - MOST_SPANS} more" if len(spans) > MOST_SPANS else ""
+    return f"; not asked for: {', '.join(spans[:MOST_SPANS])}{more}" if spans else ""
 
 
 def _bare(error: TailTrackerError | str, *names: str) -> str:

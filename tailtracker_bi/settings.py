@@ -139,6 +139,7 @@ class Settings(ReaderSettings):
     own_hash_key: SecretStr | None = Field(None, alias="TAILTRACKER_HASH_KEY", min_length=16)
     allow_loopback: bool = Field(False, alias="TAILTRACKER_ALLOW_LOOPBACK")
     retry_scale: float = Field(1.0, alias="TAILTRACKER_RETRY_SCALE", ge=0, le=100)
+    waits: bool = Field(True, alias="TAILTRACKER_WAIT")
     crash_at: Annotated[str, AfterValidator(_step)] | None = Field(None, alias="TAILTRACKER_CRASH_AT")
 
     mixpanel_project_id: str | None = Field(None, alias="MIXPANEL_PROJECT_ID")

@@ -37,8 +37,12 @@ class SourceUnavailableError(TailTrackerError):
     """The source as a whole can't be used (unreachable, refused): asking again for other days is useless."""
 
 
-class FutureDaysError(SourceUnavailableError):
-    """Days that are not over by the source's own clock: this machine's is wrong, and nothing is to be noted of them."""
+class NotAskedError(SourceUnavailableError):
+    """Days that nobody was asked for: nothing is to be noted of them."""
+
+
+class FutureDaysError(NotAskedError):
+    """Days that are not over by the source's own clock: this machine's is wrong."""
 
 
 class AbsentTableError(TailTrackerError):

@@ -94,7 +94,7 @@ class ExchangeRates(ObjectSource):
 
     @contextmanager
     def _read(self, table: Table) -> Iterator[Versions]:
-        told = http.retrying(self.settings.retry_scale, self.say)(self._receive)
+        told = http.retrying(self.settings, self.say)(self._receive)
         rates, quarantine = self._sorted(told)
         doubt = self._doubt(rates)
         yield Versions(

@@ -21,8 +21,9 @@ from typing import Any
 import httpcore
 import httpx
 from isal import isal_zlib
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
+from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import BadResponseError, SourceUnavailableError, TooLargeError
 from tailtracker_bi.sources.foreign_text import readable
 
@@ -141,13 +142,21 @@ def _certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def retrying(scale: float, say: Callable[[str], None]) -> Retrying:
-    """Calls a function up to TRIES times while it raises RetryableError; waits, times `scale`, as the server asks."""
+def retrying(settings: Settings, say: Callable[[str], None]) -> Retrying:
+    """Calls a function up to TRIES times while it raises RetryableError; waits, times a scale, as the server asks.
+
+    Where settings say not to wait, a server that is asked too often (429) is not asked again.
+    """
 
     def wait_seconds(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.wait_seconds if isinstance(error, RetryableError) else None
-        return min(asked if asked is not None else 2.0**state.attempt_number, LONGEST_WAIT_SECONDS) * scale
+        return (
+            min(asked if asked is not None else 2.0**state.attempt_number, LONGEST_WAIT_SECONDS) * settings.retry_scale
+        )
+
+    def may_be_better_next_time(error: BaseException) -> bool:
+        return isinstance(error, RetryableError) and (settings.waits or not isinstance(error, BusyError))
 
     def say_retry(state: RetryCallState) -> None:
         wait = state.next_action.sleep if state.next_action else 0.0
@@ -155,7 +164,7 @@ def retrying(scale: float, say: Callable[[str], None]) -> Retrying:
         say(f"{error}; try {state.attempt_number + 1} of {TRIES} in {wait:.0f} s")
 
     return Retrying(
-        retry=retry_if_exception_type(RetryableError),
+        retry=retry_if_exception(may_be_better_next_time),
         stop=stop_after_attempt(TRIES),
         wait=wait_seconds,
         before_sleep=say_retry,

@@ -30,6 +30,7 @@ from tailtracker_bi.sources.base import (
     Days,
     DaySource,
     FutureDaysError,
+    NotAskedError,
     SourceUnavailableError,
     Table,
     TooLargeError,
@@ -88,7 +89,7 @@ class Mixpanel(DaySource):
     @contextmanager
     def fetch(self, first: date, last: date, spool: Path) -> Iterator[Days]:
         try:
-            lines = http.retrying(self.settings.retry_scale, self.say)(self._receive, first, last, spool)
+            lines = http.retrying(self.settings, self.say)(self._receive, first, last, spool)
         except (http.UnreachableError, http.BusyError) as error:
             raise SourceUnavailableError(str(error)) from None
         with lines:
@@ -164,10 +165,10 @@ class Mixpanel(DaySource):
     def _request(self, first: date, last: date) -> Iterator[httpx.Response]:
         """The answer to one export request, its status checked, its body still unread; waits for the limits."""
         if not self._limiter.try_acquire("export", timeout=MOMENT_SECONDS):
-            self.say(
-                f"mixpanel: waiting{self._until()}: {REQUESTS_PER_HOUR} requests an hour are allowed, and they are "
-                "used up; Ctrl-C ends it, and what has landed stays"
-            )
+            why = f"{REQUESTS_PER_HOUR} requests an hour are allowed, and they are used up"
+            if not self.settings.waits:
+                raise NotAskedError(f"mixpanel: not asked any more{self._until()}: {why}")
+            self.say(f"mixpanel: waiting{self._until()}: {why}; Ctrl-C ends it, and what has landed stays")
             self._limiter.try_acquire("export")
         with self._answer(first, last) as response:
             yield response

@@ -238,7 +238,7 @@ class Prometheus(DaySource):
     ) -> _Answer:
         """The points of a query. One with warnings is asked again for each day, to know the days that they are of."""
         where = f"prometheus: {what}: {first} to {last}"
-        told = http.retrying(self.settings.retry_scale, self.say)(self._received, client, query, what, first, last)
+        told = http.retrying(self.settings, self.say)(self._received, client, query, what, first, last)
         if told.get("warnings") and first < last:
             answer = _Answer()
             for day in each_day(first, last):

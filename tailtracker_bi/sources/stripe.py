@@ -424,7 +424,7 @@ class _Api:
     def __init__(self, client: stripe.StripeClient, settings: Settings, say: Callable[[str], None]) -> None:
         self._client = client
         self._settings = settings
-        self._retrying = http.retrying(settings.retry_scale, say)
+        self._retrying = http.retrying(settings, say)
         self._inner_lists: dict[tuple[str, str], list[Object]] = {}
 
     def get(self, path: str, **parameters: Any) -> Object:
@@ -524,7 +524,8 @@ class _Api:
             return _MissingError(answer)
         # An answer below 400 is an error where it is not JSON.
         if (status in {409, 429} or not 400 <= status < 500) and headers.get("stripe-should-retry") != "false":
-            return http.RetryableError(answer, http.retry_after(headers))
+            kind = http.BusyError if status == 429 else http.RetryableError
+            return kind(answer, http.retry_after(headers))
         return BadResponseError(answer)
 
     def _told(self, error: stripe.StripeError) -> str:

@@ -8,9 +8,11 @@ import io
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -19,9 +21,11 @@ from pathlib import Path
 import pytest
 
 from tailtracker_bi import bundle, cli
+from tailtracker_bi.pipeline import INTERRUPTED
 from tailtracker_bi.query import QueryError
 from tailtracker_bi.runs import COUNTED, new_report
 from tailtracker_bi.sandbox.export_api import SECRET, USER, ExportApi, serve
+from tailtracker_bi.sources import mixpanel
 from tests import sample_bundle
 from tests.integration.test_refresh import FRIDAY, TINY, TUESDAY
 
@@ -36,8 +40,8 @@ class Cli:
     api: ExportApi
     home: Path
 
-    def run(self, *arguments: str, at: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """A command run in directory `at`; whatever it comes to, nobody is shown a traceback."""
+    def started(self, *arguments: str, at: Path, **variables: str) -> subprocess.Popen[str]:
+        """A command that runs in directory `at`."""
         environment = {
             # Where libraries look for a home directory: never the developer's own.
             "HOME": str(at),
@@ -51,14 +55,20 @@ class Cli:
             "MIXPANEL_SECRET": SECRET,
             "MIXPANEL_EXPORT_URL": self.api.url,
         }
-        process = subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-c", "from tailtracker_bi.cli import main; main()", *arguments],
             env=environment | variables,
             cwd=at,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=180,
         )
+
+    def run(self, *arguments: str, at: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        """A command run in directory `at`; whatever it comes to, nobody is shown a traceback."""
+        with self.started(*arguments, at=at, **variables) as running:
+            stdout, stderr = running.communicate(timeout=180)
+        process = subprocess.CompletedProcess(arguments, running.returncode, stdout, stderr)
         assert "Traceback" not in process.stdout + process.stderr, process.stderr
         assert SECRET not in process.stdout + process.stderr
         return process
@@ -494,3 +504,28 @@ def test_a_report_prints_its_path_and_what_is_wrong_is_told_first(built: Cli, tm
     process = cli.run("report", "monthly", at=tmp_path)
     assert process.returncode == 2
     assert told(process) == "error: there is no report 'monthly'; there are: weekly"
+
+
+def test_who_interrupts_a_pull_that_waits_is_told_what_stays(built: Cli, tmp_path: Path) -> None:
+    """The hour's requests are used up: it says until when it waits, and Ctrl-C ends it at once, without a traceback."""
+    home = tmp_path / "waiting"
+    home.mkdir(mode=0o700)
+    bucket = mixpanel._requests_made(home / "rate_limits.sqlite")
+    begun = time.time_ns() // 1_000_000 - 2_400_000
+    made = [("export", begun + number * 20_000) for number in range(mixpanel.REQUESTS_PER_HOUR)]
+    bucket.conn.executemany("insert into mixpanel_export (name, item_timestamp) values (?, ?)", made)
+    bucket.conn.commit()
+    bucket.conn.close()
+    with built.over(home).started("refresh", at=tmp_path) as running:
+        assert running.stderr is not None
+        said = next(line for line in running.stderr if "waiting" in line)
+        running.send_signal(signal.SIGINT)
+        rest = running.stderr.read()
+        assert running.wait(timeout=30) == 130
+    assert re.match(
+        r"mixpanel: waiting until \d\d:\d\d UTC: 60 requests an hour are allowed, and they are used up", said
+    )
+    assert INTERRUPTED in rest
+    assert "Traceback" not in rest
+    [report] = (json.loads(file.read_text()) for file in (home / "runs").glob("*.json"))
+    assert (report["status"], report["errors"]) == ("failure", [INTERRUPTED])

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from tailtracker_bi import dbt_runner
 
@@ -64,3 +65,10 @@ def test_of_two_that_parse_at_once_both_have_it(parses: list[Path], monkeypatch:
 
     monkeypatch.setattr(dbt_runner, "run_dbt", beside_another)
     assert dbt_runner.written_manifest()["nodes"]
+
+
+def test_an_interrupted_build_is_no_failed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = dbtRunnerResult(success=False, exception=KeyboardInterrupt())
+    monkeypatch.setattr(dbtRunner, "invoke", lambda *_: interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        dbt_runner.run_dbt(tmp_path, ["build"])

@@ -17,6 +17,9 @@ import pytest
 from pyrate_limiter import RateItem
 
 from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.pull import DayPlan, pull
+from tailtracker_bi.runs import Progress, new_report
 from tailtracker_bi.sandbox.export_api import SECRET, USER, Days, serve
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import mixpanel
@@ -315,6 +318,34 @@ def test_request_limits_hold_over_restarts_and_for_retries(
     [waiting] = said
     until = datetime.fromtimestamp(first, UTC) + timedelta(hours=1)
     assert f"waiting until {until:%H:%M} UTC: 3 requests an hour" in waiting
+
+
+def test_who_does_not_wait_is_told_what_was_not_asked_for_and_keeps_what_landed(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixpanel, "REQUESTS_PER_SECOND", 2)
+    monkeypatch.setattr(mixpanel, "REQUESTS_PER_HOUR", 3)
+    asked, later, last = date(2024, 3, 1), date(2024, 3, 2), date(2024, 3, 9)
+    report = new_report()
+    with serve(EXPORT, faults=["http_500"]) as api:
+        settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_WAIT=False)
+        lake = Lake(settings.home)
+        requests = [(asked, asked), (DAY, DAY), (later, later + timedelta(days=2)), (last, last)]
+        pull(settings, lake, [DayPlan(Mixpanel, requests)], report, Progress())
+    [error] = report.errors
+    assert error.startswith("mixpanel: not asked any more until ")
+    assert error.endswith("are used up; not asked for: 2024-03-02 to 2024-03-04, 2024-03-09")
+    assert lake.landed_days("mixpanel", "events") == {asked, DAY}
+    assert lake.troubled_days("mixpanel", "events") == {}, "nobody was asked for them: they are just missing"
+    assert report.exit_code == 1
+
+
+def test_who_does_not_wait_asks_no_server_again_that_is_asked_too_often(make_settings: MakeSettings) -> None:
+    with serve(EXPORT, faults=["http_429"]) as api:
+        settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_WAIT=False)
+        with pytest.raises(SourceUnavailableError, match="answered 429"):
+            fetch(Mixpanel(settings))
+        assert len(api.requests) == 1
 
 
 def test_damaged_file_of_the_limits_is_begun_anew(make_settings: MakeSettings, tmp_path: Path) -> None:
