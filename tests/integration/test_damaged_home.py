@@ -69,6 +69,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
         stripe.add("products", {**product, "created": at("04-03 13:00")}, at=at("04-03 13:00"))
         refresh(home)
         refresh(elsewhere)
+        # What a crash, a report and Dagster leave.
+        for name in ("warehouse.duckdb.wal", "spool/left.parquet", "reports/weekly.html", "dagster/history/runs.db"):
+            for where in (home, older, elsewhere):
+                (where / name).parent.mkdir(parents=True, exist_ok=True)
+                (where / name).write_bytes(b"")
         yield Kept(home, older, elsewhere, environment)
 
 
@@ -78,8 +83,8 @@ KINDS = [
     EVENTS, f"{EVENTS}/_delta_log", f"{EVENTS}/_delta_log/*.json", f"{EVENTS}/day=*/*.parquet",
     PRODUCTS, f"{PRODUCTS}/_delta_log", f"{PRODUCTS}/_delta_log/*.json", f"{PRODUCTS}/*.parquet",
     "quarantine", "quarantine/mixpanel/events/*.jsonl",
-    "warehouse.duckdb", "published", "published/current", "published/*.duckdb",
-    "runs", "runs/*.json", "dbt", "dbt/profiles.yml", "dbt/logs/dbt.log",
+    "warehouse.duckdb", "warehouse.duckdb.wal", "published", "published/current", "published/*.duckdb",
+    "runs", "runs/*.json", "spool", "spool/*", "reports", "reports/*", "dagster", "dagster/*/*", "dbt", "dbt/profiles.yml", "dbt/logs/dbt.log",
     "rate_limits.sqlite", "refresh.lock", "first_run", "hash.key",
 ]  # fmt: skip
 """Of several files of a kind the last one is damaged."""
