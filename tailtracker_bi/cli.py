@@ -186,7 +186,7 @@ def refresh(
         raise typer.Exit(report.exit_code)
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # a statement may begin with a comment
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT statement over the bundle's tables.")],
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,

@@ -344,6 +344,10 @@ def test_columns_of_one_name_all_stay(built: Cli, tmp_path: Path) -> None:
     assert built.ask(sql, "--format", "csv", at=tmp_path).stdout == "a,a_1,a_1_1\n1,2,3\n"
 
 
+def test_a_statement_may_begin_with_a_comment(built: Cli, tmp_path: Path) -> None:
+    assert built.ask("-- how many\nselect 1 as a", "--format", "csv", at=tmp_path).stdout == "a\n1\n"
+
+
 def test_csv_can_be_read_back(built: Cli, tmp_path: Path) -> None:
     sql = (
         "select 'a,b' as text, 1.10::decimal(10, 2) as amount, date '2024-02-29' as day, null as nothing, "

@@ -84,7 +84,8 @@ KINDS = [
     PRODUCTS, f"{PRODUCTS}/_delta_log", f"{PRODUCTS}/_delta_log/*.json", f"{PRODUCTS}/*.parquet",
     "quarantine", "quarantine/mixpanel/events/*.jsonl",
     "warehouse.duckdb", "warehouse.duckdb.wal", "published", "published/current", "published/*.duckdb",
-    "runs", "runs/*.json", "spool", "spool/*", "reports", "reports/*", "dagster", "dagster/*/*", "dbt", "dbt/profiles.yml", "dbt/logs/dbt.log",
+    "runs", "runs/*.json", "spool", "spool/*", "reports", "reports/*", "dagster", "dagster/*/*",
+    "dbt", "dbt/profiles.yml", "dbt/logs/dbt.log",
     "rate_limits.sqlite", "refresh.lock", "first_run", "hash.key",
 ]  # fmt: skip
 """Of several files of a kind the last one is damaged."""

@@ -410,6 +410,83 @@ def test_currencies_have_their_own_units_and_a_total_that_lacks_a_rate_is_null(s
     assert metric(story, "gross_volume", "02-01", "currency", "KWD") == 1.25
 
 
+# What other tools were reported to get wrong; each customer is one report.
+HALF_OFF_FOR_EVER = discount("withdrawn", "forever", percent_off=50)
+HALF_OFF_FOR_EVER["source"]["coupon"]["valid"] = False
+OTHERS_GOT_WRONG = [
+    # A coupon of more than the price, a coupon that may be given no more, one of 100 % for some months.
+    Version(
+        subscription("over", "01-02", PREMIUM, discounts=[discount("over", "forever", amount_off=2000, currency="eur")])
+    ),
+    Version(subscription("withdrawn", "01-02", PREMIUM, discounts=[HALF_OFF_FOR_EVER])),
+    Version(subscription("months", "01-02", PREMIUM, discounts=[discount("months", "repeating", percent_off=100)])),
+    # One says on the 1st that it ends on the 20th; its price is taken off once.
+    Version(
+        subscription("gone", "01-02", PRO, status="canceled", canceled_at=seconds("02-01"), ended_at=seconds("02-20"))
+    ),
+    # Moved to another product: the old subscription ends, and the new one begins five minutes later.
+    Version(subscription("moved_old", "01-02", PREMIUM, status="canceled", ended_at=seconds("02-10 10:00"))),
+    Version(subscription("moved_new", "02-10 10:05", PRO)),
+    # Begun and ended on one day.
+    Version(subscription("hours", "02-12 09:00", PRO, status="canceled", ended_at=seconds("02-12 15:00"))),
+    # Nobody pays for a draft of one, nor for a first payment that never came.
+    Version(subscription("never", "02-12", PRO, status="incomplete_expired", ended_at=seconds("02-13"))),
+    # Forint and new Taiwan dollars have two decimals at Stripe, whatever is in shops; Icelandic kronur, too.
+    Version(subscription("forint", "01-02", price(999000, currency="huf"))),
+    Version(subscription("taiwan", "01-02", price(15000, currency="twd"))),
+    Version(subscription("iceland", "01-02", price(99000, currency="isk"))),
+    *map(
+        Version,
+        [
+            *PRODUCTS,
+            charge("1", "01-10", 10000, amount_refunded=10000),
+            # A refund that was canceled: the charge has it no more, and the balance got it back.
+            charge("2", "01-11", 5000),
+            balance("1", "01-10", "charge", "ch_1", 10000, 320),
+            # Stripe gave back a part of its fee with the refund.
+            balance("2", "01-12", "refund", "re_1", -10000, -290),
+            balance("3", "01-11", "charge", "ch_2", 5000, 175),
+            balance("4", "01-13", "refund", "re_2", -5000),
+            balance("5", "01-15", "refund_failure", "re_2", 5000),
+            # A bank debit that came back days later: it was a charge, and is none.
+            balance("6", "01-16", "payment_failure_refund", "py_1", -700),
+        ],
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def others(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
+    return sql_tables([(NOW, OTHERS_GOT_WRONG)], models, tmp_path_factory.mktemp("others"))
+
+
+def test_what_other_tools_were_reported_to_get_wrong_about_mrr(others: dict[str, Rows]) -> None:
+    # Half of 5.99, 5.99 whose months free are no MRR of theirs, 8.99, and 5.99 before the move; nothing below 0.
+    assert movements(others, "01-02", grain="day") == {
+        "new": (4, amount("23.965000")), "closing": (4, amount("23.965000"))
+    }  # fmt: skip
+    assert movements(others, "02-01", grain="day").keys() == {"opening", "closing"}, "it says so, and is still there"
+    assert movements(others, "02-20", grain="day")["churn"] == (1, amount("8.990000"))
+    moved = movements(others, "02-10", grain="day")
+    assert moved == {
+        "opening": (4, amount("23.965000")), "expansion": (1, amount("3.000000")), "closing": (4, amount("26.965000"))
+    }  # fmt: skip
+    assert movements(others, "02-12", grain="day").keys() == {"opening", "closing"}
+    assert metric(others, "subscribers", "02-28", grain="day") == 6
+    closing = {code: movements(others, "02-01", code)["closing"][1] for code in ("HUF", "TWD", "ISK")}
+    assert closing == {"HUF": 9990, "TWD": 150, "ISK": 990}
+
+
+def test_what_other_tools_were_reported_to_get_wrong_about_payments(others: dict[str, Rows]) -> None:
+    assert metric(others, "refund_rate", "01-01") == (1, 2), "a refund that was canceled is none"
+    # 100 given back; 50 more on the 13th, which came back on the 15th.
+    assert [metric(others, "refunds", day, grain="day") for day in ("01-12", "01-13", "01-15")] == [100, 50, -50]
+    assert metric(others, "refunds", "01-01") == 100
+    assert metric(others, "fees", "01-01") == pytest.approx(3.2 - 2.9 + 1.75)
+    # 96.80 and 48.25 came in; 97.10 went out; the debit that came back took 7.
+    assert metric(others, "net_volume", "01-01") == pytest.approx(96.8 + 48.25 - 97.1 - 7)
+
+
 YEN = price(1500, "pro", currency="jpy")
 DOLLARS = {cents: price(cents, currency="usd") for cents in (600, 1100, 1300)}
 THREE_CURRENCIES = [

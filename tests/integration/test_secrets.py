@@ -196,7 +196,7 @@ def test_secrets_that_an_answer_repeats_reach_no_file_and_no_output(
                 assert report.errors, "each answer is told of"
                 said += [*report.errors, *report.notes, *report.held, *(str(day["reason"]) for day in report.days)]
                 answers.given[b""] += len(ANSWERS)
-        commands = [["doctor"], ["status"], ["status", "--json"]]
+        commands = [["doctor"], ["status"]]
         for command in commands:
             monkeypatch.setattr("sys.argv", ["tailtracker-bi", *command])
             with suppress(SystemExit):
