@@ -1,3 +1,5 @@
+{%- set most_reasons = 3 %}
+
 with sources as (
 
     select * from {{ source('config', 'sources') }}
@@ -38,19 +40,51 @@ landed as (
 
 ),
 
--- `failed` sorts before `held`.
+troubled_days as (
+
+    select
+        landings.source,
+        landings.table_name,
+        landings.status,
+        landings.reason,
+        count(*) as days,
+        case
+            when not sources.is_daily then ''
+            when count(*) = 1 then cast(min(landings.source_day) as varchar) || ': '
+            else
+                cast(count(*) as varchar) || ' days between ' || cast(min(landings.source_day) as varchar) || ' and '
+                || cast(max(landings.source_day) as varchar) || ': '
+        end as which,
+        row_number() over (
+            partition by landings.source, landings.table_name
+            order by count(*) desc, min(landings.source_day), landings.reason
+        ) as place
+    from landings
+    inner join sources
+        on
+            landings.source = sources.source
+            and landings.table_name = sources.table_name
+    where landings.status <> 'landed' and landings.is_latest_attempt
+    group by landings.source, landings.table_name, landings.status, landings.reason, sources.is_daily
+
+),
+
+-- Each reason with its own days; of many the most frequent. `failed` sorts before `held`.
 troubled as (
 
     select
         source,
         table_name,
         min(status) as status,
-        count(*) as days,
-        min(source_day) as first_day,
-        max(source_day) as last_day,
-        max(reason) as reason
-    from landings
-    where status <> 'landed' and is_latest_attempt
+        string_agg(case when place <= {{ most_reasons }} then which || reason end, '; ' order by place)
+        || case
+            when count(*) > {{ most_reasons }}
+                then
+                    '; ' || cast(sum(case when place > {{ most_reasons }} then days else 0 end) as varchar)
+                    || ' more for other reasons'
+            else ''
+        end as reason
+    from troubled_days
     group by source, table_name
 
 ),
@@ -104,9 +138,6 @@ described as (
         excluded.rows_excluded as excluded,
         landed.loaded_at,
         troubled.status as trouble,
-        troubled.days as troubled_days,
-        troubled.first_day as first_troubled_day,
-        troubled.last_day as last_troubled_day,
         troubled.reason as trouble_reason,
         remarked.remark,
         coalesce(remarked.is_alarm, false) as is_alarm,
@@ -159,13 +190,7 @@ select
     end as status,
     case
         when not is_on then why_off
-        when trouble is not null and not is_daily then trouble_reason
-        when trouble is not null and troubled_days = 1
-            then cast(first_troubled_day as varchar) || ': ' || trouble_reason
-        when trouble is not null
-            then
-                cast(troubled_days as varchar) || ' days from ' || cast(first_troubled_day as varchar) || ' to '
-                || cast(last_troubled_day as varchar) || ': ' || trouble_reason
+        when trouble is not null then trouble_reason
         when loaded_at is null then 'nothing has landed yet'
         when is_alarm then remark
         when complete_through is null then 'no day since history start has landed whole'
