@@ -18,11 +18,12 @@ from tests.stripe_worlds import Models, Rows, Version, needed_for, sql_tables
 from tests.worlds import compile_models
 
 NOW = datetime(2024, 1, 20, 12, tzinfo=UTC)
+APP_DATABASE = "postgresql://reader@app-database.example/app"
 OLD = {"created_at": datetime(1970, 1, 1)}  # noqa: DTZ001
 
 
-def land(home: Path, source: type[ObjectSource], name: str, *rows: dict[str, Any]) -> None:
-    """A snapshot of a table, as of NOW."""
+def land(home: Path, source: type[ObjectSource], name: str, *rows: dict[str, Any], as_of: datetime = NOW) -> None:
+    """A snapshot of a table."""
     [table] = [table for table in source.tables if table.name == name]
     schema = pa.schema([*VERSION_SCHEMA, *table.schema])
     full = [
@@ -31,7 +32,7 @@ def land(home: Path, source: type[ObjectSource], name: str, *rows: dict[str, Any
     ]
     nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
     found = Versions(pa.Table.from_pylist(full, schema).to_reader(), True, nothing, Counts(received=len(rows)))
-    Lake(home).land_versions(source, table, found, NOW, home / "spool")
+    Lake(home).land_versions(source, table, found, as_of, home / "spool")
 
 
 def on(day: int, **row: Any) -> dict[str, Any]:
@@ -42,7 +43,10 @@ def on(day: int, **row: Any) -> dict[str, Any]:
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
     models: Models = compile_models(tmp_path_factory.mktemp("compiled"))
     home = tmp_path_factory.mktemp("home")
-    land(home, AppDb, "user_profiles", on(1, user_id="anna"))
+    # Ben is gone when the accounts are read again on the 15th.
+    anna, ben, carl = (on(day, object_id=user, user_id=user) for user, day in (("anna", 1), ("ben", 5), ("carl", 5)))
+    for day, accounts in ((10, [anna, ben, carl]), (15, [anna, carl]), (20, [anna, carl])):
+        land(home, AppDb, "user_profiles", *accounts, as_of=NOW.replace(day=day))
     land(
         home, AppDb, "nps_responses",
         *(on(8, user_id="anna", score=score) for score in ("10", "9", "8", "7", "6", "11")),
@@ -54,7 +58,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
         on(8, platform="ios", score="5"), on(8, platform="ios", score="4"), on(8, platform="android", score="1"),
         on(8, platform="ios", score="0"),
     )  # fmt: skip
-    land(home, CsvFiles, "support_tickets", on(8, priority="high", category="bug"), on(9, priority="high"))
+    tickets = [on(8, priority="high", category="bug"), on(9, priority="high"), on(9, priority="low", category="bug")]
+    land(home, CsvFiles, "support_tickets", *tickets, as_of=NOW.replace(day=10))
+    land(home, CsvFiles, "support_tickets", *tickets[:2])
     spend = {"channel": "search"}
     land(
         home, AppDb, "marketing_metrics",
@@ -88,7 +94,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
         on(8, object_id="odd", user_id="anna", tier="premium", status="incomplete"),
     )  # fmt: skip
     needed = needed_for(models, "pub_metric_values", "pub_metric_catalog", "pub_not_counted")
-    return sql_tables([(NOW, stripe)], needed, home, rates)
+    return sql_tables([(NOW, stripe)], needed, home, rates, APP_DATABASE_URL=APP_DATABASE)
 
 
 def metric(tables: dict[str, Rows], metric_id: str, day: int, grain: str = "day", segment: str = "all") -> Any:
@@ -116,11 +122,18 @@ def test_ratings_are_a_mean_by_platform(tables: dict[str, Rows]) -> None:
     assert by_platform == {"ios": (9, 2, 4.5), "android": (1, 1, 1)}
 
 
-def test_tickets_of_files_count_where_the_app_has_none(tables: dict[str, Rows]) -> None:
-    assert metric(tables, "support_tickets", 8, "week") == (2, None, 2)
-    assert metric(tables, "support_tickets", 8, "week", "priority") == {"high": (2, None, 2)}
+def test_tickets_of_files_count_where_the_app_has_none_and_stay_when_they_are_gone(tables: dict[str, Rows]) -> None:
+    assert metric(tables, "support_tickets", 8, "week") == (3, None, 3)
+    by_priority = metric(tables, "support_tickets", 8, "week", "priority")
+    assert by_priority == {"high": (2, None, 2), "low": (1, None, 1)}
     by_category = metric(tables, "support_tickets", 8, "week", "category")
-    assert by_category == {"bug": (1, None, 1), "(unknown)": (1, None, 1)}
+    assert by_category == {"bug": (2, None, 2), "(unknown)": (1, None, 1)}
+
+
+def test_an_account_that_is_gone_is_none_any_more_and_stays_a_sign_up(tables: dict[str, Rows]) -> None:
+    assert [metric(tables, "total_users", day)[2] for day in (4, 5, 14, 15, 19)] == [1, 3, 3, 2, 2]
+    assert [metric(tables, "sign_ups", day)[2] for day in (1, 5, 10, 15)] == [1, 2, 0, 0]
+    assert metric(tables, "sign_ups", 1, "month") == (3, None, 3)
 
 
 def test_cac_is_spend_in_the_reporting_currency_per_new_customer(tables: dict[str, Rows]) -> None:

@@ -424,6 +424,8 @@ OTHERS_GOT_WRONG = [
     Version(
         subscription("gone", "01-02", PRO, status="canceled", canceled_at=seconds("02-01"), ended_at=seconds("02-20"))
     ),
+    # Pays less from March on, and stays.
+    *changed_once("less", "01-02", PRO, "03-05", to=PREMIUM),
     # Moved to another product: the old subscription ends, and the new one begins five minutes later.
     Version(subscription("moved_old", "01-02", PREMIUM, status="canceled", ended_at=seconds("02-10 10:00"))),
     Version(subscription("moved_new", "02-10 10:05", PRO)),
@@ -461,20 +463,23 @@ def others(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 def test_what_other_tools_were_reported_to_get_wrong_about_mrr(others: dict[str, Rows]) -> None:
-    # Half of 5.99, 5.99 whose months free are no MRR of theirs, 8.99, and 5.99 before the move; nothing below 0.
+    # Half of 5.99, 5.99 whose months free are no MRR of theirs, 8.99 twice, and 5.99 before the move; nothing below 0.
     assert movements(others, "01-02", grain="day") == {
-        "new": (4, amount("23.965000")), "closing": (4, amount("23.965000"))
+        "new": (5, amount("32.955000")), "closing": (5, amount("32.955000"))
     }  # fmt: skip
     assert movements(others, "02-01", grain="day").keys() == {"opening", "closing"}, "it says so, and is still there"
     assert movements(others, "02-20", grain="day")["churn"] == (1, amount("8.990000"))
     moved = movements(others, "02-10", grain="day")
     assert moved == {
-        "opening": (4, amount("23.965000")), "expansion": (1, amount("3.000000")), "closing": (4, amount("26.965000"))
+        "opening": (5, amount("32.955000")), "expansion": (1, amount("3.000000")), "closing": (5, amount("35.955000"))
     }  # fmt: skip
     assert movements(others, "02-12", grain="day").keys() == {"opening", "closing"}
-    assert metric(others, "subscribers", "02-28", grain="day") == 6
+    assert metric(others, "subscribers", "02-28", grain="day") == 7
     closing = {code: movements(others, "02-01", code)["closing"][1] for code in ("HUF", "TWD", "ISK")}
     assert closing == {"HUF": 9990, "TWD": 150, "ISK": 990}
+    assert [metric(others, "subscriber_churn_rate", month) for month in ("02-01", "03-01")] == [(1, 8), (0, 7)]
+    assert metric(others, "mrr_contraction", "03-01", "currency", "EUR") == 3
+    assert metric(others, "mrr_churn", "02-01", "currency", "EUR") == 8.99
 
 
 def test_what_other_tools_were_reported_to_get_wrong_about_payments(others: dict[str, Rows]) -> None:
