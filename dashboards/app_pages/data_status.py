@@ -60,8 +60,6 @@ def tables(build: Bundle) -> None:
             "Source": own["source"].map(source_name),
             "Table": own["table_name"],
             "Last day": own["last_day"].map(lambda last: "" if pd.isna(last) else day(last)),
-            "Why": own["reason"],
-            "What to do": [_what_to_do(row) for _, row in own.iterrows()],
             "Days missing": [number(days, "integer") for days in own["days_missing"]],
             "Rows": [number(count, "integer") for count in own["rows"]],
             "Quarantined": [number(count, "integer") for count in own["quarantined"]],
@@ -73,16 +71,22 @@ def tables(build: Bundle) -> None:
         table,
         "Sources and their tables, the worst state first",
         right=["Days missing", "Rows", "Quarantined", "Excluded"],
-        wide=["Why", "What to do"],
     )
-    # What a cell has no room for.
-    st.markdown("\n".join(_in_full(state) for state in by_state(own) if state.every_reason))
+    # Sentences, for which a cell has no room.
+    st.markdown("\n".join([*(_in_full(state) for state in by_state(own) if state.every_reason), *_set_aside(own)]))
     download(build, own, "data_status")
 
 
 def _in_full(state: TablesInAState) -> str:
     advice = what_to_do(state.status, [f"{state.source}:{name}" for name in state.tables["table_name"]])
     return f"- **{plain(state.name)}** is {plain(state.status)}: {plain(state.every_reason)}. {advice}"
+
+
+def _set_aside(tables: pd.DataFrame) -> list[str]:
+    own = tables[tables["quarantined"] > 0]
+    named = [f"{source_name(source)} {table}" for source, table in zip(own["source"], own["table_name"], strict=True)]
+    where = "look at them in quarantine/ of TAILTRACKER_HOME."
+    return [f"- **Rows are set aside** of {plain(', '.join(named))}: {where}"] if named else []
 
 
 def not_counted(build: Bundle) -> None:
@@ -116,13 +120,6 @@ def not_counted(build: Bundle) -> None:
     said = [one.told([labels.get(metric_id, metric_id) for metric_id in one.metric_ids]) for one in found]
     st.markdown("\n".join(f"- {plain(line)}" for line in said))
     download(build, data.rows(build, "not_counted"), "not_counted")
-
-
-def _what_to_do(table: pd.Series) -> str:
-    advice = what_to_do(table["status"], [f"{table['source']}:{table['table_name']}"])
-    set_aside = "Look at the rows set aside, in quarantine/ of TAILTRACKER_HOME." if table["quarantined"] else ""
-    # A cell shows Markdown's marks of code as they are.
-    return f"{advice} {set_aside}".strip().replace("`", "")
 
 
 def comparisons(build: Bundle) -> None:
