@@ -20,7 +20,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from tailtracker_bi import bundle, not_counted, pipeline, verification
+from tailtracker_bi import bundle, durable, not_counted, pipeline, verification
 from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.configuration import history_start
 from tailtracker_bi.console import Bars, err, plain, print_table
@@ -91,7 +91,12 @@ def doctor(
     settings = load_settings()
     analytics = load_analytics(settings.analytics_path)
     check_home(settings.home)
-    rows = [("settings", True, f"HOME is {settings.home}"), ("analytics.yml", True, "is sound")]
+    lacking = durable.lacks_room(settings.home)
+    rows = [
+        ("settings", True, f"HOME is {settings.home}"),
+        ("disk", not lacking, lacking or "has room for a refresh"),
+        ("analytics.yml", True, "is sound"),
+    ]
     place = SandboxHome(settings.home)
     if place.exists:
         state = "" if place.is_up else ", which is not up: run `tailtracker-bi sandbox up`"

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+ROOM = 256 << 20
+"""Bytes to be free on the disk for what is written next: tables of objects, a build's temporary files, the bundle."""
+
+
+def lacks_room(home: Path) -> str:
+    """That the disk of HOME is too full for a refresh, with what is needed; empty where it is not.
+
+    The next build needs as much as the last one's warehouse again: for the bundle, and for what it replaces.
+    """
+    warehouse = home / "warehouse.duckdb"
+    needed = ROOM + (warehouse.stat().st_size if warehouse.is_file() else 0)
+    free = shutil.disk_usage(home).free
+    if free >= needed:
+        return ""
+    return f"the disk of {home} has {free >> 20} MiB free, and a refresh needs {needed >> 20} MiB: make room"
 
 
 def write(file: Path, content: bytes) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 from deltalake.exceptions import DeltaError
 
-from tailtracker_bi import bundle, crash_points
+from tailtracker_bi import bundle, crash_points, durable
 from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.configuration import note_first_run
 from tailtracker_bi.dbt_runner import BuildError
@@ -59,6 +59,8 @@ def check_home_is_whole(settings: Settings, analytics: Analytics, lake: Lake, *,
 
     `rebuild`: the warehouse is to be made anew, so that it need not be of this lake.
     """
+    if lacking := durable.lacks_room(settings.home):
+        raise TailTrackerError(lacking)
     lake.check()
     if lake.knows_hash_key and not settings.has_hash_key:
         raise LakeError(f"{settings.home / 'hash.key'}, by which people are told apart, is gone", NEW_KEY)
@@ -205,6 +207,10 @@ def refresh(
         except Exception as error:
             report.errors.append(type(error).__name__)  # its text may hold values
             report.write(settings.home)
+            if lacking := durable.lacks_room(settings.home):
+                raise TailTrackerError(lacking) from None
             raise
+        if report.errors and (lacking := durable.lacks_room(settings.home)) and lacking not in report.errors:
+            report.errors.append(lacking)
         report.write(settings.home)
     return report

@@ -26,6 +26,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tailtracker_bi import durable
 from tailtracker_bi.personal_data import (
     LIKE_A_CARD_NUMBER,
     SIEVE,
@@ -68,8 +69,6 @@ HOPELESS_LINES = 100_000
 """An answer that begins with so many lines, none of which is an event, is no export."""
 LONGEST_NAME, MOST_REMARKS = 100, 5
 """Characters of a name of an event or property that are told, and properties of a day."""
-FREE_AFTERWARDS = 256 << 20
-"""Bytes of the disk that stay free for what else runs: the ledger, logs, the build."""
 
 _PROPERTIES = {
     "time": "time",
@@ -328,7 +327,7 @@ class EventLines:
     def _check_disk(self, more: int) -> None:
         """What is in the spool comes to the lake once more, and takes at most as much there."""
         spooled = sum(file.stat().st_size for file in self._directory.rglob("*") if file.is_file())
-        needed, free = spooled + 2 * more + FREE_AFTERWARDS, shutil.disk_usage(self._directory).free
+        needed, free = spooled + 2 * more + durable.ROOM, shutil.disk_usage(self._directory).free
         if free < needed:
             raise TooLargeError(
                 f"after {self.received:,} lines {needed >> 20} MiB more are needed on the disk of "

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tailtracker_bi import durable
 from tailtracker_bi.sources import event_lines
 from tailtracker_bi.sources.base import BadResponseError, Counts, TooLargeError
 from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
@@ -209,11 +210,11 @@ def test_lines_are_worked_through_in_parts_and_keep_their_order(
 
 
 def test_a_disk_that_would_fill_up_is_told_before_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=event_lines.FREE_AFTERWARDS + 3 * len(GOOD))
+    usage = shutil.disk_usage(tmp_path)._replace(free=durable.ROOM + 3 * len(GOOD))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with EventLines(DAY, DAY, tmp_path, KEY) as lines:
         lines.add(GOOD)
-        usage = usage._replace(free=event_lines.FREE_AFTERWARDS)
+        usage = usage._replace(free=durable.ROOM)
         with pytest.raises(TooLargeError, match=r"256 MiB more are needed .*, and 256 MiB are free"):
             lines.add(GOOD)
     assert list(tmp_path.iterdir()) == []

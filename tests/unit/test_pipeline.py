@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tailtracker_bi import durable
 from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.configuration import note_first_run
 from tailtracker_bi.dbt_runner import BuildError
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.lake import Lake, LakeError
-from tailtracker_bi.pipeline import build
+from tailtracker_bi.pipeline import build, refresh
 from tailtracker_bi.pull import DayPlan, check_accepted, plan
 from tailtracker_bi.runs import LockedError, Progress, locked, new_report
 from tailtracker_bi.settings import Settings, load_settings
@@ -299,3 +301,27 @@ def test_a_first_run_that_is_no_day_says_what_to_write(make_settings: Callable[.
         (tmp_path / "first_run").write_text(content)
         with pytest.raises(SettingsError, match="first_run does not hold the day of the first run: write it there"):
             note_first_run(settings)
+
+
+def test_a_disk_without_room_is_told_with_what_is_needed_before_anything_is_asked(
+    make_settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "warehouse.duckdb").write_bytes(b"-" * (3 << 20))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=258 << 20))
+    report = refresh(make_settings(MIXPANEL_EXPORT_URL="http://127.0.0.1:9"), Progress())
+    assert report.errors == [f"the disk of {tmp_path} has 258 MiB free, and a refresh needs 259 MiB: make room"]
+    assert report.days == [], "no source was asked"
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=259 << 20))
+    assert durable.lacks_room(tmp_path) == ""
+
+
+def test_a_disk_that_is_full_by_the_end_is_told_beside_what_went_wrong(
+    make_settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    free = iter([1 << 40])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=next(free, 1 << 20)))
+    report = refresh(make_settings(MIXPANEL_EXPORT_URL="http://127.0.0.1:9"), Progress())
+    assert report.errors[0].startswith("mixpanel: can't reach ")
+    assert report.errors[-1] == f"the disk of {tmp_path} has 1 MiB free, and a refresh needs 256 MiB: make room"
