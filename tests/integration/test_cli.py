@@ -438,7 +438,8 @@ def test_doctor_says_what_is_well(built: Cli, tmp_path: Path) -> None:
     assert process.returncode == 0, process.stdout
     assert [line.split()[:2] for line in process.stdout.splitlines()] == [
         ["ok", "settings"], ["ok", "disk"], ["ok", "analytics.yml"], ["ok", "mixpanel"], ["ok", "stripe"],
-        ["ok", "app_db"], ["ok", "csv_files"], ["ok", "exchange_rates"], ["ok", "prometheus"], ["ok", "bundle"], ["ok", "analytics.yml"],
+        ["ok", "app_db"], ["ok", "csv_files"], ["ok", "exchange_rates"], ["ok", "prometheus"], ["ok", "bundle"],
+        ["ok", "analytics.yml"],
     ]  # fmt: skip
     told = "names events that never came in all of history: "
     assert told in process.stdout.splitlines()[-1]
