@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 from tailtracker_bi.sandbox.export_api import SECRET, USER
 from tailtracker_bi.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from tailtracker_bi.sandbox.app_database import AppDatabase, AppServer
+    from tests.stripe_worlds import Models
 
 OF_THE_PROJECT = ("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE", "EXCHANGE_RATES_", "PROMETHEUS_")
 """How the names of its settings begin."""
@@ -44,6 +47,19 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
         return load_settings(**defaults | overrides)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Models:
+    """(schema, name, SQL) of every model, in an order that can be run: compiled once a run, by whoever asks first."""
+    from tests.worlds import compile_models
+
+    own = tmp_path_factory.getbasetemp()
+    kept = (own if worker_id == "master" else own.parent) / "compiled_models.json"
+    with FileLock(f"{kept}.lock"):
+        if not kept.exists():
+            kept.write_text(json.dumps(compile_models(tmp_path_factory.mktemp("compiled"))), encoding="utf-8")
+    return [(schema, name, sql) for schema, name, sql in json.loads(kept.read_text(encoding="utf-8"))]
 
 
 @pytest.fixture(scope="session")

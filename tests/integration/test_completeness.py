@@ -152,9 +152,8 @@ def values(tables: dict[str, Rows]) -> dict[Key, Row]:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    compiled = worlds.compile_models(tmp_path_factory.mktemp("compiled"))
-    return needed_for(compiled, "pub_metric_values", "pub_metric_catalog")
+def models(models: Models) -> Models:
+    return needed_for(models, "pub_metric_values", "pub_metric_catalog")
 
 
 @pytest.fixture(scope="module")

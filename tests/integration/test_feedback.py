@@ -15,7 +15,6 @@ from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, VERSION_SCHEMA, Count
 from tailtracker_bi.sources.csv_files import CsvFiles
 from tests.integration.test_money import DOLLARS, PRODUCTS, price, subscription
 from tests.stripe_worlds import Models, Rows, Version, needed_for, sql_tables
-from tests.worlds import compile_models
 
 NOW = datetime(2024, 1, 20, 12, tzinfo=UTC)
 APP_DATABASE = "postgresql://reader@app-database.example/app"
@@ -40,8 +39,7 @@ def on(day: int, **row: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
-    models: Models = compile_models(tmp_path_factory.mktemp("compiled"))
+def tables(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
     home = tmp_path_factory.mktemp("home")
     # Ben is gone when the accounts are read again on the 15th.
     anna, ben, carl = (on(day, object_id=user, user_id=user) for user, day in (("anna", 1), ("ben", 5), ("carl", 5)))
@@ -170,10 +168,9 @@ def test_what_the_app_holds_and_no_number_takes_as_it_is_is_told(tables: dict[st
     }  # fmt: skip
 
 
-def test_without_spend_there_is_no_cost_of_acquisition(tables: dict[str, Rows], tmp_path: Path) -> None:
+def test_without_spend_there_is_no_cost_of_acquisition(tables: dict[str, Rows], models: Models, tmp_path: Path) -> None:
     status = {row["metric_id"]: row["status"] for row in tables["pub_metric_catalog"]}
     assert (status["cac"], status["nps"]) == ("active", "active")
-    models = compile_models(tmp_path / "compiled")
     needed = needed_for(models, "pub_metric_catalog")
     bare = sql_tables([(NOW, [Version(subscription("euro", "01-08", price(1000)))])], needed, tmp_path / "home")
     status = {row["metric_id"]: row["status"] for row in bare["pub_metric_catalog"]}

@@ -7,14 +7,9 @@ import pytest
 
 from tailtracker_bi.sources.base import each_day
 from tests.reference import World, funnel_rows, metric_values, retention_cells
-from tests.worlds import by_key, compile_models, differences, random_world, sql_tables
+from tests.worlds import by_key, differences, random_world, sql_tables
 
 WORLDS = [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 100))]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, str]]:
-    return compile_models(tmp_path_factory.mktemp("compiled"))
 
 
 def at_the_edge() -> World:

@@ -16,15 +16,10 @@ import pytest
 
 from tests.money_reference import mrr_movements
 from tests.stripe_worlds import Models, Object, Rates, Rows, Version, needed_for, sql_tables
-from tests.worlds import compile_models, differences
+from tests.worlds import differences
 
 WORLDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 50))]
 NOW = datetime(2024, 4, 10, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    return compile_models(tmp_path_factory.mktemp("compiled"))
 
 
 def at(moment: str) -> datetime:

@@ -41,7 +41,6 @@ from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import HISTORY_ORIGINS
 from tailtracker_bi.sources.stripe import Stripe
 from tests.stripe_worlds import Models, Rows, needed_for, sql_tables
-from tests.worlds import compile_models
 
 NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -146,11 +145,6 @@ NewHome = Callable[[str, StripeApi], Home]
 @pytest.fixture
 def new_home(make_settings: Callable[..., Settings], tmp_path: Path) -> NewHome:
     return lambda name, api: Home(tmp_path / name, api, make_settings)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    return compile_models(tmp_path_factory.mktemp("compiled"))
 
 
 def furnish(api: StripeApi) -> None:
