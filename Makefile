@@ -31,7 +31,7 @@ test: setup ## Run the tests
 soak: setup ## Run what takes long: further random worlds, screen widths, kinds of damage, 200 kills
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow -o faulthandler_timeout=1800
 
-mutants: setup ## Put in each of the plausible mistakes, and see a test fail (an hour)
+mutants: setup ## Put in each of the plausible mistakes, and see a test fail (half an hour)
 	$(BIN)/python -m tests.mutants
 
 bench: setup ## Measure what the speed claims rest on

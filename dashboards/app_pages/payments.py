@@ -175,27 +175,30 @@ build = open_page(
     ["payment_outcomes", "reconciliation"],
 )
 metrics = data.catalog(build)
+known = [key for key in OVER_TIME if key in metrics and data.grains_of(build, key)]
 payments = metrics.get("payments")
-if payments is None or not data.grains_of(build, "payments"):
-    if payments is None:
-        nothing_here("No payment has been counted yet.")
-    else:
-        why_no_data(build, payments)
+if payments is None:
+    nothing_here("No payment has been counted yet.")
+elif "payments" not in known:
+    why_no_data(build, payments)
+if not known:
     st.stop()
-longest = data.longest_complete_grain(build, "payments")
+longest = data.longest_complete_grain(build, known[0])
 st.header("Latest complete figures", help=COMPARED)
 tiles(build, metrics, dict.fromkeys(TILES, longest))
 with st.container(horizontal=True, vertical_alignment="top"):
-    grain, dates = grain_and_dates(build, payments, "week")
-rates = {name: metrics[key] for key, name in RATES.items() if key in metrics}
+    grain, dates = grain_and_dates(build, metrics[known[0]], "week")
+rates = {name: metrics[key] for key, name in RATES.items() if key in known}
 together(build, rates, grain, dates, heading="Success rates", from_zero=False)
-outcomes(build, payments, grain, dates)
-decline_codes(build, payments, dates)
-volume(build, metrics, grain, dates)
+if payments is not None and "payments" in known:
+    outcomes(build, payments, grain, dates)
+    decline_codes(build, payments, dates)
+volume(build, {key: metrics[key] for key in known}, grain, dates)
 listed = {key: metrics[key].label for key in OVER_TIME if key in metrics}
+first = "payment_success_rate" if "payment_success_rate" in known else known[0]
 with st.container(horizontal=True, vertical_alignment="top"):
     with st.container(width=240):
-        metric = metrics[select("Metric", listed, "metric", "payment_success_rate")]
+        metric = metrics[select("Metric", listed, "metric", first)]
     segment = split_by(build, [metrics[key] for key in listed], "All payments")
 over_time(build, metric, segment, grain, dates)
 differences(build, ["payments"])

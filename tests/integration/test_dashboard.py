@@ -451,6 +451,27 @@ def test_a_page_whose_source_is_off_says_so_and_shows_nothing_else(
     assert len(page.get("vega_lite_chart")) == 0
 
 
+def test_volumes_are_shown_where_payments_are_not_known(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As of a key that may not read invoices."""
+    gone = "('payments', 'payment_success_rate', 'first_attempt_success_rate', 'attempt_success_rate', 'recovery_rate')"
+    sample_bundle.changed(
+        bundle.current(home),
+        tmp_path,
+        f"delete from metric_values where metric_id in {gone}",
+        f"update metric_catalog set status = 'no_data' where metric_id in {gone}",
+        "delete from payment_outcomes",
+    )
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
+    page = open_page("Payments")
+    assert "Payments: no data." in said(page).replace("*", "")
+    shown = {tile.label: tile.value for tile in page.metric}
+    assert shown["Payments"] == "no data"
+    assert shown["Gross volume"].startswith("€")
+    assert [header.value for header in page.header][:2] == ["Latest complete figures", "What came in and what went out"]
+
+
 @pytest.mark.parametrize(
     ("title", "table"),
     [("Revenue", "mrr_movements"), ("Payments", "payment_outcomes"), ("Pets and alerts", "reconciliation")],
