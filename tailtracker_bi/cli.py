@@ -35,6 +35,7 @@ from tailtracker_bi.sandbox import commands as sandbox
 from tailtracker_bi.sandbox.home import SandboxHome
 from tailtracker_bi.settings import Settings, load_settings, reader_environment
 from tailtracker_bi.sources import SOURCES
+from tailtracker_bi.sources.foreign_text import visible
 from tailtracker_bi.warehouse import Warehouse
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -124,7 +125,7 @@ def doctor(
     except bundle.NoBundleError as error:
         rows.append(("bundle", True, str(error)))
     for what, is_ok, detail in rows:
-        print(f"{'ok   ' if is_ok else 'WRONG'}  {what:<14} {detail}")
+        print(f"{'ok   ' if is_ok else 'WRONG'}  {what:<14} {visible(detail)}")
     if not all(is_ok for _, is_ok, _ in rows):
         raise typer.Exit(1)
 
@@ -211,9 +212,9 @@ def query(
     elif format is Format.csv:
         print(to_csv(result.column_names, (row.values() for row in rows), is_raw=raw), end="")
     else:
-        table = Table(*(Column(Text(name), overflow="fold") for name in result.column_names))
+        table = Table(*(Column(Text(visible(name)), overflow="fold") for name in result.column_names))
         for row in rows:
-            table.add_row(*(Text("" if value is None else str(_cell(value))) for value in row.values()))
+            table.add_row(*(Text("" if value is None else visible(_cell(value))) for value in row.values()))
         print_table(table)
 
 
@@ -274,11 +275,11 @@ def status() -> None:
     every = {source.name: len(source.tables) for source in SOURCES}
     for (name, state, reason), tables in states.items():
         which = name if len(tables) == every.get(name) else f"{name} ({', '.join(tables)})"
-        print(f"  {which}: {state}{': ' + reason if reason else ''}")
+        print(f"  {which}: {state}{': ' + visible(reason) if reason else ''}")
     for line in not_counted.in_lines(not_counted.left_out(bundle.read_if_there(found, "not_counted"))):
-        print(f"  not counted: {line}")
+        print(f"  not counted: {visible(line)}")
     for told in _never_seen(load_analytics(settings.analytics_path), found):
-        print(f"  analytics.yml: {told}")
+        print(f"  analytics.yml: {visible(told)}")
     if not bundle.is_pointer_sound(settings.home):
         raise TailTrackerError(
             "the pointer to the current build is torn: readers take the newest; run `tailtracker-bi rollback --to`"
@@ -299,7 +300,7 @@ def verify(
         verdicts = verification.verify(settings, lake, warehouse, bars, ask_sources=sources)
     for verdict in verdicts:
         for finding in verdict.findings:
-            print(f"WRONG  {verdict.what:<14} {finding.where}: {finding.wrong}: {finding.mend}")
+            print(f"WRONG  {verdict.what:<14} {visible(f'{finding.where}: {finding.wrong}: {finding.mend}')}")
         if not verdict.findings:
             print(f"ok     {verdict.what:<14} {verdict.detail}")
     if any(verdict.findings for verdict in verdicts):
@@ -382,7 +383,7 @@ def _print_report(report: RunReport) -> None:
         others = Counter(line["status"] for line in of_table if line["status"] not in {"landed", "held"})
         days = f" of {len(of_table)} days " if len(of_table) > 1 else ""
         told += [f"{count}{days}{status}" if days else status for status, count in others.items()]
-        print(f"{source}.{table}: {'; '.join(told)}")
+        print(f"{source}.{table}: {visible('; '.join(told))}")
     if report.build:
         print(f"bundle {report.build}")
     for error in dict.fromkeys(report.errors):

@@ -8,14 +8,15 @@ from rich.progress import Progress as ProgressBars
 from rich.table import Column, Table
 
 from tailtracker_bi.runs import Progress
+from tailtracker_bi.sources.foreign_text import visible
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 WIDEST = 10_000
 
 
 def plain(error: object) -> str:
-    """A text whose brackets are no markup."""
-    return str(error).replace("[", r"\[")
+    """A text whose brackets are no markup, and in which nothing is obeyed by a terminal."""
+    return visible(error).replace("[", r"\[")
 
 
 class Bars(Progress):

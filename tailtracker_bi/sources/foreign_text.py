@@ -30,9 +30,14 @@ def readable(text: str | bytes, secrets: Iterable[str]) -> str:
     shown = text.decode(errors="replace") if isinstance(text, bytes) else text
     # Before it is cut: what is left of a secret at the cut would be no part that is known.
     shown = _without(shown[: 8 * LONGEST], list(secrets))[:LONGEST]
-    shown = " ".join(shown.split())
-    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in shown)
-    return mask_text(shown)
+    return mask_text(visible(" ".join(shown.split())))
+
+
+def visible(text: object) -> str:
+    """A text with what a terminal would obey written out; also for what has landed, as names of events."""
+    return "".join(
+        sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode() for sign in str(text)
+    )
 
 
 def _without(text: str, secrets: list[str]) -> str:

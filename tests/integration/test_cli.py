@@ -372,6 +372,14 @@ def test_a_table_shows_values_whole_and_as_they_are(built: Cli, tmp_path: Path) 
     assert "[red]" in process.stdout
 
 
+def test_what_a_terminal_would_obey_is_written_out(built: Cli, tmp_path: Path) -> None:
+    name = "chr(27) || '[31m' || chr(13) || chr(0)"
+    shown = built.ask(f'select {name} as told, 1 as "a\x1b[2J"', at=tmp_path).stdout
+    assert r"\x1b[31m\r\x00" in shown
+    assert r"a\x1b[2J" in shown
+    assert not re.search("[\x00-\x09\x0b-\x1f]", shown)
+
+
 def test_a_value_beyond_what_can_be_printed_is_told(built: Cli, tmp_path: Path) -> None:
     process = built.ask("select date '20000-01-01' as day", "--format", "json", at=tmp_path)
     assert process.returncode == 1
