@@ -41,7 +41,7 @@ def forms(secret: str, user: str) -> list[str]:
 
 CANARIES = [form for secret, user in SECRETS.items() for form in forms(secret, user)]
 SAID = " | ".join(CANARIES)
-USERS = {base64.b64encode(f"{user}:xxx".encode()).decode()[: (len(user) + 1) * 4 // 3] for user in SECRETS.values()}
+USERS = {base64.b64encode(f"{user}:---".encode()).decode()[: (len(user) + 1) * 4 // 3] for user in SECRETS.values()}
 TELLING = {form[at : at + 10].lower() for form in CANARIES for at in range(len(form) - 9)}
 TELLING -= {user[at : at + 10].lower() for user in USERS for at in range(len(user) - 9)}
 """Ten characters in a row of any of them are too many; a user is no secret."""
