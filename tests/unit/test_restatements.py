@@ -20,7 +20,7 @@ _WORLD = """
         is_complete boolean
     );
     create table metric_catalog (metric_id varchar);
-    insert into metric_catalog values ('people'), ('stock'), ('new'), ('money'), ('pets');
+    insert into metric_catalog values ('people'), ('stock'), ('new'), ('budget'), ('money'), ('pets');
     attach ':memory:' as readers;
     create table readers.bundle_info as from bundle_info;
     create table readers.metric_values as from metric_values;
@@ -48,12 +48,14 @@ _WORLD = """
     create table warehouse.metrics.metric_definitions as
     from (values
         ('people', 0, 0, 0, null), ('stock', 7, 0, 0, null), ('new', 0, 0, 0, 'beginning'),
+        ('budget', 0, 0, 0, 'month'),
         ('money', 0, 0, 0, null), ('pets', 0, 0, 0, null)
     ) as entries (metric_id, trailing_days, previous_periods, following_days, reads_since);
     create table warehouse.config.metric_tables as
     from (values
         ('people', 'mixpanel', 'events', 'all'), ('people', 'app_db', 'subscriptions', 'plan'),
         ('stock', 'mixpanel', 'events', 'all'), ('new', 'mixpanel', 'events', 'all'),
+        ('budget', 'mixpanel', 'events', 'all'),
         ('money', 'stripe', 'charges', 'all'), ('money', 'stripe', 'refunds', 'all'),
         ('money', 'exchange_rates', 'daily_rates', 'conversion'), ('pets', 'app_db', 'pets', 'either')
     ) as tables (metric_id, source, table_name, needed_for);
@@ -161,6 +163,15 @@ def test_events_are_late_where_a_day_that_the_value_reads_landed_anew(world: duc
         ("people", march(16), other), ("people", march(17), other),
         ("stock", march(9), other), ("stock", march(10), "late events"),
         ("stock", march(16), "late events"), ("stock", march(17), other),
+    ]  # fmt: skip
+
+
+def test_what_reads_the_month_so_far_is_late_from_the_day_on_to_its_end(world: duckdb.DuckDBPyConnection) -> None:
+    for day in (9, 10, 31):
+        tell(world, 1, 2, metric="budget", day=day)
+    land(world, "mixpanel.events", day=10, landing=OLD_LANDING + 1)
+    assert restated(world, "period_start, reason") == [
+        (march(9), "late events on other days"), (march(10), "late events"), (march(31), "late events"),
     ]  # fmt: skip
 
 
