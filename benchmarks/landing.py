@@ -27,10 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.personal_data import clean_value
-from tailtracker_bi.sources import http
-from tailtracker_bi.sources.base import BadResponseError, Days
-from tailtracker_bi.sources.event_lines import EventLines
+from tailtracker_bi.privacy import clean_value
+from tailtracker_bi.sources import BadResponseError, Days, EventLines, http
 
 FIRST, LAST = date(2024, 6, 1), date(2024, 6, 30)
 ROUNDS = 5

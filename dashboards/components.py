@@ -13,13 +13,14 @@ import streamlit as st
 from dashboards import data
 from dashboards.data import Reading
 from tailtracker_bi.bundle import Bundle, NoBundleError
-from tailtracker_bi.charts import Layers
-from tailtracker_bi.csv_output import to_csv
-from tailtracker_bi.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.metrics import Metric, verdict
-from tailtracker_bi.not_counted import beside
-from tailtracker_bi.wording import change, day, number, period, plain, sample, source_name
+from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.charts import Layers
+from tailtracker_bi.figures.csv_output import to_csv
+from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
+from tailtracker_bi.figures.not_counted import beside
+from tailtracker_bi.figures.readings import verdict
+from tailtracker_bi.figures.wording import change, day, number, period, plain, sample, source_name
 
 DATA_STATUS_PAGE = "app_pages/data_status.py"
 PAGE, NOTES = "page", "notes"

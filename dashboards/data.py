@@ -12,12 +12,14 @@ from datetime import date
 import pandas as pd
 import streamlit as st
 
-from tailtracker_bi import bundle, data_status, metrics, not_counted
+from tailtracker_bi import bundle
 from tailtracker_bi.bundle import Bundle, BundleError
-from tailtracker_bi.metrics import GRAINS, LENGTHS, NOT_KNOWN, Figure, Metric, figure, ordered
-from tailtracker_bi.not_counted import LeftOut
+from tailtracker_bi.figures import catalogue, data_status, not_counted, readings
+from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.not_counted import LeftOut
+from tailtracker_bi.figures.readings import GRAINS, LENGTHS, NOT_KNOWN, Figure, figure, ordered
+from tailtracker_bi.figures.wording import is_money
 from tailtracker_bi.settings import load_reader_settings
-from tailtracker_bi.wording import is_money
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,12 @@ def left_out(build: Bundle) -> list[LeftOut]:
 
 def catalog(build: Bundle) -> dict[str, Metric]:
     """Metrics by id, by domain and label, without those that are deprecated."""
-    return metrics.catalog(rows(build, "metric_catalog"), currency(build))
+    return catalogue.catalog(rows(build, "metric_catalog"), currency(build))
 
 
 def series(build: Bundle, metric_id: str, grain: str) -> pd.DataFrame:
     """A metric over time for everyone: period_start, numerator, denominator, value, is_complete."""
-    return metrics.series(rows(build, "metric_values", metric_id=metric_id, grain=grain, segment="all"))
+    return readings.series(rows(build, "metric_values", metric_id=metric_id, grain=grain, segment="all"))
 
 
 def series_by_segment(build: Bundle, metric: Metric, grain: str, segment: str) -> pd.DataFrame:
@@ -168,9 +170,9 @@ def pooled(points: pd.DataFrame, periods: int) -> Reading:
     if last.empty:
         return Reading()
     if len(before) < periods:
-        return Reading(metrics.pooled(last), last["period_start"].iloc[0])
+        return Reading(readings.pooled(last), last["period_start"].iloc[0])
     return Reading(
-        metrics.pooled(last), last["period_start"].iloc[0], metrics.pooled(before), before["period_start"].iloc[0]
+        readings.pooled(last), last["period_start"].iloc[0], readings.pooled(before), before["period_start"].iloc[0]
     )
 
 

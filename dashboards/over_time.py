@@ -25,10 +25,10 @@ from dashboards.components import (
     table_behind,
     why_no_data,
 )
-from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.metrics import Metric
-from tailtracker_bi.wording import day, is_money, number, period, plain
+from tailtracker_bi.figures import charts
+from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.wording import day, is_money, number, period, plain
 
 SEGMENTS = {
     "all": "Everyone",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from tailtracker_bi.charts import BLUE, GREY, Layers
-from tailtracker_bi.wording import day, number, period
+from tailtracker_bi.figures.charts import BLUE, GREY, Layers
+from tailtracker_bi.figures.wording import day, number, period
 
 ROW_HEIGHT, LOW_ROW_HEIGHT, AXIS_HEIGHT = 26, 17, 70
 MOST_LABELLED_COLUMNS, MOST_LABELLED_BARS = 16, 16

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
-from tailtracker_bi.sandbox.export_api import SECRET, USER
-from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.sandbox.servers.export_api import SECRET, USER
+from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.settings.model import Settings
 
 if TYPE_CHECKING:
-    from tailtracker_bi.sandbox.app_database import AppDatabase, AppServer
+    from tailtracker_bi.sandbox.servers.app_database import AppDatabase, AppServer
     from tests.stripe_worlds import Models
 
 OF_THE_PROJECT = ("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE", "EXCHANGE_RATES_", "PROMETHEUS_")
@@ -65,7 +66,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Models:
 @pytest.fixture(scope="session")
 def app_server() -> Iterator[AppServer]:
     """A Postgres, once a test process and only where a test asks for it."""
-    from tailtracker_bi.sandbox import app_database
+    from tailtracker_bi.sandbox.servers import app_database
 
     with app_database.serve() as server:
         yield server

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 def main() -> None:
     from tailtracker_bi import cli
-    from tailtracker_bi.dbt_runner import parsed_project
+    from tailtracker_bi.warehouse.dbt_runner import parsed_project
 
     with TemporaryDirectory() as scratch:
         parsed_project(Path(scratch))

@@ -21,7 +21,7 @@ from statistics import mean, median
 import duckdb
 import pandas as pd
 
-from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.bundle.pointer import Bundle
 from tests.sample_money import (
     invent_customers,
     invent_payments,

@@ -11,14 +11,14 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from tailtracker_bi.analytics import load_analytics
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.settings import load_settings
-from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions
+from tailtracker_bi.analytics.mistakes import load_analytics
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
-from tailtracker_bi.sources.stripe import Stripe
-from tailtracker_bi.sources.stripe_objects import TYPES, AllowList, Object
-from tailtracker_bi.warehouse import Warehouse
+from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions
+from tailtracker_bi.sources.stripe.objects import TYPES, AllowList, Object
+from tailtracker_bi.sources.stripe.reading import Stripe
+from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.worlds import tables_built
 
 Rates = Mapping[tuple[date, str], str]

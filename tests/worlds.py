@@ -17,24 +17,26 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from tailtracker_bi.analytics import Analytics, load_analytics
-from tailtracker_bi.dbt_runner import run_dbt
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.analytics.mistakes import load_analytics
+from tailtracker_bi.analytics.rules import Analytics
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.app_db import AppDb
-from tailtracker_bi.sources.base import (
+from tailtracker_bi.sources.base import ObjectSource
+from tailtracker_bi.sources.mixpanel.event_lines import EventLines
+from tailtracker_bi.sources.records import (
     QUARANTINE_SCHEMA,
     VERSION_SCHEMA,
     Counts,
     Days,
-    ObjectSource,
     Table,
     Versions,
     each_day,
     ranges,
 )
-from tailtracker_bi.sources.event_lines import EventLines
-from tailtracker_bi.warehouse import Warehouse
+from tailtracker_bi.warehouse.dbt_runner import run_dbt
+from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.reference import Event, World
 
 Rows = list[dict[str, Any]]

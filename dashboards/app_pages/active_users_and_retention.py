@@ -18,10 +18,10 @@ from dashboards.components import (
     table_behind,
 )
 from dashboards.over_time import Dates, by_period, each_as_data, grain_and_dates, over_time, split_by
-from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.metrics import Metric
-from tailtracker_bi.wording import number, period, words
+from tailtracker_bi.figures import charts
+from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.wording import number, period, words
 
 ACTIVE = ("active_users", "dau", "wau", "mau")
 GROUPS = {

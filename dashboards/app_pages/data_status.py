@@ -9,8 +9,8 @@ from dashboards import data
 from dashboards.components import download, find_build, nothing_here, say_how_old, select, show_table
 from dashboards.over_time import differences
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.data_status import TablesInAState, by_state, complete_through, severity, what_to_do
-from tailtracker_bi.wording import NO_DATA, day, number, period, plain, source_name
+from tailtracker_bi.figures.data_status import TablesInAState, by_state, complete_through, severity, what_to_do
+from tailtracker_bi.figures.wording import NO_DATA, day, number, period, plain, source_name
 
 SIGNS = {"ok": "✓", "late": "◷", "failed": "✕", "held": "‖", "suspect": "!", "off": "○", "empty": "○"}
 """The state is read in words; the sign makes it found."""

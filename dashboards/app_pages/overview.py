@@ -28,11 +28,12 @@ from dashboards.components import (
     why_no_data,
 )
 from dashboards.data import Reading
-from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.metrics import Metric, verdict
-from tailtracker_bi.not_counted import beside
-from tailtracker_bi.wording import NO_DATA, change, day, number, period, sample, words
+from tailtracker_bi.figures import charts
+from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.not_counted import beside
+from tailtracker_bi.figures.readings import verdict
+from tailtracker_bi.figures.wording import NO_DATA, change, day, number, period, sample, words
 
 # By domain. Each daily figure compares with one whose days do not overlap its own; a day, with the same weekday.
 HEADLINES = {

@@ -31,10 +31,10 @@ from dashboards.over_time import (
     split_by,
     together,
 )
-from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.metrics import Metric
-from tailtracker_bi.wording import number, words
+from tailtracker_bi.figures import charts
+from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.wording import number, words
 
 RATES = {
     "payment_success_rate": "Payments",

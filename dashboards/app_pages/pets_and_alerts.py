@@ -8,7 +8,7 @@ from dashboards import data
 from dashboards.components import COMPARED, explain, nothing_here, open_page, select, tiles, why_no_data
 from dashboards.over_time import differences, grain_and_dates, over_time, split_by, together
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.metrics import Metric
+from tailtracker_bi.figures.catalogue import Metric
 
 ACCOUNTS = ("sign_ups", "total_users", "pets_created", "total_pets")
 ALERTS = ("lost_pet_alerts", "pets_recovered", "recovery_rate_30d")

@@ -27,10 +27,10 @@ from dashboards.over_time import (
     say_where_there_is_no_total,
     split_by,
 )
-from tailtracker_bi import charts
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.metrics import Metric
-from tailtracker_bi.wording import number, period, words
+from tailtracker_bi.figures import charts
+from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.wording import number, period, words
 
 OVER_TIME = (
     "mrr",

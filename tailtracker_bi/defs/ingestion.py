@@ -12,15 +12,13 @@ from datetime import date
 
 import dagster as dg
 
-from tailtracker_bi.configuration import history_start
-from tailtracker_bi.dbt_runner import written_manifest
 from tailtracker_bi.defs.ledger import asset_key, check_spec, untold, untold_lag
 from tailtracker_bi.defs.refresh import FIRST, Refresh
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pull import plan, pull
-from tailtracker_bi.settings import load_settings
-from tailtracker_bi.sources import SOURCES
-from tailtracker_bi.sources.base import DaySource, Source
+from tailtracker_bi.runs import plan, pull
+from tailtracker_bi.settings import history_start, load_settings
+from tailtracker_bi.sources import SOURCES, DaySource, Source
+from tailtracker_bi.warehouse import written_manifest
 
 DESCRIPTIONS = {
     dg.AssetKey([node["source_name"], node["name"]]): node["description"]

@@ -15,9 +15,8 @@ import dagster as dg
 from tailtracker_bi.bundle import NoBundleError, current
 from tailtracker_bi.defs.refresh import BUNDLE
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import landed_since
-from tailtracker_bi.runs import COUNTED
-from tailtracker_bi.sources.base import DaySource, Source, Table
+from tailtracker_bi.runs import landed_since
+from tailtracker_bi.sources import COUNTED, DaySource, Source, Table
 
 LANDED = "landed"
 UP_TO_DATE = "up_to_date"

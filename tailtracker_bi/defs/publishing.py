@@ -10,7 +10,7 @@ from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.defs.ledger import UP_TO_DATE, lag
 from tailtracker_bi.defs.refresh import BUNDLE, Refresh
 from tailtracker_bi.defs.transformation import MODELS
-from tailtracker_bi.pipeline import publish
+from tailtracker_bi.runs import publish
 from tailtracker_bi.warehouse import Warehouse
 
 

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 import dagster as dg
 
 from tailtracker_bi.analytics import Analytics, load_analytics
-from tailtracker_bi.configuration import note_first_run
 from tailtracker_bi.crash_points import arm
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import check_home_is_whole, check_sources
-from tailtracker_bi.runs import Progress, RunReport, locked, new_report
-from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.runs import Progress, RunReport, check_home_is_whole, check_sources, locked, new_report
+from tailtracker_bi.settings import Settings, load_settings, note_first_run
 
 BUNDLE = dg.AssetKey(["published", "bundle"])
 REPORT_TAG = "tailtracker/report"

@@ -6,8 +6,7 @@ import dagster as dg
 
 from tailtracker_bi import bundle
 from tailtracker_bi.defs.refresh import BUNDLE
-from tailtracker_bi.reports import REPORTS, write_report
-from tailtracker_bi.reports.figures import NoWeekError
+from tailtracker_bi.reports import REPORTS, NoWeekError, write_report
 from tailtracker_bi.settings import load_settings
 
 

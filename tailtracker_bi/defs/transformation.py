@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, build_dbt_asset_specs
 
-from tailtracker_bi.analytics import DBT_PROJECT
-from tailtracker_bi.dbt_runner import BuildError, written_manifest
 from tailtracker_bi.defs.refresh import Refresh
-from tailtracker_bi.pipeline import build
+from tailtracker_bi.runs import build
+from tailtracker_bi.shipped import DBT_PROJECT
+from tailtracker_bi.warehouse import BuildError, written_manifest
 
 MANIFEST = written_manifest()
 UNIQUE_ID = "dagster_dbt/unique_id"

@@ -14,7 +14,10 @@ from pathlib import Path
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.reports import weekly
+from tailtracker_bi.reports.figures import NoWeekError
 from tailtracker_bi.reports.rendering import Report
+
+__all__ = ["REPORTS", "NoWeekError", "write_report"]
 
 REPORTS: Mapping[str, Callable[[Bundle, date | None], Report]] = {"weekly": weekly.make}
 """By name. The day is the one that the report is made on; without it, the one that the build is as of."""

@@ -8,11 +8,13 @@ from datetime import date, timedelta
 
 import pandas as pd
 
-from tailtracker_bi import bundle, metrics
+from tailtracker_bi import bundle
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.metrics import NOT_KNOWN, Figure, Metric
-from tailtracker_bi.wording import change, day, number, sample
+from tailtracker_bi.figures import catalogue, readings
+from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.readings import NOT_KNOWN, Figure
+from tailtracker_bi.figures.wording import change, day, number, sample
 
 WEEK = timedelta(days=7)
 ARROWS = {True: "▲", False: "▼"}
@@ -89,7 +91,7 @@ class Kpi:
     def verdict(self) -> str:
         """In words, whether the change is a good one; why there is none."""
         if self.change:
-            return "" if self._is_same else metrics.verdict(self.metric, self.now.figure, self.before.figure)
+            return "" if self._is_same else readings.verdict(self.metric, self.now.figure, self.before.figure)
         if self.now.number is None:
             return ""
         return "not complete yet" if self.is_unfinished else "nothing to compare with"
@@ -107,9 +109,9 @@ class Figures:
     """What the build says of these metrics, for everyone; totals are in this currency."""
 
     def __init__(self, build: Bundle, metric_ids: Iterable[str], currency: str) -> None:
-        self.metrics = metrics.catalog(bundle.read(build, "metric_catalog"), currency)
+        self.metrics = catalogue.catalog(bundle.read(build, "metric_catalog"), currency)
         values = bundle.read(build, "metric_values", None, metric_id=sorted(set(metric_ids)), segment="all")
-        self._series = {key: metrics.series(own) for key, own in values.groupby(["metric_id", "grain"])}
+        self._series = {key: readings.series(own) for key, own in values.groupby(["metric_id", "grain"])}
 
     def series(self, metric_id: str, grain: str) -> pd.DataFrame:
         """A metric over time; no rows where it is not counted by this grain."""
@@ -119,13 +121,13 @@ class Figures:
         """The value of one period."""
         points = self.series(metric_id, grain)
         found = points[points["period_start"] == pd.Timestamp(start)]
-        return Value(metrics.figure(found.iloc[0]), bool(found["is_complete"].iloc[0])) if len(found) else Value()
+        return Value(readings.figure(found.iloc[0]), bool(found["is_complete"].iloc[0])) if len(found) else Value()
 
     def pooled(self, metric_id: str, first: date) -> Value:
         """A ratio over the seven days from the first on, of those that have one: sum over sum."""
         points = self.series(metric_id, "day")
         own = points[points["period_start"].isin(pd.date_range(first, periods=7))]
-        return Value(metrics.pooled(own), bool(own["is_complete"].all())) if len(own) else Value()
+        return Value(readings.pooled(own), bool(own["is_complete"].all())) if len(own) else Value()
 
     def kpi(self, metric_id: str, week: date) -> Kpi:
         """By week where there is such a value; else of the week's last day; retention of all whose day came in it."""

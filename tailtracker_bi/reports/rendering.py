@@ -16,7 +16,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tailtracker_bi.charts import Layers
+from tailtracker_bi.figures.charts import Layers
 
 WIDTH, SHARPNESS = 500, 2
 """Of a chart, in points: its letters stay readable where a phone shows it at 340."""

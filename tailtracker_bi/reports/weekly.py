@@ -11,13 +11,14 @@ from datetime import date, timedelta
 
 import pandas as pd
 
-from tailtracker_bi import bundle, charts, data_status
+from tailtracker_bi import bundle
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.data_status import STALE_AFTER_DAYS, TablesInAState
-from tailtracker_bi.not_counted import beside, left_out
+from tailtracker_bi.figures import charts, data_status
+from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState
+from tailtracker_bi.figures.not_counted import beside, left_out
+from tailtracker_bi.figures.wording import day, number, period, source_name
 from tailtracker_bi.reports.figures import WEEK, Figures, Kpi
 from tailtracker_bi.reports.rendering import Report, fill, one_line, picture
-from tailtracker_bi.wording import day, number, period, source_name
 
 KPIS = {
     "Engagement": ("active_users", "mau", "retention_d7"),

@@ -10,7 +10,7 @@ from datetime import date, datetime
 
 from tailtracker_bi import bundle as bundles
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.sandbox.story import Story
+from tailtracker_bi.sandbox.story.story import Story
 from tailtracker_bi.sandbox.truth import UNKNOWABLE, Value, truth
 
 Key = tuple[str, str, date]

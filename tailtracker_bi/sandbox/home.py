@@ -1,7 +1,4 @@
-"""The folder `sandbox/` of a HOME: whether a sandbox lives there, whether it is up, and how it is reached.
-
-A sandbox is up while its process holds the lock, which goes with the process however that ends.
-"""
+"""The sandbox of a HOME: how it is reached, and how it is ended."""
 
 from __future__ import annotations
 
@@ -14,10 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import orjson
-from filelock import FileLock, Timeout
 
-from tailtracker_bi.errors import SettingsError, TailTrackerError
-from tailtracker_bi.settings import OF_THE_SANDBOX, SANDBOX_FILE
+from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.settings import OF_THE_SANDBOX, SANDBOX_FILE, SandboxPlace
 
 SECONDS_TO_STOP = 30.0
 
@@ -34,33 +30,8 @@ class Running:
 
 
 @dataclass(frozen=True)
-class SandboxHome:
-    """The sandbox of one HOME, if there is one."""
-
-    home: Path
-
-    @property
-    def folder(self) -> Path:
-        return (self.home / SANDBOX_FILE).parent
-
-    @property
-    def exists(self) -> bool:
-        return self.folder.is_dir()
-
-    @property
-    def lock(self) -> FileLock:
-        """Held by the process that serves."""
-        return FileLock(self.folder / "lock")
-
-    @property
-    def is_up(self) -> bool:
-        if not self.exists:
-            return False
-        try:
-            with self.lock.acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
+class SandboxHome(SandboxPlace):
+    """The sandbox of one HOME: how it is reached, and how it is ended."""
 
     @property
     def running(self) -> Running | None:
@@ -78,14 +49,6 @@ class SandboxHome:
         lines = (f"{name}={_quoted(values[name])}\n" for name in OF_THE_SANDBOX if name in values)
         replace(self.home / SANDBOX_FILE, "".join(lines).encode())
 
-    def check_is_up(self) -> None:
-        """Raise SettingsError where this HOME lives by a sandbox that can't answer."""
-        if self.exists and not self.is_up:
-            raise SettingsError(
-                f"the sandbox in {self.folder} is not up: run `tailtracker-bi sandbox up` (or `replay`); for data of "
-                "your own set another TAILTRACKER_HOME"
-            )
-
     def stop(self) -> bool:
         """End the process that serves, and all that goes with it; whether there was one."""
         running = self.running
@@ -95,7 +58,7 @@ class SandboxHome:
         if was_up and not self._end(running.pid, signal.SIGTERM) and not self._end(running.pid, signal.SIGKILL):
             raise TailTrackerError(f"the sandbox's process {running.pid} does not end: see {self.folder / 'log'}")
         if running.postgres and Path(running.postgres).exists():
-            from tailtracker_bi.sandbox.app_database import stop_left_over
+            from tailtracker_bi.sandbox.servers.app_database import stop_left_over
 
             stop_left_over(Path(running.postgres))
         (self.folder / "running.json").unlink(missing_ok=True)

@@ -22,13 +22,14 @@ from secrets import token_hex
 from pydantic import TypeAdapter
 
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.sandbox import app_database, export_api, faults, prometheus_api, stripe_api
-from tailtracker_bi.sandbox.app_database import AppDatabase
 from tailtracker_bi.sandbox.home import Running, SandboxHome, replace
-from tailtracker_bi.sandbox.monitoring import Monitoring
-from tailtracker_bi.sandbox.plot import Plot
-from tailtracker_bi.sandbox.story import Scenario, tell
-from tailtracker_bi.sandbox.stripe_api import StripeApi
+from tailtracker_bi.sandbox.servers import app_database, export_api, faults, prometheus_api, stripe_api
+from tailtracker_bi.sandbox.servers.app_database import AppDatabase
+from tailtracker_bi.sandbox.servers.stripe_api import StripeApi
+from tailtracker_bi.sandbox.shown.monitoring import Monitoring
+from tailtracker_bi.sandbox.shown.recording import record
+from tailtracker_bi.sandbox.story.plot import Plot
+from tailtracker_bi.sandbox.story.story import Scenario, tell
 from tailtracker_bi.settings import load_own_settings
 
 MORNING = time_of_day(6, tzinfo=UTC)
@@ -212,7 +213,7 @@ def live(sandbox: Sandbox) -> None:
         time.sleep(max(0.0, begun + day_seconds - time.monotonic()))
         begun = time.monotonic()
         since, now = now, now + DAY
-        story.write(sandbox.place.folder / "story", now, since)
+        record(story, sandbox.place.folder / "story", now, since)
         sandbox.move_to(now)
         print(f"it is {now:%Y-%m-%d} now", flush=True)
     print("the story has no further days: the clock stands still", flush=True)

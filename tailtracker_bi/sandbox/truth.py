@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tailtracker_bi.sandbox.app_extras import (
+from tailtracker_bi.sandbox.shown.app_extras import (
     marketing_spend,
     nps_answers,
     nps_scores,
@@ -26,12 +26,12 @@ from tailtracker_bi.sandbox.app_extras import (
     ratings,
     tickets,
 )
-from tailtracker_bi.sandbox.behaviour import KINDS, TESTER
-from tailtracker_bi.sandbox.money import Payment, Price, Subscription, balance_changes
-from tailtracker_bi.sandbox.monitoring import SHARES, SLOTS_A_DAY, SLOWER, Monitoring
-from tailtracker_bi.sandbox.pets import TEST_SHARE
-from tailtracker_bi.sandbox.plot import DAY, NEVER
-from tailtracker_bi.sandbox.story import Story
+from tailtracker_bi.sandbox.shown.monitoring import SHARES, SLOTS_A_DAY, SLOWER, Monitoring
+from tailtracker_bi.sandbox.story.behaviour import KINDS, TESTER
+from tailtracker_bi.sandbox.story.money import Payment, Price, Subscription, balance_changes
+from tailtracker_bi.sandbox.story.pets import TEST_SHARE
+from tailtracker_bi.sandbox.story.plot import DAY, NEVER
+from tailtracker_bi.sandbox.story.story import Story
 
 UNKNOWABLE: dict[str, str] = {}
 """Metrics that nobody can know from the story, and why."""

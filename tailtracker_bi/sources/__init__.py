@@ -1,11 +1,72 @@
-"""The sources. A new one is a module here and a line in SOURCES."""
+"""The sources: what is whole comes in, checked, cleaned and counted, or an error and nothing.
+
+A new one is a module here and a line in SOURCES. What belongs here: all that is one vendor's, and what the lake gets
+from any of them (`records.py`). What does not: where it is kept.
+"""
 
 from tailtracker_bi.sources.app_db import AppDb
-from tailtracker_bi.sources.base import Source
+from tailtracker_bi.sources.app_tables import TABLES
+from tailtracker_bi.sources.base import Check, DaySource, ObjectSource, Read, Source
 from tailtracker_bi.sources.csv_files import CsvFiles
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
-from tailtracker_bi.sources.mixpanel import Mixpanel
+from tailtracker_bi.sources.foreign_text import visible
+from tailtracker_bi.sources.mixpanel import EventLines, Mixpanel
 from tailtracker_bi.sources.prometheus import Prometheus
+from tailtracker_bi.sources.records import (
+    ARRIVAL_SCHEMA,
+    COUNTED,
+    HISTORY_ORIGINS,
+    QUARANTINE_SCHEMA,
+    VERSION_SCHEMA,
+    AbsentTableError,
+    BadResponseError,
+    Counts,
+    Days,
+    HeldError,
+    NotAskedError,
+    Remark,
+    SourceUnavailableError,
+    Table,
+    Versions,
+    each_day,
+    ranges,
+)
 from tailtracker_bi.sources.stripe import Stripe
 
 SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, CsvFiles, ExchangeRates, Prometheus)
+
+__all__ = [
+    "ARRIVAL_SCHEMA",
+    "COUNTED",
+    "HISTORY_ORIGINS",
+    "QUARANTINE_SCHEMA",
+    "SOURCES",
+    "TABLES",
+    "VERSION_SCHEMA",
+    "AbsentTableError",
+    "AppDb",
+    "BadResponseError",
+    "Check",
+    "Counts",
+    "CsvFiles",
+    "DaySource",
+    "Days",
+    "EventLines",
+    "ExchangeRates",
+    "HeldError",
+    "Mixpanel",
+    "NotAskedError",
+    "ObjectSource",
+    "Prometheus",
+    "Read",
+    "Remark",
+    "Source",
+    "SourceUnavailableError",
+    "Stripe",
+    "Table",
+    "Versions",
+    "each_day",
+    "http",
+    "ranges",
+    "visible",
+]

@@ -41,20 +41,16 @@ from tailtracker_bi.sources.app_tables import (
     masked,
     versions_of,
 )
-from tailtracker_bi.sources.base import (
+from tailtracker_bi.sources.base import Check, KnownIds, ObjectSource, Read, nothing_known
+from tailtracker_bi.sources.foreign_text import readable
+from tailtracker_bi.sources.records import (
     AbsentTableError,
     BadResponseError,
-    Check,
-    KnownIds,
-    ObjectSource,
-    Read,
     Remark,
     SourceUnavailableError,
     Table,
     Versions,
-    nothing_known,
 )
-from tailtracker_bi.sources.foreign_text import readable
 
 TRIES = 4
 STATEMENT_TIMEOUT = "10min"

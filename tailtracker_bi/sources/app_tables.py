@@ -21,8 +21,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tailtracker_bi.personal_data import SIEVE, hash_personal_id, is_personal_id, mask_text
-from tailtracker_bi.sources.base import (
+from tailtracker_bi.privacy import SIEVE, hash_personal_id, is_personal_id, mask_text
+from tailtracker_bi.sources.records import (
     QUARANTINE_SCHEMA,
     VERSION_SCHEMA,
     BadResponseError,

@@ -33,19 +33,9 @@ from tailtracker_bi.sources.app_tables import (
     masked,
     versions_of,
 )
-from tailtracker_bi.sources.base import (
-    AbsentTableError,
-    BadResponseError,
-    Check,
-    KnownIds,
-    ObjectSource,
-    Read,
-    SourceUnavailableError,
-    Table,
-    Versions,
-    nothing_known,
-)
+from tailtracker_bi.sources.base import Check, KnownIds, ObjectSource, Read, nothing_known
 from tailtracker_bi.sources.foreign_text import readable
+from tailtracker_bi.sources.records import AbsentTableError, BadResponseError, SourceUnavailableError, Table, Versions
 
 NAMES = ("marketing_metrics", "support_tickets", "app_store_ratings", "nps_responses")
 BATCH_ROWS = 10_000

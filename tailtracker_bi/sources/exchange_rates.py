@@ -26,22 +26,18 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import http
-from tailtracker_bi.sources.base import (
+from tailtracker_bi.sources.base import Check, KnownIds, ObjectSource, Read, nothing_known
+from tailtracker_bi.sources.foreign_text import readable
+from tailtracker_bi.sources.records import (
     QUARANTINE_SCHEMA,
     VERSION_SCHEMA,
     BadResponseError,
-    Check,
     Counts,
-    KnownIds,
-    ObjectSource,
-    Read,
     Remark,
     SourceUnavailableError,
     Table,
     Versions,
-    nothing_known,
 )
-from tailtracker_bi.sources.foreign_text import readable
 
 ROOT = "{http://www.gesmes.org/xml/2002-08-01}Envelope"
 CUBE = "{http://www.ecb.int/vocabulary/2002-08-01/eurofxref}Cube"

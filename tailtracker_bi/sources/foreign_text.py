@@ -13,7 +13,7 @@ from operator import itemgetter
 from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote, quote_plus
 
-from tailtracker_bi.personal_data import mask_text
+from tailtracker_bi.privacy import mask_text
 
 LONGEST = 300
 SHORTEST_PART = 8

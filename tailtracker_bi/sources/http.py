@@ -24,8 +24,8 @@ from isal import isal_zlib
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from tailtracker_bi.settings import Settings
-from tailtracker_bi.sources.base import BadResponseError, SourceUnavailableError, TooLargeError
 from tailtracker_bi.sources.foreign_text import readable
+from tailtracker_bi.sources.records import BadResponseError, SourceUnavailableError, TooLargeError
 
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 TRIES = 4

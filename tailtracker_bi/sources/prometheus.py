@@ -30,20 +30,19 @@ from tailtracker_bi.analytics import ServiceLevel, load_analytics
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import http
-from tailtracker_bi.sources.base import (
+from tailtracker_bi.sources.base import Check, DaySource
+from tailtracker_bi.sources.foreign_text import readable
+from tailtracker_bi.sources.records import (
     QUARANTINE_SCHEMA,
     BadResponseError,
-    Check,
     Counts,
     Days,
-    DaySource,
     Remark,
     SourceUnavailableError,
     Table,
     each_day,
     ranges,
 )
-from tailtracker_bi.sources.foreign_text import readable
 
 # It has to divide a day. Rows carry their own length, so days landed with another step stay right. Below 8 s a single
 # day has more points than Prometheus gives: it refuses, and every day fails with its word for that.

@@ -17,13 +17,14 @@ import duckdb
 import pytest
 
 from tailtracker_bi import bundle
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import refresh
-from tailtracker_bi.pull import plan, pull
-from tailtracker_bi.runs import Progress, new_report
-from tailtracker_bi.sandbox.export_api import SECRET, USER, serve
-from tailtracker_bi.settings import load_settings
-from tailtracker_bi.sources.base import each_day
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.pipeline import refresh
+from tailtracker_bi.runs.planning import plan
+from tailtracker_bi.runs.pulling import pull
+from tailtracker_bi.runs.report import Progress, new_report
+from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, serve
+from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.sources.records import each_day
 from tests.export_lines import event_line
 
 FIRST, LAST = date(2024, 1, 1), date(2024, 4, 20)

@@ -38,11 +38,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.pull import check_accepted, plan, pull
-from tailtracker_bi.runs import Progress, RunReport, new_report
-from tailtracker_bi.sandbox.app_database import PASSWORD, AppDatabase, AppServer
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.planning import check_accepted, plan
+from tailtracker_bi.runs.pulling import pull
+from tailtracker_bi.runs.report import Progress, RunReport, new_report
+from tailtracker_bi.sandbox.servers.app_database import PASSWORD, AppDatabase, AppServer
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import app_db
 from tailtracker_bi.sources.app_db import TRIES, AppDb
 from tailtracker_bi.sources.app_tables import TABLES

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tailtracker_bi.pipeline import refresh
-from tailtracker_bi.runs import Progress, RunReport
-from tailtracker_bi.sandbox.app_database import AppDatabase
-from tailtracker_bi.sandbox.export_api import serve
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.runs.pipeline import refresh
+from tailtracker_bi.runs.report import Progress, RunReport
+from tailtracker_bi.sandbox.servers.app_database import AppDatabase
+from tailtracker_bi.sandbox.servers.export_api import serve
+from tailtracker_bi.settings.model import Settings
 from tests.export_lines import event_line
 from tests.integration.test_refresh import assert_adds_up, at, published, rows
 

@@ -20,12 +20,13 @@ from pathlib import Path
 
 import pytest
 
-from tailtracker_bi import bundle, cli
-from tailtracker_bi.pipeline import INTERRUPTED
-from tailtracker_bi.query import QueryError
-from tailtracker_bi.runs import COUNTED, new_report
-from tailtracker_bi.sandbox.export_api import SECRET, USER, ExportApi, serve
-from tailtracker_bi.sources import mixpanel
+from tailtracker_bi import bundle
+from tailtracker_bi.bundle.sql import QueryError
+from tailtracker_bi.cli import engineer
+from tailtracker_bi.runs.pipeline import INTERRUPTED
+from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, ExportApi, serve
+from tailtracker_bi.sources.mixpanel import export as mixpanel
+from tailtracker_bi.sources.records import COUNTED, new_report
 from tests import sample_bundle
 from tests.integration.test_refresh import FRIDAY, TINY, TUESDAY
 
@@ -278,7 +279,7 @@ def test_a_report_tells_what_landed_what_is_held_and_what_failed(capsys: pytest.
         line("app_db", "pets", "held", held=3),
         line("app_db", "subscriptions", "held"),
     ]
-    cli._print_report(report)
+    engineer._print_report(report)
     assert capsys.readouterr().out.splitlines() == [
         "mixpanel.events: 10 received = 8 loaded, 1 deduplicated, 0 filtered, 1 quarantined; 40 held back; "
         "1 of 4 days failed",

@@ -15,17 +15,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tailtracker_bi.analytics import load_analytics
-from tailtracker_bi.configuration import period_of
-from tailtracker_bi.dbt_runner import written_manifest
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.lineage import lineage
-from tailtracker_bi.settings import load_settings
+from tailtracker_bi.analytics.mistakes import load_analytics
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.sources.app_db import AppDb
-from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, Counts, Days, each_day
 from tailtracker_bi.sources.prometheus import SERVICE_LEVELS_SCHEMA
-from tailtracker_bi.sources.stripe import Stripe
-from tailtracker_bi.warehouse import Warehouse
+from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, Counts, Days, each_day
+from tailtracker_bi.sources.stripe.reading import Stripe
+from tailtracker_bi.warehouse.calendar import period_of
+from tailtracker_bi.warehouse.dbt_runner import written_manifest
+from tailtracker_bi.warehouse.lineage import lineage
+from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests import stripe_worlds, worlds
 from tests.integration.test_money import NOW, PREMIUM, PRO, STORY, changed_once, price, subscription
 from tests.stripe_worlds import Models, Rows, Version, needed_for

@@ -21,22 +21,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tailtracker_bi import bundle
-from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.crash_points import STEPS
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.runs import Progress
-from tailtracker_bi.sandbox import export_api, prometheus_api, stripe_api
-from tailtracker_bi.sandbox.monitoring import Monitoring
-from tailtracker_bi.sandbox.plot import Plot
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.report import Progress
+from tailtracker_bi.runs.verification import verify
+from tailtracker_bi.sandbox.servers import export_api, prometheus_api, stripe_api
 from tailtracker_bi.sandbox.service import morning_after
-from tailtracker_bi.sandbox.story import Scenario, tell
-from tailtracker_bi.settings import load_settings
-from tailtracker_bi.verification import verify
-from tailtracker_bi.warehouse import Warehouse
+from tailtracker_bi.sandbox.shown.monitoring import Monitoring
+from tailtracker_bi.sandbox.shown.recording import record
+from tailtracker_bi.sandbox.story.plot import Plot
+from tailtracker_bi.sandbox.story.story import Scenario, tell
+from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.integration.test_refresh import published, rows
 
 if TYPE_CHECKING:
-    from tailtracker_bi.sandbox.app_database import AppDatabase
+    from tailtracker_bi.sandbox.servers.app_database import AppDatabase
 
 FIRST, LAST = date(2026, 8, 1), date(2026, 8, 10)
 NEXT = LAST + timedelta(days=1)
@@ -184,7 +185,7 @@ class Company:
     def show(self, last: date) -> None:
         """Let the sources show what they do on the morning after that day."""
         since = morning_after(LAST) if last > LAST else None
-        self.story.write(self.files, morning_after(last), since=since)
+        record(self.story, self.files, morning_after(last), since=since)
         self.stripe.load(self.files / "stripe")
         # Something to set aside, of days and of objects.
         for file in (self.files / "mixpanel").glob(f"{last}*"):

@@ -17,16 +17,19 @@ import orjson
 import pytest
 
 from tailtracker_bi import bundle
-from tailtracker_bi.analytics import load_analytics
-from tailtracker_bi.dbt_runner import BuildError
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.pull import plan, pull
-from tailtracker_bi.runs import Progress, locked, new_report
-from tailtracker_bi.sandbox.export_api import SECRET, USER, ExportApi, serve
-from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.analytics.mistakes import load_analytics
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.lock import locked
+from tailtracker_bi.runs.planning import plan
+from tailtracker_bi.runs.pulling import pull
+from tailtracker_bi.runs.report import Progress, new_report
+from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, ExportApi, serve
+from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import SOURCES
-from tailtracker_bi.sources.base import each_day
-from tailtracker_bi.warehouse import Warehouse
+from tailtracker_bi.sources.records import each_day
+from tailtracker_bi.warehouse.dbt_runner import BuildError
+from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.export_lines import event_line
 from tests.integration.test_refresh import at
 

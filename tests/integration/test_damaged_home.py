@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from tailtracker_bi import pipeline
-from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.runs import Progress
-from tailtracker_bi.sandbox.export_api import SECRET, USER
-from tailtracker_bi.sandbox.export_api import serve as serve_mixpanel
-from tailtracker_bi.sandbox.stripe_api import KEY
-from tailtracker_bi.sandbox.stripe_api import serve as serve_stripe
-from tailtracker_bi.settings import load_settings
-from tailtracker_bi.verification import verify
-from tailtracker_bi.warehouse import Warehouse
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs import pipeline
+from tailtracker_bi.runs.report import Progress
+from tailtracker_bi.runs.verification import verify
+from tailtracker_bi.sandbox.servers.export_api import SECRET, USER
+from tailtracker_bi.sandbox.servers.export_api import serve as serve_mixpanel
+from tailtracker_bi.sandbox.servers.stripe_api import KEY
+from tailtracker_bi.sandbox.servers.stripe_api import serve as serve_stripe
+from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.integration.test_refresh import FRIDAY, MONDAY, TINY, TUESDAY, at, published
 
 LEDGER, EVENTS, PRODUCTS = "lake/_landings", "lake/mixpanel/events", "lake/stripe/products"

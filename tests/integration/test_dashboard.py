@@ -28,7 +28,8 @@ from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
 from dashboards import components, data
-from tailtracker_bi import bundle, wording
+from tailtracker_bi import bundle
+from tailtracker_bi.figures import wording
 from tests import sample_bundle, sample_money
 
 APP = Path(__file__).parents[2] / "dashboards" / "streamlit_app.py"

@@ -33,11 +33,12 @@ import orjson
 import pytest
 from pyarrow.dataset import dataset
 
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.pull import check_accepted, plan, pull
-from tailtracker_bi.runs import Progress, RunReport, new_report
-from tailtracker_bi.sandbox import stripe_api
-from tailtracker_bi.sandbox.export_api import (
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.planning import check_accepted, plan
+from tailtracker_bi.runs.pulling import pull
+from tailtracker_bi.runs.report import Progress, RunReport, new_report
+from tailtracker_bi.sandbox.servers import stripe_api
+from tailtracker_bi.sandbox.servers.export_api import (
     SECRET,
     Cut,
     ExportApi,
@@ -48,9 +49,10 @@ from tailtracker_bi.sandbox.export_api import (
     Request,
     serve,
 )
-from tailtracker_bi.settings import Settings
-from tailtracker_bi.sources import http, mixpanel
-from tailtracker_bi.sources.base import each_day
+from tailtracker_bi.settings.model import Settings
+from tailtracker_bi.sources import http
+from tailtracker_bi.sources.mixpanel import export as mixpanel
+from tailtracker_bi.sources.records import each_day
 from tests.export_lines import event_line
 
 MakeSettings = Callable[..., Settings]
@@ -374,7 +376,7 @@ def test_an_answer_that_ends_early_is_never_a_day(
 ) -> None:
     monkeypatch.setattr(http, "TRIES", 2)
     # That a request is made anew in halves is shown above; here it would only take time.
-    monkeypatch.setattr("tailtracker_bi.pull.HALVINGS_PER_PULL", 0)
+    monkeypatch.setattr("tailtracker_bi.runs.pulling.HALVINGS_PER_PULL", 0)
     cut, tried = Cut(place, framing), set[str | None]()
 
     def faults(request: Request) -> Cut | None:

@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tailtracker_bi.lake import Lake
+from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.sources.app_db import AppDb
-from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, ObjectSource, Versions
+from tailtracker_bi.sources.base import ObjectSource
 from tailtracker_bi.sources.csv_files import CsvFiles
+from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions
 from tests.integration.test_money import DOLLARS, PRODUCTS, price, subscription
 from tests.stripe_worlds import Models, Rows, Version, needed_for, sql_tables
 

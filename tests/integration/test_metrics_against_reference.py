@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tailtracker_bi.sources.base import each_day
+from tailtracker_bi.sources.records import each_day
 from tests.reference import World, funnel_rows, metric_values, retention_cells
 from tests.worlds import by_key, differences, random_world, sql_tables
 

@@ -11,13 +11,13 @@ import duckdb
 import orjson
 import pyarrow.parquet as pq
 
-from tailtracker_bi.pipeline import refresh
-from tailtracker_bi.runs import Progress
-from tailtracker_bi.sandbox.app_database import AppDatabase
-from tailtracker_bi.sandbox.export_api import serve as serve_mixpanel
-from tailtracker_bi.sandbox.stripe_api import KEY
-from tailtracker_bi.sandbox.stripe_api import serve as serve_stripe
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.runs.pipeline import refresh
+from tailtracker_bi.runs.report import Progress
+from tailtracker_bi.sandbox.servers.app_database import AppDatabase
+from tailtracker_bi.sandbox.servers.export_api import serve as serve_mixpanel
+from tailtracker_bi.sandbox.servers.stripe_api import KEY
+from tailtracker_bi.sandbox.servers.stripe_api import serve as serve_stripe
+from tailtracker_bi.settings.model import Settings
 from tests.export_lines import event_line
 from tests.integration.test_refresh import assert_adds_up, at
 

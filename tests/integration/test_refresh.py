@@ -13,16 +13,16 @@ import orjson
 import pytest
 
 from tailtracker_bi import bundle
-from tailtracker_bi.analytics import load_analytics
-from tailtracker_bi.dbt_runner import run_dbt
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.pipeline import refresh
-from tailtracker_bi.runs import Progress, RunReport
-from tailtracker_bi.sandbox.export_api import serve
-from tailtracker_bi.settings import Settings
-from tailtracker_bi.sources.base import each_day
+from tailtracker_bi.analytics.mistakes import load_analytics
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.pipeline import refresh
+from tailtracker_bi.runs.report import Progress, RunReport
+from tailtracker_bi.sandbox.servers.export_api import serve
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.http import TRIES
-from tailtracker_bi.warehouse import FAMILIES, Warehouse
+from tailtracker_bi.sources.records import each_day
+from tailtracker_bi.warehouse.dbt_runner import run_dbt
+from tailtracker_bi.warehouse.warehouse import FAMILIES, Warehouse
 from tests.export_lines import event_line
 from tests.reference import Event, World, export_day
 from tests.worlds import random_world

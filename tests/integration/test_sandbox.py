@@ -17,20 +17,22 @@ from pathlib import Path
 import pytest
 
 from tailtracker_bi import bundle
+from tailtracker_bi.cli import sandbox as commands
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.pipeline import refresh
-from tailtracker_bi.runs import Progress
-from tailtracker_bi.sandbox import commands
+from tailtracker_bi.runs.pipeline import refresh
+from tailtracker_bi.runs.report import Progress
 from tailtracker_bi.sandbox.check import differences
-from tailtracker_bi.sandbox.faults import spoilt_day
 from tailtracker_bi.sandbox.home import SandboxHome
+from tailtracker_bi.sandbox.servers.faults import spoilt_day
 from tailtracker_bi.sandbox.service import DAY, Plan, morning_after, serving
-from tailtracker_bi.sandbox.story import Scenario, Story, tell
+from tailtracker_bi.sandbox.shown.recording import record
+from tailtracker_bi.sandbox.story.story import Scenario, Story, tell
 from tailtracker_bi.sandbox.truth import Value, truth
-from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.app_db import AppDb
-from tailtracker_bi.sources.mixpanel import Mixpanel
+from tailtracker_bi.sources.mixpanel.export import Mixpanel
 from tests.export_lines import event_line
 from tests.integration.test_refresh import rows
 
@@ -40,7 +42,7 @@ UNTIL = date(2026, 10, 31)
 def planned(story: Story, place: SandboxHome) -> Plan:
     """The plan of a story whose files stand in HOME, as `sandbox up` makes it."""
     scenario, files = story.scenario, place.folder / "story"
-    story.write(files, morning_after(scenario.until))
+    record(story, files, morning_after(scenario.until))
     return Plan(
         {name: files / name for name in ("mixpanel", "stripe", "app_db")},
         now=morning_after(scenario.until),
@@ -128,7 +130,7 @@ def test_faults_are_told_and_all_else_is_true_on_a_further_day(tmp_path: Path) -
     place, told = SandboxHome(tmp_path), Heard()
     begins = morning_after(UNTIL)
     with serving(place, replace(planned(story, place), is_faulty=True)) as sandbox:
-        story.write(place.folder / "story", begins + DAY, since=begins)
+        record(story, place.folder / "story", begins + DAY, since=begins)
         sandbox.move_to(begins + DAY)
         settings = settings_of(tmp_path)
         assert settings.now == begins + DAY
@@ -247,7 +249,7 @@ def test_recorded_files_are_served_as_of_the_day_after_the_last(
 
 def test_a_home_with_data_of_one_s_own_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
-    monkeypatch.setattr("tailtracker_bi.lake.Lake.is_empty", False)
+    monkeypatch.setattr("tailtracker_bi.lake.lake.Lake.is_empty", False)
     with pytest.raises(SettingsError, match="holds data that no sandbox has made: set TAILTRACKER_HOME"):
         commands.start(people=20, days=40)
     assert not SandboxHome(tmp_path).exists

@@ -21,10 +21,11 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from tailtracker_bi.cli import main
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.pull import plan, pull
-from tailtracker_bi.runs import Progress, new_report
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.planning import plan
+from tailtracker_bi.runs.pulling import pull
+from tailtracker_bi.runs.report import Progress, new_report
+from tailtracker_bi.settings.model import Settings
 from tests.integration.test_privacy import texts
 
 USER = "reader.a1b2c3d4.mp-service-account"
@@ -166,7 +167,7 @@ def test_secrets_that_an_answer_repeats_reach_no_file_and_no_output(
 ) -> None:
     answers, told = Answers(), Told()
     for limit, requests in {"REQUESTS_PER_SECOND": 1000, "REQUESTS_PER_HOUR": 10_000}.items():
-        monkeypatch.setattr(f"tailtracker_bi.sources.mixpanel.{limit}", requests)
+        monkeypatch.setattr(f"tailtracker_bi.sources.mixpanel.export.{limit}", requests)
     with answering(answers.say) as port, answering(say_as_postgres) as database:
         values = {
             "TAILTRACKER_HOME": str(tmp_path),

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tailtracker_bi.pipeline import refresh
-from tailtracker_bi.runs import Progress
-from tailtracker_bi.sandbox.chance import Floats, Ints
-from tailtracker_bi.sandbox.prometheus_api import Series, serve
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.runs.pipeline import refresh
+from tailtracker_bi.runs.report import Progress
+from tailtracker_bi.sandbox.servers.prometheus_api import Series, serve
+from tailtracker_bi.sandbox.story.chance import Floats, Ints
+from tailtracker_bi.settings.model import Settings
 from tests.integration.test_refresh import assert_adds_up, rows
 
 FRIDAY = 1_711_670_400 // 300

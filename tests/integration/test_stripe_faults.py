@@ -33,13 +33,15 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.pull import check_accepted, plan, pull
-from tailtracker_bi.runs import Progress, RunReport, new_report
-from tailtracker_bi.sandbox.stripe_api import KEY, Object, Request, StripeApi, serve
-from tailtracker_bi.settings import Settings
-from tailtracker_bi.sources.base import HISTORY_ORIGINS
-from tailtracker_bi.sources.stripe import Stripe
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.planning import check_accepted, plan
+from tailtracker_bi.runs.pulling import pull
+from tailtracker_bi.runs.report import Progress, RunReport, new_report
+from tailtracker_bi.sandbox.servers.stripe_api import KEY, Request, StripeApi, serve
+from tailtracker_bi.sandbox.servers.stripe_lists import Object
+from tailtracker_bi.settings.model import Settings
+from tailtracker_bi.sources.records import HISTORY_ORIGINS
+from tailtracker_bi.sources.stripe.reading import Stripe
 from tests.stripe_worlds import Models, Rows, needed_for, sql_tables
 
 NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)

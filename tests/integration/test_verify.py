@@ -17,14 +17,15 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from tailtracker_bi import bundle, cli
-from tailtracker_bi.pipeline import refresh
-from tailtracker_bi.runs import Progress
-from tailtracker_bi.sandbox.app_database import AppDatabase, AppServer
-from tailtracker_bi.sandbox.export_api import SECRET, USER
-from tailtracker_bi.sandbox.export_api import serve as serve_mixpanel
-from tailtracker_bi.sandbox.stripe_api import KEY
-from tailtracker_bi.sandbox.stripe_api import serve as serve_stripe
-from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.runs.pipeline import refresh
+from tailtracker_bi.runs.report import Progress
+from tailtracker_bi.sandbox.servers.app_database import AppDatabase, AppServer
+from tailtracker_bi.sandbox.servers.export_api import SECRET, USER
+from tailtracker_bi.sandbox.servers.export_api import serve as serve_mixpanel
+from tailtracker_bi.sandbox.servers.stripe_api import KEY
+from tailtracker_bi.sandbox.servers.stripe_api import serve as serve_stripe
+from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.settings.model import Settings
 from tests.integration.test_refresh import FRIDAY, MONDAY, SUNDAY, TINY, TUESDAY, at, published
 
 EVENTS, PRODUCTS = "lake/mixpanel/events", "lake/stripe/products"

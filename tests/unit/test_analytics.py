@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tailtracker_bi.analytics import Analytics, load_analytics
+from tailtracker_bi.analytics.mistakes import load_analytics
+from tailtracker_bi.analytics.rules import Analytics
 from tailtracker_bi.errors import SettingsError
 
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.sandbox.app_database import PASSWORD, AppDatabase
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.sandbox.servers.app_database import PASSWORD, AppDatabase
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import app_db
 from tailtracker_bi.sources.app_db import TRIES, AppDb
 from tailtracker_bi.sources.app_tables import TABLES, AppTable
-from tailtracker_bi.sources.base import (
+from tailtracker_bi.sources.records import (
     QUARANTINE_SCHEMA,
     VERSION_SCHEMA,
     AbsentTableError,

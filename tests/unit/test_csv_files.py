@@ -12,13 +12,14 @@ import pyarrow as pa
 import pytest
 
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.pull import check_accepted, plan, pull
-from tailtracker_bi.runs import Progress, RunReport, new_report
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.planning import check_accepted, plan
+from tailtracker_bi.runs.pulling import pull
+from tailtracker_bi.runs.report import Progress, RunReport, new_report
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import csv_files
-from tailtracker_bi.sources.base import VERSION_SCHEMA, AbsentTableError, Counts, SourceUnavailableError
 from tailtracker_bi.sources.csv_files import CsvFiles
+from tailtracker_bi.sources.records import VERSION_SCHEMA, AbsentTableError, Counts, SourceUnavailableError
 
 NOW = datetime(2024, 4, 2, 6, tzinfo=UTC)
 SPEND = "date,channel,spend,currency\n2024-03-01,search,10.00,EUR\n2024-03-01,social,2.5,EUR\n"

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from tailtracker_bi.csv_output import to_csv
+from tailtracker_bi.figures.csv_output import to_csv
 
 
 def read_back(*row: object, is_raw: bool = False) -> list[str]:

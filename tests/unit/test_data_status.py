@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tailtracker_bi.data_status import without_settings
+from tailtracker_bi.figures.data_status import without_settings
 from tailtracker_bi.sources import SOURCES
 
 

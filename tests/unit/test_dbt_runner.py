@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
-from tailtracker_bi import dbt_runner
+from tailtracker_bi.warehouse import dbt_runner
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tailtracker_bi import durable
-from tailtracker_bi.sources import event_lines
-from tailtracker_bi.sources.base import BadResponseError, Counts, TooLargeError
-from tailtracker_bi.sources.event_lines import EVENTS_SCHEMA, EventLines
+from tailtracker_bi.sources.mixpanel import event_lines
+from tailtracker_bi.sources.mixpanel.event_lines import EVENTS_SCHEMA, EventLines
+from tailtracker_bi.sources.records import BadResponseError, Counts, TooLargeError
 from tests.export_lines import event_line
 
 DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)

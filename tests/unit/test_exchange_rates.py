@@ -15,15 +15,16 @@ import duckdb
 import pytest
 
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.pull import plan, pull
-from tailtracker_bi.runs import Progress, new_report
-from tailtracker_bi.sandbox.server import HTML, Handler, serving
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.planning import plan
+from tailtracker_bi.runs.pulling import pull
+from tailtracker_bi.runs.report import Progress, new_report
+from tailtracker_bi.sandbox.servers.server import HTML, Handler, serving
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import exchange_rates
-from tailtracker_bi.sources.base import BadResponseError, SourceUnavailableError, Versions
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.http import TRIES
+from tailtracker_bi.sources.records import BadResponseError, SourceUnavailableError, Versions
 
 NOW = "2024-01-10T12:00:00Z"
 TABLE = ExchangeRates.tables[0]

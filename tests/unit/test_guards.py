@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from tailtracker_bi.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
-from tailtracker_bi.sources.base import Counts
+from tailtracker_bi.lake.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
+from tailtracker_bi.sources.records import Counts
 
 DAY = date(2024, 1, 29)
 WEEKDAYS_BEFORE = [DAY - timedelta(weeks=number) for number in range(1, 5)]

@@ -17,10 +17,10 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tailtracker_bi import lake as lake_module
-from tailtracker_bi.lake import LANDINGS_SCHEMA, Lake, LakeError
-from tailtracker_bi.sources.base import QUARANTINE_SCHEMA, BadResponseError, Counts, Days, each_day
-from tailtracker_bi.verification import check_ledger
+from tailtracker_bi.lake import lake as lake_module
+from tailtracker_bi.lake.check import check_ledger
+from tailtracker_bi.lake.lake import LANDINGS_SCHEMA, Lake, LakeError
+from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, BadResponseError, Counts, Days, each_day
 
 SCHEMA = pa.schema([("day", pa.date32()), ("event", pa.string()), ("time", pa.timestamp("us"))])
 FIRST = date(2024, 1, 1)
@@ -357,7 +357,7 @@ def test_a_day_keeps_the_quarantine_of_the_landing_that_counts_wherever_another_
         if reached == step:
             raise DiedError
 
-    monkeypatch.setattr("tailtracker_bi.lake.reached", die)
+    monkeypatch.setattr("tailtracker_bi.lake.lake.reached", die)
     with pytest.raises(DiedError):
         lake.land(*SOURCE, whole_days({1: ["c"], 2: ["z"]}, aside={1: ["{new"]}))
     monkeypatch.undo()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tailtracker_bi.lineage import lineage
+from tailtracker_bi.warehouse.lineage import lineage
 
 EVENTS, CHARGES, REFUNDS, CARDS, RATES = (
     f"source.p.raw_{table}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tailtracker_bi.metrics import Figure, Metric, verdict
+from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.readings import Figure, verdict
 
 
 def metric(form: str, *, better: bool | None = True) -> Metric:

@@ -17,15 +17,16 @@ import pytest
 from pyrate_limiter import RateItem
 
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.pull import DayPlan, pull
-from tailtracker_bi.runs import Progress, new_report
-from tailtracker_bi.sandbox.export_api import SECRET, USER, Days, serve
-from tailtracker_bi.settings import Settings
-from tailtracker_bi.sources import mixpanel
-from tailtracker_bi.sources.base import BadResponseError, Counts, FutureDaysError, SourceUnavailableError, each_day
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.planning import DayPlan
+from tailtracker_bi.runs.pulling import pull
+from tailtracker_bi.runs.report import Progress, new_report
+from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, Days, serve
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.http import TRIES
-from tailtracker_bi.sources.mixpanel import Mixpanel
+from tailtracker_bi.sources.mixpanel import export as mixpanel
+from tailtracker_bi.sources.mixpanel.export import Mixpanel
+from tailtracker_bi.sources.records import BadResponseError, Counts, FutureDaysError, SourceUnavailableError, each_day
 from tests.export_lines import event_line
 
 DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)

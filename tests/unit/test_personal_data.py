@@ -13,16 +13,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tailtracker_bi.personal_data import (
+from tailtracker_bi.privacy.masking import (
     SIEVE,
     clean_broken_json,
     clean_json,
     clean_value,
-    hash_personal_id,
-    is_personal_id,
     is_personal_name,
     mask_text,
 )
+from tailtracker_bi.privacy.pseudonyms import hash_personal_id, is_personal_id
 
 CONNECTION = duckdb.connect()
 

@@ -12,19 +12,21 @@ from pathlib import Path
 import pytest
 
 from tailtracker_bi import durable
-from tailtracker_bi.analytics import load_analytics
-from tailtracker_bi.configuration import note_first_run
-from tailtracker_bi.dbt_runner import BuildError
+from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.lake import Lake, LakeError
-from tailtracker_bi.pipeline import build, refresh
-from tailtracker_bi.pull import DayPlan, check_accepted, plan
-from tailtracker_bi.runs import LockedError, Progress, locked, new_report
-from tailtracker_bi.settings import Settings, load_settings
+from tailtracker_bi.lake.lake import Lake, LakeError
+from tailtracker_bi.runs.lock import LockedError, locked
+from tailtracker_bi.runs.pipeline import build, refresh
+from tailtracker_bi.runs.planning import DayPlan, check_accepted, plan
+from tailtracker_bi.runs.report import Progress, new_report
+from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.settings.history import note_first_run
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.app_db import AppDb
-from tailtracker_bi.sources.base import each_day
-from tailtracker_bi.sources.stripe import Stripe
-from tailtracker_bi.warehouse import Warehouse
+from tailtracker_bi.sources.records import each_day
+from tailtracker_bi.sources.stripe.reading import Stripe
+from tailtracker_bi.warehouse.dbt_runner import BuildError
+from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.stripe_worlds import Version
 from tests.stripe_worlds import land as land_stripe
 from tests.unit.test_lake import SOURCE, day, whole_days

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tailtracker_bi.sandbox.chance import Floats, Ints
-from tailtracker_bi.sandbox.prometheus_api import PrometheusApi, Request, Series, serve
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.sandbox.servers.prometheus_api import PrometheusApi, Request, Series, serve
+from tailtracker_bi.sandbox.story.chance import Floats, Ints
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import prometheus
-from tailtracker_bi.sources.base import BadResponseError, Counts, SourceUnavailableError, each_day
 from tailtracker_bi.sources.http import TRIES
 from tailtracker_bi.sources.prometheus import POINTS_A_DAY, Prometheus
+from tailtracker_bi.sources.records import BadResponseError, Counts, SourceUnavailableError, each_day
 
 DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)
 FIRST_SLOT = 1_704_067_200 // 300

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from tailtracker_bi.query import QueryError, answer, ask
+from tailtracker_bi.bundle.sql import QueryError, answer, ask
 
 SECONDS = 20.0
 
@@ -288,7 +288,7 @@ def test_what_got_past_the_parse_tree_could_still_open_no_file(build: Path, tmp_
     (tmp_path / "secret.csv").write_text("a\n1\n")
     script = """
 import sys, orjson
-from tailtracker_bi import query
+from tailtracker_bi.bundle import sql as query
 query._check = lambda *_: None
 query.main()
 """
@@ -324,7 +324,7 @@ def test_the_process_that_answers_opens_no_file_once_the_build_is_open(build: Pa
     """Whatever asks for it: even Python's own code could not."""
     script = """
 import sys
-from tailtracker_bi import query
+from tailtracker_bi.bundle import sql as query
 
 def look(*_):
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tailtracker_bi.restatements import restate
+from tailtracker_bi.bundle.restatements import restate
 
 # Landing 5 is the last that the readers' build took in. Values are of days of March; `stock` reads 7 days.
 OLD_LANDING = 5

@@ -14,10 +14,10 @@ import psycopg2
 import pytest
 
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.sandbox import export_api, prometheus_api, stripe_api
-from tailtracker_bi.sandbox.app_database import OWN_SCHEMA, AppDatabase, serve_on
-from tailtracker_bi.sandbox.faults import ExportFaults, PrometheusFaults, StripeFaults
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.sandbox.servers import export_api, prometheus_api, stripe_api
+from tailtracker_bi.sandbox.servers.app_database import OWN_SCHEMA, AppDatabase, serve_on
+from tailtracker_bi.sandbox.servers.faults import ExportFaults, PrometheusFaults, StripeFaults
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.app_db import AppDb
 
 DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)

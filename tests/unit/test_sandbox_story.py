@@ -16,14 +16,24 @@ import orjson
 import pytest
 import yaml
 
-from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.bundle.pointer import Bundle
 from tailtracker_bi.sandbox import truth as truths
-from tailtracker_bi.sandbox.app_database import SCHEMA
-from tailtracker_bi.sandbox.behaviour import KIND, NOBODY, SERVER, TESTER, Events
 from tailtracker_bi.sandbox.check import Difference, differences
-from tailtracker_bi.sandbox.money import COUPONS, PRICES, Attempt, Customer, Invoice, Payment, Refund, Subscription
-from tailtracker_bi.sandbox.plot import DAY, HOUR, NEVER
-from tailtracker_bi.sandbox.story import Scenario, Story, tell
+from tailtracker_bi.sandbox.servers.app_database import SCHEMA
+from tailtracker_bi.sandbox.shown.recording import record
+from tailtracker_bi.sandbox.story.behaviour import KIND, NOBODY, SERVER, TESTER, Events
+from tailtracker_bi.sandbox.story.money import (
+    COUPONS,
+    PRICES,
+    Attempt,
+    Customer,
+    Invoice,
+    Payment,
+    Refund,
+    Subscription,
+)
+from tailtracker_bi.sandbox.story.plot import DAY, HOUR, NEVER
+from tailtracker_bi.sandbox.story.story import Scenario, Story, tell
 from tailtracker_bi.sandbox.truth import Truth, truth
 
 CATALOGUE = Path(__file__).parents[2] / "dbt_project/models/metrics/_metrics__models.yml"
@@ -41,7 +51,7 @@ def story() -> Story:
 @pytest.fixture(scope="module")
 def shown(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("shown")
-    story.write(directory, MORNING_AFTER)
+    record(story, directory, MORNING_AFTER)
     return directory
 
 
@@ -71,7 +81,7 @@ def values(found: list[Truth], grain: str = "day") -> dict[str, dict[date, Any]]
 
 
 def test_the_same_scenario_gives_the_same_files(shown: Path, tmp_path: Path) -> None:
-    tell(SCENARIO).write(tmp_path, MORNING_AFTER)
+    record(tell(SCENARIO), tmp_path, MORNING_AFTER)
     assert files(tmp_path) == files(shown)
 
 
@@ -82,10 +92,10 @@ def test_another_seed_gives_another_story(story: Story) -> None:
 
 def test_what_is_written_later_goes_on_from_what_was_written_before(story: Story, tmp_path: Path) -> None:
     going_on, from_scratch = tmp_path / "going_on", tmp_path / "from_scratch"
-    story.write(going_on, MORNING_AFTER)
+    record(story, going_on, MORNING_AFTER)
     before = files(going_on)
-    story.write(going_on, TWO_DAYS_LATER, since=MORNING_AFTER)
-    story.write(from_scratch, TWO_DAYS_LATER)
+    record(story, going_on, TWO_DAYS_LATER, since=MORNING_AFTER)
+    record(story, from_scratch, TWO_DAYS_LATER)
     assert files(going_on) == files(from_scratch)
     # A late event changes its own day, a week back at the most.
     changed = {name for name, content in before.items() if files(going_on)[name] != content and "mixpanel" in name}

@@ -11,7 +11,12 @@ import pytest
 
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.sandbox.home import SandboxHome
-from tailtracker_bi.settings import load_own_settings, load_reader_settings, load_settings, reader_environment
+from tailtracker_bi.settings.environment import (
+    load_own_settings,
+    load_reader_settings,
+    load_settings,
+    reader_environment,
+)
 
 SECRET = "hush-hush-hush-hush"
 CREDENTIALS = {"MIXPANEL_PROJECT_ID": "1", "MIXPANEL_USERNAME": "robot", "MIXPANEL_SECRET": SECRET}

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.sandbox.stripe_api import KEY, Object, Request, StripeApi, serve
-from tailtracker_bi.settings import Settings
-from tailtracker_bi.sources.base import VERSION_SCHEMA, BadResponseError, Counts, Remark, SourceUnavailableError
+from tailtracker_bi.sandbox.servers.stripe_api import KEY, Request, StripeApi, serve
+from tailtracker_bi.sandbox.servers.stripe_lists import Object
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.http import TRIES
-from tailtracker_bi.sources.stripe import API_VERSION, Stripe
-from tailtracker_bi.sources.stripe_objects import (
+from tailtracker_bi.sources.records import VERSION_SCHEMA, BadResponseError, Counts, Remark, SourceUnavailableError
+from tailtracker_bi.sources.stripe.api import API_VERSION
+from tailtracker_bi.sources.stripe.objects import (
     DECIMALS,
     EACH_CURRENCY,
     PLAIN,
@@ -29,6 +30,7 @@ from tailtracker_bi.sources.stripe_objects import (
     Fields,
     before,
 )
+from tailtracker_bi.sources.stripe.reading import Stripe
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = 86_400

@@ -14,17 +14,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from tailtracker_bi import lake as lake_module
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.sources.base import (
-    QUARANTINE_SCHEMA,
-    VERSION_SCHEMA,
-    BadResponseError,
-    Counts,
-    ObjectSource,
-    Table,
-    Versions,
-)
+from tailtracker_bi.lake import lake as lake_module
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.sources.base import ObjectSource
+from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, VERSION_SCHEMA, BadResponseError, Counts, Table, Versions
 
 PETS = Table("pets", pa.schema([("name", pa.string()), ("weight", pa.string())]))
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -239,7 +232,7 @@ def test_quarantine_is_that_of_the_landings_that_count_wherever_another_breaks_o
         if reached == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("tailtracker_bi.lake.reached", die)
+    monkeypatch.setattr("tailtracker_bi.lake.lake.reached", die)
     with pytest.raises(KeyboardInterrupt):
         land(lake, told(pet("1", "Max"), is_snapshot=is_snapshot, quarantined=1, reason="new"), days=1)
     monkeypatch.undo()

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tailtracker_bi import bundle
-from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.bundle.pointer import Bundle
 from tailtracker_bi.errors import SettingsError
+from tailtracker_bi.figures.wording import number
 from tailtracker_bi.reports import REPORTS, rendering, weekly, write_report
 from tailtracker_bi.reports.figures import NoWeekError
-from tailtracker_bi.wording import number
 from tests import sample_bundle
 from tests.sample_bundle import changed, with_mixpanel
 

@@ -1,0 +1,109 @@
+"""Reads `analytics.yml` and tells every mistake in it with its line.
+
+The shipped file holds the defaults; TAILTRACKER_ANALYTICS may replace top-level keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import (
+    ValidationError,
+)
+
+from tailtracker_bi.analytics.rules import Analytics
+from tailtracker_bi.errors import SettingsError
+from tailtracker_bi.shipped import DBT_PROJECT
+
+DEFAULT_FILE = "analytics.yml"
+
+
+def load_analytics(override: Path | None = None) -> Analytics:
+    """Read and check the defaults and, where given, the file that replaces some of their top-level keys.
+
+    Raises SettingsError naming the file, the line and the field of each mistake.
+    """
+    default_text = resources.files("tailtracker_bi.analytics").joinpath(DEFAULT_FILE).read_text(encoding="utf-8")
+    content, lines = _parse(DEFAULT_FILE, default_text)
+    name = DEFAULT_FILE
+    if override is not None:
+        name = str(override)
+        try:
+            text = override.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"TAILTRACKER_ANALYTICS: can't read {override}: {error}") from None
+        own, lines = _parse(name, text)
+        content = {**content, **own}
+    try:
+        analytics = Analytics.model_validate(content)
+    except ValidationError as error:
+        messages = [_explain(problem, lines) for problem in error.errors(include_url=False)]
+        raise SettingsError(f"{name}: " + "; ".join(messages)) from None
+    known = catalogued_metrics([funnel.id for funnel in analytics.funnels]) if analytics.metrics else set()
+    unknown = [
+        f"line {lines['metrics', key]}: metrics.{key}: no such metric" for key in analytics.metrics if key not in known
+    ]
+    if unknown:
+        raise SettingsError(f"{name}: " + "; ".join(unknown))
+    return analytics
+
+
+def catalogued_metrics(funnel_ids: list[str]) -> set[str]:
+    """The ids of all metrics, as the catalogue beside the SQL has them."""
+    files = (DBT_PROJECT / "models" / "metrics").glob("*__models.yml")
+    models = [model for file in files for model in yaml.safe_load(file.read_text(encoding="utf-8"))["models"]]
+    entries = [entry["id"] for model in models for entry in model.get("config", {}).get("meta", {}).get("metrics", [])]
+    return {entry.replace("{funnel_id}", funnel_id) for entry in entries for funnel_id in ["", *funnel_ids]}
+
+
+def _explain(problem: Any, lines: dict[tuple[Hashable, ...], int]) -> str:
+    path = tuple(part for part in problem["loc"])
+    known = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in lines), ())
+    field = ".".join(str(part) for part in path)
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = "unknown key"
+    return f"line {lines.get(known, 1)}: {field}: {message}"
+
+
+def _parse(name: str, text: str) -> tuple[dict[str, Any], dict[tuple[Hashable, ...], int]]:
+    """The file's content, and the line of each path into it."""
+    try:
+        content = yaml.safe_load(text)
+        lines: dict[tuple[Hashable, ...], int] = {}
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if content is None or root is None:
+            return {}, lines
+        _note_lines(root, (), lines)
+    except _RepeatedKeyError as error:
+        raise SettingsError(f"{name}: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SettingsError(f"{name}: line {line}: not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{name}: line 1: must be a mapping of top-level keys")
+    return content, lines
+
+
+class _RepeatedKeyError(ValueError):
+    pass
+
+
+def _note_lines(node: yaml.Node, path: tuple[Hashable, ...], lines: dict[tuple[Hashable, ...], int]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = (*path, key.value)
+            if place in lines:
+                raise _RepeatedKeyError(f"line {key.start_mark.line + 1}: {key.value} stands twice")
+            lines[place] = key.start_mark.line + 1
+            _note_lines(value, place, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*path, index)] = value.start_mark.line + 1
+            _note_lines(value, (*path, index), lines)

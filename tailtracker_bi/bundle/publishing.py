@@ -1,0 +1,163 @@
+"""Makes a build of the warehouse's published tables: copies them, checks the copy, moves the pointer.
+
+A build is checked before the pointer moves, so a reader sees the last good build or the new one, never a mixture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from tailtracker_bi import durable
+from tailtracker_bi.bundle.pointer import Bundle, BundleError, NoBundleError, builds, current, drop_old, point_to
+from tailtracker_bi.bundle.reader import connect, count_rows, tables_of
+from tailtracker_bi.bundle.restatements import restate
+from tailtracker_bi.crash_points import reached
+
+SORTED_BY = {"metric_values": "metric_id, grain, segment, segment_value, period_start"}
+"""Tables large enough for their order to matter: readers ask for one metric at a time."""
+HASHED = {"not_counted": "example"}
+"""By table, the column that holds raw ids. Readers get keyed hashes: one is known again, and nobody is found by it."""
+
+
+HASH_LENGTH = 16
+_HASHES = pa.schema([("raw", pa.string()), ("hash", pa.string())])
+
+
+def publish(
+    home: Path,
+    warehouse: Path,
+    *,
+    run_id: str,
+    as_of: date,
+    currency: str,
+    hash_key: bytes,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Bundle:
+    """Copy the warehouse's published tables into a new build, check it, make it the current one, drop old builds.
+
+    `warehouse` is a DuckDB file whose schema `published` holds the tables, each named pub_<table>, and whose
+    `marks.finished` says which build they are from. Raises BundleError, leaving the last build current, where the copy
+    does not equal its origin.
+    """
+    folder = home / "published"
+    folder.mkdir(parents=True, exist_ok=True)
+    built_at = datetime.now(UTC).replace(tzinfo=None)
+    build = f"{built_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    draft = folder / f"{build}.draft"
+    try:
+        progress("copying tables", 0, 3)
+        try:
+            now = current(home)
+            readers = [now.path, *(kept.path for kept in reversed(builds(home)) if kept.build < now.build)]
+        except NoBundleError:
+            readers = []
+        counts = _copy(warehouse, draft, _info(build, built_at, as_of, currency, run_id), readers, hash_key)
+        reached("publish.copied")
+        progress("checking the build", 1, 3)
+        _check(Bundle(build, draft), counts)
+        reached("publish.checked")
+        bundle = Bundle(build, folder / f"{build}.duckdb")
+        # Who may enter the folder may read what is published in it, and nobody else.
+        draft.chmod(0o600 | folder.stat().st_mode & 0o044)
+        durable.sync(draft)
+        draft.rename(bundle.path)
+        reached("publish.renamed")
+    finally:
+        draft.unlink(missing_ok=True)
+    progress("making it current", 2, 3)
+    point_to(home, build)
+    reached("publish.pointed")
+    drop_old(home)
+    reached("publish.tidied")
+    progress(build, 3, 3)
+    return bundle
+
+
+def _info(build: str, built_at: datetime, as_of: date, currency: str, run_id: str) -> dict[str, object]:
+    return {
+        "build": build,
+        "built_at": built_at,
+        "as_of": as_of,
+        "currency": currency,
+        "engine": "duckdb",
+        "version": version("tailtracker-bi"),
+        "run_id": run_id,
+    }
+
+
+def _copy(
+    warehouse: Path, draft: Path, info: Mapping[str, Any], readers: Sequence[Path], hash_key: bytes
+) -> dict[str, int]:
+    """Row counts of the tables copied, and of those that only a bundle has; `readers` are the build they have now, and
+    those before it, newest first."""
+    counts = {}
+    connection = duckdb.connect(str(draft))
+    try:
+        connection.execute(f"attach '{_quoted(warehouse)}' as warehouse (read_only)")
+        origins = connection.execute(
+            "select table_name from information_schema.tables "
+            "where table_catalog = 'warehouse' and table_schema = 'published' order by table_name"
+        ).fetchall()
+        for (origin,) in origins:
+            table = origin.removeprefix("pub_")
+            order = f"order by {SORTED_BY[table]}" if table in SORTED_BY else ""
+            columns = _hashing(connection, origin, HASHED[table], hash_key) if table in HASHED else "*"
+            connection.execute(f"create table {table} as select {columns} from warehouse.published.{origin} {order}")
+            counts[table] = count_rows(connection, f"warehouse.published.{origin}")
+        columns = ", ".join(f"${name} as {name}" for name in info)
+        connection.execute(
+            f"create table bundle_info as select {columns}, finished_at, landing, definition "
+            "from warehouse.marks.finished",
+            dict(info),
+        )
+        counts["bundle_info"] = 1
+        for path in readers:
+            # One that can't be opened any more is passed over: what it told of earlier restatements the one before had.
+            with suppress(duckdb.Error):
+                connection.execute(f"attach '{_quoted(path)}' as readers (read_only)")
+                break
+        restate(connection, info["build"], info["as_of"])
+        counts["restatements"] = count_rows(connection, "restatements")
+        connection.execute("detach warehouse")
+        connection.execute("checkpoint")
+    finally:
+        connection.close()
+    return counts
+
+
+def _hashing(connection: duckdb.DuckDBPyConnection, origin: str, column: str, key: bytes) -> str:
+    """The columns of a table, one of them hashed; what it held is never written to the draft."""
+    ids = connection.execute(
+        f"select distinct {column} from warehouse.published.{origin} where {column} is not null"
+    ).fetchall()
+    hashes = {raw: hmac.new(key, raw.encode(), hashlib.sha256).hexdigest()[:HASH_LENGTH] for (raw,) in ids}
+    connection.register("hashes", pa.table({"raw": list(hashes), "hash": list(hashes.values())}, _HASHES))
+    return f"* replace ((select hash from hashes where raw = {column}) as {column})"
+
+
+def _check(bundle: Bundle, counts: Mapping[str, int]) -> None:
+    with connect(bundle) as connection:
+        found = {table: count_rows(connection, table) for table in tables_of(connection)}
+        if found != dict(counts):
+            raise BundleError(f"build {bundle.build}: the copy differs from the warehouse: {found} is not {counts}")
+        uncatalogued = connection.execute(
+            "select distinct metric_id from metric_values anti join metric_catalog using (metric_id)"
+        ).fetchall()
+    if uncatalogued:
+        names = ", ".join(sorted(row[0] for row in uncatalogued))
+        raise BundleError(f"build {bundle.build}: metrics without a catalogue entry: {names}")
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

@@ -1,0 +1,223 @@
+"""People's own SQL over a build: what may be asked, and a process of its own that answers it.
+
+One SELECT statement, as DuckDB itself parses it, over the build's tables: whatever else is in its parse tree is refused
+before it runs. The process that answers inherits nothing of the environment, can open no file once the build is open,
+and has bounds for its time, its memory and its answer. So what gets past one wall meets the next, and what kills the
+process kills no other.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+
+from tailtracker_bi.errors import TailTrackerError
+
+MEMORY = "1GB"
+"""What a query may use of DuckDB's memory. It writes no temporary files."""
+TOO_MUCH_MEMORY = f"it needs more than {MEMORY} of memory: ask for less at once"
+MOST_MEMORY = 6 << 30
+"""All the addresses that its process may use, bytes; what DuckDB uses besides its own count is in it."""
+LARGEST_ANSWER = 256 << 20
+"""Bytes in Arrow's form; who asks holds them several times over."""
+THREADS = 2
+ROWS_AT_ONCE = 50_000
+TABLE_FUNCTIONS = {
+    "range", "generate_series", "unnest", "json_each", "json_tree", "duckdb_tables", "duckdb_columns",
+    "pg_timezone_names",
+}  # fmt: skip
+"""What makes rows of values, or describes the build's tables. Others read files, tell of the machine, log or switch."""
+REFUSED_FUNCTIONS = {"current_setting", "write_log"}
+SCHEMAS = {"", "main", "information_schema"}
+ONE_SELECT = (
+    "one SELECT statement is answered, and nothing else (a PIVOT has to name its values: PIVOT ... ON column IN (...))"
+)
+
+
+class QueryError(TailTrackerError):
+    """A statement that is wrong, that is not answered, or that asks for too much."""
+
+
+def ask(build: Path, sql: str, seconds: float) -> pa.Table:
+    """The result of one SELECT over a build's tables, from a process of its own. Raises QueryError."""
+    try:
+        question = orjson.dumps([str(build), sql, seconds])
+    except orjson.JSONEncodeError:
+        raise QueryError("query: the statement is not UTF-8 text") from None
+    command = [sys.executable, "-I", "-c", f"from {__name__} import main; main()"]
+    try:
+        # Without an environment nothing of it can be told, and with `/` for a directory no name leads anywhere near.
+        process = subprocess.run(
+            command, input=question, capture_output=True, timeout=seconds, cwd="/", env={}, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise QueryError(f"query: it took longer than {seconds:g} s (TAILTRACKER_QUERY_SECONDS)") from None
+    told = " ".join(process.stderr.decode(errors="replace").split())
+    if process.returncode == 1 and told.startswith("query: "):
+        raise QueryError(told)
+    if process.returncode:
+        raise QueryError("query: the process that was to answer died: it asked for too much, or for what kills DuckDB")
+    return pa.ipc.open_stream(process.stdout).read_all()
+
+
+def answer(build: Path, sql: str) -> pa.Table:
+    """The same in this process, without bounds for time and memory: for SQL that is known."""
+    with _answering(build, sql) as batches:
+        return pa.Table.from_batches(batches, batches.schema)
+
+
+def main() -> None:
+    """Answer the question that comes by stdin, in Arrow's form by stdout; what is wrong with it goes to stderr."""
+    build, sql, seconds = orjson.loads(sys.stdin.buffer.read())
+    for what, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_AS, MOST_MEMORY),
+        (resource.RLIMIT_CPU, int(seconds * THREADS) + 1),
+    ):
+        resource.setrlimit(what, (most, most))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with _answering(Path(build), sql, closed=True) as batches:
+            _write(batches)
+    except TailTrackerError as error:
+        sys.stderr.write(str(error))
+        sys.exit(1)
+    except MemoryError:
+        sys.stderr.write(f"query: {TOO_MUCH_MEMORY}")
+        sys.exit(1)
+
+
+def _write(batches: pa.RecordBatchReader) -> None:
+    written = 0
+    with pa.ipc.new_stream(sys.stdout.buffer, batches.schema) as stream:
+        for batch in batches:
+            written += batch.nbytes
+            if written > LARGEST_ANSWER:
+                raise QueryError(f"query: the answer has more than {LARGEST_ANSWER >> 20} MiB: ask for less at once")
+            stream.write_batch(batch)
+
+
+@contextmanager
+def _answering(build: Path, sql: str, *, closed: bool = False) -> Iterator[pa.RecordBatchReader]:
+    """The batches of the answer; `closed`: from then on this process opens no file any more."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY,
+        "threads": THREADS,
+        # Else DuckDB would let SQL read and write there.
+        "temp_directory": "",
+        # SQL is not to see Python's variables.
+        "python_enable_replacements": "false",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    try:
+        # Its own instance: what is locked of one that others use, too, would be locked for them.
+        connection = duckdb.connect(config=config)
+        connection.execute("set TimeZone = 'UTC'")
+        path = str(build).replace("'", "''")
+        connection.execute(f"attach '{path}' as bundle (read_only)")
+        connection.execute("use bundle")
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
+    except duckdb.Error:
+        raise QueryError(
+            f"query: build {build.stem} can't be read: `tailtracker-bi rollback` shows the one before"
+        ) from None
+    try:
+        if closed:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+        _check(connection, sql)
+        batches = connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
+        names = _told_apart(batches.schema.names)
+        schema = pa.schema([field.with_name(name) for field, name in zip(batches.schema, names, strict=True)])
+        yield pa.RecordBatchReader.from_batches(schema, (_named(batch, schema) for batch in batches))
+    except duckdb.OutOfMemoryException:
+        raise QueryError(f"query: {TOO_MUCH_MEMORY}") from None
+    except (duckdb.Error, pa.ArrowException) as error:
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise QueryError(f"query: {told.replace(str(build.parent), '')}") from None
+    finally:
+        connection.close()
+
+
+def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raise QueryError unless this is one SELECT, over the build's tables and functions of values."""
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.PermissionException:  # IMPORT is replaced by what its files hold, before anything else.
+        raise QueryError(f"query: {ONE_SELECT}") from None
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise QueryError(f"query: {ONE_SELECT}")
+    # PRAGMAs pass for SELECTs, and have no parse tree of one.
+    row = connection.execute("select json_serialize_sql($sql::varchar)", {"sql": sql}).fetchone()
+    try:
+        tree = orjson.loads(row[0]) if row else {"error": True}
+    except orjson.JSONDecodeError:
+        raise QueryError("query: the statement is nested too deeply") from None
+    if tree["error"]:
+        raise QueryError(f"query: {ONE_SELECT}")
+    nodes = list(_nodes(tree))
+    tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    of_the_engine = {name for (name,) in connection.execute("select view_name from duckdb_views()").fetchall()}
+    named = {str(entry["key"]).lower() for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
+    for node in nodes:
+        if node.get("type") == "BASE_TABLE":
+            catalog, schema, name = (
+                str(node.get(f"{part}_name") or "").lower() for part in ("catalog", "schema", "table")
+            )
+            is_known = name in tables or (not schema and name in named - of_the_engine)
+            if (
+                catalog not in {"", "bundle"}
+                or schema not in SCHEMAS
+                or not (is_known or schema == "information_schema")
+            ):
+                raise QueryError(f"query: the bundle has no table {name}; it has: {', '.join(sorted(tables))}")
+        elif node.get("class") == "FUNCTION":
+            name = str(node["function_name"]).lower()
+            if name in REFUSED_FUNCTIONS:
+                raise QueryError(f"query: the function {name} is not offered")
+        if node.get("type") == "TABLE_FUNCTION":
+            name = str(node["function"].get("function_name", "")).lower()
+            if name not in TABLE_FUNCTIONS:
+                raise QueryError(f"query: the table function {name} is not offered")
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """All objects in a JSON value."""
+    waiting = [tree]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def _named(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """The names, those that stand there already with a number: a, a_1."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(1))
+        found.append(next(new for new in chain([name], numbered) if new not in found))
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The commands, by who uses them. Results go to stdout, progress and errors to stderr.
+
+Exit codes: 0 all that was asked for is done; 1 a failure; 2 wrong usage or settings; 3 something is held.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+
+from tailtracker_bi.cli import analyst, engineer, operations, sandbox
+from tailtracker_bi.cli.console import err, plain
+from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.runs import OWNER_ALONE
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+GROUPS: dict[str, list[Callable[..., None]]] = {
+    "Analysts": [analyst.dashboard, analyst.report],
+    "Data engineers": [engineer.refresh, engineer.status, engineer.verify],
+    "Operators": [operations.doctor, operations.rollback],
+    "Without accounts of your own": [sandbox.demo],
+}
+for group, commands in GROUPS.items():
+    for command in commands:
+        app.command(rich_help_panel=group)(command)
+# A statement may begin with a comment, which looks like an option.
+app.command(rich_help_panel="Analysts", context_settings={"ignore_unknown_options": True})(analyst.query)
+app.add_typer(sandbox.app, name="sandbox", rich_help_panel="Without accounts of your own")
+
+
+def main() -> None:
+    """Run a command; what people are meant to read goes to stderr as one line, with its exit code."""
+    os.umask(OWNER_ALONE)
+    try:
+        app()
+    except TailTrackerError as error:
+        err.print(f"[red]error:[/red] {plain(error)}")
+        sys.exit(error.exit_code)
+    except OSError as error:
+        # A full disk, a file that may not be read: where it happened tells more than a traceback.
+        err.print(f"[red]error:[/red] {plain(error.filename or 'a file')}: {plain(error.strerror or error)}")
+        sys.exit(1)

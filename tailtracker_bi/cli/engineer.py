@@ -1,0 +1,192 @@
+"""What data engineers run: pull, build and publish; what has landed; whether it is all as it should be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from tailtracker_bi import bundle, runs
+from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.cli.console import DAY_FORMAT, Bars, err, events_never_seen, plain, print_table
+from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.figures import not_counted
+from tailtracker_bi.lake import Lake
+from tailtracker_bi.runs import RunReport, check_accepted, locked, plan, verification
+from tailtracker_bi.settings import SandboxPlace, Settings, history_start, load_settings
+from tailtracker_bi.sources import COUNTED, SOURCES, visible
+from tailtracker_bi.warehouse import Warehouse
+
+VERIFY_PATIENCE = 10.0
+"""Seconds that `verify` waits for a refresh that is under way: who asks sits there."""
+STATUS_STYLES = {
+    "ok": "green",
+    "landed": "green",
+    "late": "yellow",
+    "failed": "red",
+    "held": "red",
+    "off": "dim",
+    "empty": "yellow",
+}
+
+
+def refresh(
+    from_day: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=DAY_FORMAT, help="First day to pull; no look-back, no repair outside."),
+    ] = None,
+    to_day: Annotated[
+        datetime | None, typer.Option("--to", formats=DAY_FORMAT, help="Last day to pull, inclusive.")
+    ] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only this source; may be given again.")] = None,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Compute all models in full.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the warehouse anew from the lake.")] = False,
+    relist: Annotated[
+        bool,
+        typer.Option("--relist", help="List all of Stripe again, not only what changed; other sources go on as ever."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be pulled, and pull nothing.")] = False,
+    no_wait: Annotated[
+        bool,
+        typer.Option("--no-wait", help="Where a source asks to wait for its limits, leave its rest, and say what."),
+    ] = False,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="SOURCE:DAY or SOURCE:TABLE that is held and may land all the same; may be given again."),
+    ] = None,
+) -> None:
+    """Pull, build, check and publish. Without dates: all that is missing, and the days that may still change."""
+    settings = load_settings(**({"TAILTRACKER_WAIT": False} if no_wait else {}))
+    first, last = (moment.date() if moment else None for moment in (from_day, to_day))
+    if dry_run:
+        load_analytics(settings.analytics_path)
+        _print_plan(settings, first, last, source or [], relist, accept or [])
+        return
+    place = SandboxPlace(settings.home)
+    if place.exists:
+        place.check_is_up()
+        err.print(f"sources: the sandbox in {plain(place.folder)}")
+    for off in (item for item in SOURCES if not item.is_on(settings)):
+        err.print(f"{off.name} is off: {off.why_off}")
+    if not (first or last or settings.history_start):
+        err.print(f"history starts on {history_start(settings, ())} (TAILTRACKER_HISTORY_START)")
+    try:
+        with Bars() as bars:
+            report = runs.refresh(
+                settings,
+                bars,
+                first=first,
+                last=last,
+                sources=source or [],
+                full_refresh=full_refresh,
+                rebuild=rebuild,
+                relist=relist,
+                accept=accept or [],
+            )
+    except KeyboardInterrupt:
+        err.print(f"[red]{runs.INTERRUPTED}[/red]")
+        raise
+    _print_report(report)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def status() -> None:
+    """The sources, their last days, and the bundle that readers see."""
+    settings = load_settings()
+    lake = Lake(settings.home)
+    table = Table("source", "table", "days", "first", "last", "latest attempt", "outcome")
+    for source in SOURCES:
+        summaries = {filled.name: lake.summary(source.name, filled.name) for filled in source.tables}
+        if not source.is_on(settings) and not any(known.status for known in summaries.values()):
+            table.add_row(source.name, "", "", "", "", "", f"[{STATUS_STYLES['off']}]off[/]")
+            continue
+        for name, known in summaries.items():
+            outcome = (known.status or "empty") if source.is_on(settings) else "off"
+            table.add_row(
+                source.name,
+                name,
+                str(known.days),
+                str(known.first_day or ""),
+                str(known.last_day or ""),
+                f"{known.attempted_at:%Y-%m-%d %H:%M}Z" if known.attempted_at else "",
+                f"[{STATUS_STYLES[outcome]}]{outcome}[/]"
+                + (f": {plain(known.reason)}" if known.reason and outcome != "off" else ""),
+            )
+    print_table(table)
+    found = bundle.current(settings.home)
+    info = bundle.query(found, "select built_at, as_of from bundle_info").to_pylist()[0]
+    age = datetime.now(UTC).replace(tzinfo=None) - info["built_at"]
+    print(f"bundle {found.build}, as of {info['as_of']}, built {str(age).split('.')[0]} ago")
+    states: dict[tuple[str, str, str | None], list[str]] = {}
+    for row in bundle.query(found, "select source, table_name, status, reason from data_status").to_pylist():
+        states.setdefault((row["source"], row["status"], row["reason"]), []).append(row["table_name"])
+    every = {source.name: len(source.tables) for source in SOURCES}
+    for (name, state, reason), tables in states.items():
+        which = name if len(tables) == every.get(name) else f"{name} ({', '.join(tables)})"
+        print(f"  {which}: {state}{': ' + visible(reason) if reason else ''}")
+    for line in not_counted.in_lines(not_counted.left_out(bundle.read_if_there(found, "not_counted"))):
+        print(f"  not counted: {visible(line)}")
+    for told in events_never_seen(load_analytics(settings.analytics_path), found):
+        print(f"  analytics.yml: {visible(told)}")
+    if not bundle.is_pointer_sound(settings.home):
+        raise TailTrackerError(
+            "the pointer to the current build is torn: readers take the newest; run `tailtracker-bi rollback --to`"
+        )
+
+
+def verify(
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Ask the sources, too, how many rows they have where they tell.")
+    ] = False,
+) -> None:
+    """Compare ledger, lake, quarantine, warehouse and bundle with one another: what is corrupt, and what mends it."""
+    settings = load_settings()
+    lake = Lake(settings.home)
+    warehouse = Warehouse(settings, load_analytics(settings.analytics_path), lake)
+    with Bars() as bars, locked(settings.home, bars, VERIFY_PATIENCE):
+        verdicts = verification.verify(settings, lake, warehouse, bars, ask_sources=sources)
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            print(f"WRONG  {verdict.what:<14} {visible(f'{finding.where}: {finding.wrong}: {finding.mend}')}")
+        if not verdict.findings:
+            print(f"ok     {verdict.what:<14} {verdict.detail}")
+    if any(verdict.findings for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def _print_plan(
+    settings: Settings, first: date | None, last: date | None, sources: list[str], relist: bool, accept: list[str]
+) -> None:
+    lake = Lake(settings.home)
+    plans = plan(settings, lake, first, last, sources, relist=relist)
+    check_accepted(lake, accept, plans)
+    for item in plans:
+        print(item)
+    if not plans:
+        err.print("no source is on: there is nothing to pull")
+
+
+def _print_report(report: RunReport) -> None:
+    lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for line in report.days:
+        lines.setdefault((line["source"], line["table"]), []).append(line)
+    for (source, table), of_table in lines.items():
+        received, *parts = (sum(line[name] for line in of_table) for name in COUNTED)
+        counts = ", ".join(f"{count} {name}" for count, name in zip(parts, COUNTED[1:], strict=True))
+        told = [f"{received} received = {counts}"] if any(line["status"] == "landed" for line in of_table) else []
+        if any(line["status"] == "held" for line in of_table):
+            told.append(f"{sum(line['held'] for line in of_table)} held back")
+        others = Counter(line["status"] for line in of_table if line["status"] not in {"landed", "held"})
+        days = f" of {len(of_table)} days " if len(of_table) > 1 else ""
+        told += [f"{count}{days}{status}" if days else status for status, count in others.items()]
+        print(f"{source}.{table}: {visible('; '.join(told))}")
+    if report.build:
+        print(f"bundle {report.build}")
+    for error in dict.fromkeys(report.errors):
+        err.print(f"[red]error:[/red] {plain(error)}")
+    for held in dict.fromkeys(report.held):
+        err.print(f"[red]held:[/red] {plain(held)}")

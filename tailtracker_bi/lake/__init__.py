@@ -1,0 +1,32 @@
+"""The lake: what was received, day by day and version by version, and the ledger that says what is there.
+
+What belongs here: landing, what is set aside or held back, and whether it is all as it was written. What does not:
+asking sources, and any number that is computed from what landed.
+"""
+
+from tailtracker_bi.lake.check import (
+    Finding,
+    LedgerTable,
+    Verdict,
+    check_files,
+    check_ledger,
+    check_quarantine,
+    check_whole,
+    unreadable,
+)
+from tailtracker_bi.lake.lake import NEW_KEY, RESTORE, Lake, LakeError
+
+__all__ = [
+    "NEW_KEY",
+    "RESTORE",
+    "Finding",
+    "Lake",
+    "LakeError",
+    "LedgerTable",
+    "Verdict",
+    "check_files",
+    "check_ledger",
+    "check_quarantine",
+    "check_whole",
+    "unreadable",
+]

@@ -1,0 +1,299 @@
+"""What is sold, to whom, and the bills, as Stripe's objects at a moment, which comes last among the arguments.
+
+They have the shape of the API version that `stripe.py` names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tailtracker_bi.sandbox.story.money import Coupon, Customer, Invoice, Price, Subscription, months_later
+from tailtracker_bi.sandbox.story.people import name_of
+from tailtracker_bi.sandbox.story.plot import NEVER
+
+Object = dict[str, Any]
+"""As Stripe gives it in JSON."""
+
+
+def product(tier: str, created: int, at: int) -> Object:
+    return {
+        "id": _product_id(tier),
+        "object": "product",
+        "active": True,
+        "created": created,
+        "default_price": f"price_1TailTracker{tier.title()}MonthlyEur",
+        "description": f"{tier.title()} plan",
+        "images": [],
+        "livemode": True,
+        "metadata": {"tier": tier},
+        "name": tier.title(),
+        "type": "service",
+        "updated": created,
+    }
+
+
+def price(of: Price, created: int, at: int) -> Object:
+    return {
+        "id": of.price_id,
+        "object": "price",
+        "active": True,
+        "billing_scheme": "per_unit",
+        "created": created,
+        "currency": of.currency,
+        "livemode": True,
+        "lookup_key": f"{of.tier}_{of.cycle}",
+        "metadata": {},
+        "nickname": f"{of.tier.title()} {of.cycle}",
+        "product": _product_id(of.tier),
+        "recurring": {
+            "interval": "year" if of.cycle == "annual" else "month",
+            "interval_count": 1,
+            "meter": None,
+            "trial_period_days": None,
+            "usage_type": "licensed",
+        },
+        "tax_behavior": "unspecified",
+        "tiers_mode": None,
+        "transform_quantity": None,
+        "type": "recurring",
+        "unit_amount": of.cents,
+        "unit_amount_decimal": str(of.cents),
+    }
+
+
+def customer(who: Customer, user_id: str, at: int) -> Object:
+    # Of some the customer does not name the user; their subscriptions do.
+    is_named = who.person % 40 > 0
+    return {
+        "id": who.customer_id,
+        "object": "customer",
+        "address": {"city": None, "country": who.country, "line1": None, "postal_code": None},
+        "balance": 0,
+        "created": who.created,
+        "currency": who.currency,
+        "delinquent": any(each.is_late(at) for each in who.subscriptions),
+        "discount": None,
+        "email": f"user{who.person}@example.com",
+        "livemode": True,
+        "metadata": {"supabase_user_id": user_id} if is_named else {},
+        "name": name_of(who.person),
+        "phone": None,
+        "preferred_locales": [],
+        "shipping": None,
+        "tax_exempt": "none",
+    }
+
+
+def subscription(of: Subscription, user_id: str, products_created: int, at: int) -> Object:
+    asks_to_end = at >= of.asked_to_end
+    has_ended = at >= of.ended
+    period = next(each.period for each in reversed(of.invoices) if each.created <= at)
+    item_id = f"si_{of.subscription_id[5:19]}"
+    pause = of.pause_at(at)
+    return {
+        "id": of.subscription_id,
+        "object": "subscription",
+        "billing_cycle_anchor": of.trial_ends or of.created,
+        "cancel_at": of.ended if asks_to_end else None,
+        "cancel_at_period_end": asks_to_end,
+        "canceled_at": min(at, of.asked_to_end, of.ended) if (asks_to_end or has_ended) and of.end_reason else None,
+        "cancellation_details": {
+            "comment": None,
+            "feedback": None,
+            "reason": of.end_reason if asks_to_end or has_ended else None,
+        },
+        "collection_method": "charge_automatically",
+        "created": of.created,
+        "currency": of.customer.currency,
+        "customer": of.customer.customer_id,
+        "description": None,
+        "discounts": [_discount(of, of.coupon)] if of.coupon and _is_discounted(of, of.coupon, at) else [],
+        "ended_at": of.ended if has_ended else None,
+        "items": {
+            "object": "list",
+            "data": [
+                {
+                    "id": item_id,
+                    "object": "subscription_item",
+                    "created": of.created,
+                    "current_period_end": period[1],
+                    "current_period_start": period[0],
+                    "discounts": [],
+                    "metadata": {},
+                    "price": price(of.price_at(at), products_created, at),
+                    "quantity": 1,
+                    "subscription": of.subscription_id,
+                }
+            ],
+            "has_more": False,
+            "url": f"/v1/subscription_items?subscription={of.subscription_id}",
+        },
+        "latest_invoice": next(each.invoice_id for each in reversed(of.invoices) if each.created <= at),
+        "livemode": True,
+        "metadata": {"supabase_user_id": user_id},
+        "pause_collection": {"behavior": "void", "resumes_at": pause[1]} if pause else None,
+        "schedule": None,
+        "start_date": of.created,
+        "status": subscription_status(of, at),
+        "trial_end": of.trial_ends or None,
+        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
+        "trial_start": of.created if of.trial_ends else None,
+    }
+
+
+def subscription_status(of: Subscription, at: int) -> str:
+    if at >= of.ended:
+        return "canceled" if of.paid_first < NEVER else "incomplete_expired"
+    if at < of.paid_first:
+        return "incomplete"
+    if at < of.trial_ends:
+        return "trialing"
+    return "past_due" if of.is_late(at) else "active"
+
+
+def _is_discounted(of: Subscription, coupon: Coupon, at: int) -> bool:
+    """A discount is gone once it has been used up."""
+    match coupon.duration:
+        case "repeating":
+            return at < months_later(of.created, coupon.months)
+        case "once":
+            return not any(invoice.subtotal and invoice.created < at for invoice in of.invoices)
+    return True
+
+
+def _discount(of: Subscription, coupon: Coupon) -> Object:
+    is_repeating = coupon.duration == "repeating"
+    return {
+        "id": f"di_{of.subscription_id[5:]}",
+        "object": "discount",
+        "customer": of.customer.customer_id,
+        "end": months_later(of.created, coupon.months) if is_repeating else None,
+        "promotion_code": None,
+        "source": {
+            "coupon": {
+                "id": coupon.coupon_id,
+                "object": "coupon",
+                "amount_off": coupon.cents or None,
+                "currency": of.customer.currency if coupon.cents else None,
+                "duration": coupon.duration,
+                "duration_in_months": coupon.months or None,
+                "livemode": True,
+                "name": coupon.coupon_id.title(),
+                "percent_off": float(coupon.percent) if coupon.percent else None,
+                "valid": True,
+            },
+            "type": "coupon",
+        },
+        "start": of.created,
+        "subscription": of.subscription_id,
+        "subscription_item": None,
+    }
+
+
+def invoice(of: Subscription, bill: Invoice, user_id: str, at: int) -> Object:
+    payment = bill.payment
+    status = _invoice_status(of, bill, at)
+    paid_at = None if status != "paid" else payment.paid_at if payment else bill.created
+    finalized = payment.created if payment else bill.created
+    off = bill.subtotal - bill.cents
+    return {
+        "id": bill.invoice_id,
+        "object": "invoice",
+        "account_name": "TailTracker",
+        "amount_due": bill.cents,
+        "amount_overpaid": 0,
+        "amount_paid": bill.cents if status == "paid" else 0,
+        "amount_remaining": 0 if status == "paid" else bill.cents,
+        "attempt_count": sum(attempt.at <= at for attempt in payment.attempts) if payment else 0,
+        "attempted": payment is not None and payment.created <= at,
+        "auto_advance": status in {"draft", "open"},
+        "billing_reason": bill.reason,
+        "collection_method": "charge_automatically",
+        "created": bill.created,
+        "currency": of.customer.currency,
+        "customer": of.customer.customer_id,
+        "customer_address": {"country": of.customer.country},
+        "customer_email": f"user{of.customer.person}@example.com",
+        "customer_name": name_of(of.customer.person),
+        "customer_tax_exempt": "none",
+        "discounts": [],
+        "effective_at": finalized if finalized <= at else None,
+        "lines": {
+            "object": "list",
+            "data": [_invoice_line(of, bill)],
+            "has_more": False,
+            "url": f"/v1/invoices/{bill.invoice_id}/lines",
+        },
+        "livemode": True,
+        "metadata": {},
+        "parent": {
+            "quote_details": None,
+            "subscription_details": {
+                "metadata": {"supabase_user_id": user_id},
+                "subscription": of.subscription_id,
+            },
+            "type": "subscription_details",
+        },
+        "period_end": bill.period[1],
+        "period_start": bill.period[0],
+        "status": status,
+        "status_transitions": {
+            "finalized_at": finalized if finalized <= at else None,
+            "marked_uncollectible_at": bill.given_up if status == "uncollectible" else None,
+            "paid_at": paid_at,
+            "voided_at": (bill.created if bill.is_void else bill.given_up) if status == "void" else None,
+        },
+        "subtotal": bill.subtotal,
+        "subtotal_excluding_tax": bill.subtotal,
+        "total": bill.cents,
+        "total_discount_amounts": [{"amount": off, "discount": f"di_{of.subscription_id[5:]}"}] if off else [],
+        "total_excluding_tax": bill.cents,
+        "total_taxes": [],
+    }
+
+
+def _invoice_status(of: Subscription, bill: Invoice, at: int) -> str:
+    if bill.is_void:
+        return "void"
+    if not bill.payment or bill.payment.paid_at <= at:
+        return "paid"
+    if bill.given_up <= at:
+        return "uncollectible" if of.paid_first < NEVER else "void"
+    return "open" if bill.payment.created <= at else "draft"
+
+
+def _invoice_line(of: Subscription, bill: Invoice) -> Object:
+    return {
+        "id": f"il_{bill.invoice_id[3:]}",
+        "object": "line_item",
+        "amount": bill.subtotal,
+        "currency": of.customer.currency,
+        "description": f"1 × {bill.price.tier.title()}",  # noqa: RUF001 - as Stripe writes it
+        "discountable": True,
+        "discounts": [],
+        "invoice": bill.invoice_id,
+        "livemode": True,
+        "parent": {
+            "invoice_item_details": None,
+            "subscription_item_details": {
+                "invoice_item": None,
+                "proration": bill.subtotal not in {0, bill.price.cents},
+                "subscription": of.subscription_id,
+                "subscription_item": f"si_{of.subscription_id[5:19]}",
+            },
+            "type": "subscription_item_details",
+        },
+        "period": {"end": bill.period[1], "start": bill.period[0]},
+        "pricing": {
+            "price_details": {"price": bill.price.price_id, "product": _product_id(bill.price.tier)},
+            "type": "price_details",
+            "unit_amount_decimal": str(bill.price.cents),
+        },
+        "quantity": 1,
+        "subtotal": bill.subtotal,
+        "taxes": [],
+    }
+
+
+def _product_id(tier: str) -> str:
+    return f"prod_TailTracker{tier.title()}"

@@ -1,0 +1,11 @@
+"""The warehouse: shows the lake and the configuration to the engine, and has dbt build what follows from them.
+
+What belongs here: what models read besides the lake, what a build took in, running dbt. What does not: SQL of metrics,
+which is in `dbt_project/`, and what readers see, which is the bundle.
+"""
+
+from tailtracker_bi.warehouse.check import check_warehouse
+from tailtracker_bi.warehouse.dbt_runner import BuildError, written_manifest
+from tailtracker_bi.warehouse.warehouse import DAMAGED, Warehouse, table_digest
+
+__all__ = ["DAMAGED", "BuildError", "Warehouse", "check_warehouse", "table_digest", "written_manifest"]
