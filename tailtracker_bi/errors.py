@@ -5,6 +5,9 @@ Everything else that is raised is a bug and may show a traceback.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class TailTrackerError(Exception):
     """A failure with a message for the person who runs the command."""
@@ -16,3 +19,10 @@ class SettingsError(TailTrackerError):
     """Wrong settings, configuration or usage: nothing has run yet."""
 
     exit_code = 2
+
+
+class BuildError(TailTrackerError):
+    """The warehouse could not be built, or a data test failed: nothing gets published."""
+
+    results: Sequence[Any] = ()
+    """What dbt said of the nodes that it came to."""

@@ -36,6 +36,7 @@ from tailtracker_bi.sources.records import (
     ranges,
 )
 from tailtracker_bi.warehouse.dbt_runner import run_dbt
+from tailtracker_bi.warehouse.engines import DuckDb
 from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.reference import Event, World
 
@@ -46,7 +47,7 @@ def compile_models(home: Path) -> list[tuple[str, str, str]]:
     """(schema, name, SQL) of every model as a full build runs it, in an order that can be run."""
     settings = load_settings(TAILTRACKER_HOME=home)
     Warehouse(settings, load_analytics(), Lake(home)).prepare()
-    run_dbt(home, ["compile"])
+    run_dbt(DuckDb(home), ["compile"])
     manifest = json.loads((home / "dbt" / "target" / "manifest.json").read_text())
     models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
     ordered: dict[str, None] = {}
@@ -148,7 +149,7 @@ def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> 
 def tables_built(warehouse: Warehouse, models: list[tuple[str, str, str]]) -> dict[str, Rows]:
     """The rows of each model, by its name."""
     warehouse.prepare()
-    with duckdb.connect(str(warehouse.path)) as connection:
+    with duckdb.connect(str(DuckDb(warehouse.engine.home).path)) as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.begin()  # one commit is quicker than one a model
         for schema in {schema for schema, _, _ in models}:

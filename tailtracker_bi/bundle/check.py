@@ -8,7 +8,7 @@ import duckdb
 
 from tailtracker_bi import bundle
 from tailtracker_bi.lake.check import Finding, Verdict, unreadable
-from tailtracker_bi.warehouse import Warehouse, table_digest
+from tailtracker_bi.warehouse import DuckDbSession, Engine, Warehouse
 
 PUBLISH = "`tailtracker-bi refresh` publishes anew; until then `tailtracker-bi rollback` shows the build before"
 
@@ -27,24 +27,25 @@ def check_bundles(home: Path, warehouse: Warehouse) -> Verdict:
         try:
             with bundle.connect(one) as connection:
                 for (table,) in connection.execute("select table_name from duckdb_tables()").fetchall():
-                    table_digest(connection, table)
+                    DuckDbSession(connection).digest(table)
             if one == current:
-                detail, differences = _compare_bundle(one, warehouse.path)
+                detail, differences = _compare_bundle(one, warehouse.engine)
                 findings += differences
         except duckdb.Error as error:
             mend = PUBLISH if one == current else f"remove published/{one.path.name}: it can't be gone back to"
-            findings.append(unreadable(one.path.name, error, mend))
+            findings.append(unreadable(one.path.name, error, mend, is_quoted=True))
     return Verdict("bundle", f"{current.build}{detail}; {len(builds)} builds can be read", findings)
 
 
-def _compare_bundle(one: bundle.Bundle, warehouse: Path) -> tuple[str, list[Finding]]:
+def _compare_bundle(one: bundle.Bundle, warehouse: Engine) -> tuple[str, list[Finding]]:
     with duckdb.connect() as connection:
-        for path, name in ((one.path, "bundle"), (warehouse, "warehouse")):
-            quoted = str(path).replace("'", "''")
-            try:
-                connection.execute(f"attach '{quoted}' as {name} (read_only)")
-            except duckdb.Error:
-                return "", []  # Named where that file is read by itself.
+        unreachable: tuple[type[Exception], ...] = (duckdb.Error, *warehouse.errors)
+        quoted = str(one.path).replace("'", "''")
+        try:
+            connection.execute(f"attach '{quoted}' as bundle (read_only)")
+            warehouse.attach(connection, "warehouse")
+        except unreachable:
+            return "", []  # Named where each is read by itself.
         connection.execute("use bundle")
         missing = connection.execute(
             "select distinct metric_id from metric_values anti join metric_catalog using (metric_id) union "

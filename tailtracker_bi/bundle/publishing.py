@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -23,6 +23,9 @@ from tailtracker_bi.bundle.pointer import Bundle, BundleError, NoBundleError, bu
 from tailtracker_bi.bundle.reader import connect, count_rows, tables_of
 from tailtracker_bi.bundle.restatements import restate
 from tailtracker_bi.crash_points import reached
+
+if TYPE_CHECKING:  # readers need not load it
+    from tailtracker_bi.warehouse import Engine
 
 SORTED_BY = {"metric_values": "metric_id, grain, segment, segment_value, period_start"}
 """Tables large enough for their order to matter: readers ask for one metric at a time."""
@@ -36,7 +39,7 @@ _HASHES = pa.schema([("raw", pa.string()), ("hash", pa.string())])
 
 def publish(
     home: Path,
-    warehouse: Path,
+    warehouse: Engine,
     *,
     run_id: str,
     as_of: date,
@@ -46,8 +49,8 @@ def publish(
 ) -> Bundle:
     """Copy the warehouse's published tables into a new build, check it, make it the current one, drop old builds.
 
-    `warehouse` is a DuckDB file whose schema `published` holds the tables, each named pub_<table>, and whose
-    `marks.finished` says which build they are from. Raises BundleError, leaving the last build current, where the copy
+    `warehouse` holds the tables in its schema `published`, each named pub_<table>; its `marks.finished` says which build
+    they are from. Raises BundleError, leaving the last build current, where the copy
     does not equal its origin.
     """
     folder = home / "published"
@@ -62,7 +65,9 @@ def publish(
             readers = [now.path, *(kept.path for kept in reversed(builds(home)) if kept.build < now.build)]
         except NoBundleError:
             readers = []
-        counts = _copy(warehouse, draft, _info(build, built_at, as_of, currency, run_id), readers, hash_key)
+        counts = _copy(
+            warehouse, draft, _info(build, built_at, as_of, currency, run_id, warehouse.name), readers, hash_key
+        )
         reached("publish.copied")
         progress("checking the build", 1, 3)
         _check(Bundle(build, draft), counts)
@@ -84,27 +89,27 @@ def publish(
     return bundle
 
 
-def _info(build: str, built_at: datetime, as_of: date, currency: str, run_id: str) -> dict[str, object]:
+def _info(build: str, built_at: datetime, as_of: date, currency: str, run_id: str, engine: str) -> dict[str, object]:
     return {
         "build": build,
         "built_at": built_at,
         "as_of": as_of,
         "currency": currency,
-        "engine": "duckdb",
+        "engine": engine,
         "version": version("tailtracker-bi"),
         "run_id": run_id,
     }
 
 
 def _copy(
-    warehouse: Path, draft: Path, info: Mapping[str, Any], readers: Sequence[Path], hash_key: bytes
+    warehouse: Engine, draft: Path, info: Mapping[str, Any], readers: Sequence[Path], hash_key: bytes
 ) -> dict[str, int]:
     """Row counts of the tables copied, and of those that only a bundle has; `readers` are the build they have now, and
     those before it, newest first."""
     counts = {}
     connection = duckdb.connect(str(draft))
     try:
-        connection.execute(f"attach '{_quoted(warehouse)}' as warehouse (read_only)")
+        warehouse.attach(connection, "warehouse")
         origins = connection.execute(
             "select table_name from information_schema.tables "
             "where table_catalog = 'warehouse' and table_schema = 'published' order by table_name"

@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import orjson
 import pyarrow.parquet as pq
 
@@ -171,6 +170,7 @@ def _day_of(file: Path) -> date:
     return date.fromisoformat(file.parent.name.removeprefix("day="))
 
 
-def unreadable(where: str, error: Exception, mend: str) -> Finding:
-    told = str(error).splitlines()[0] if isinstance(error, duckdb.Error) else type(error).__name__
+def unreadable(where: str, error: Exception, mend: str, *, is_quoted: bool = False) -> Finding:
+    """That something can't be read; an error whose words hold no values is quoted."""
+    told = str(error).splitlines()[0] if is_quoted else type(error).__name__
     return Finding(where, f"can't be read: {told}", mend)

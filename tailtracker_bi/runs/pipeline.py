@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
-import duckdb
 from deltalake.exceptions import DeltaError
 
 from tailtracker_bi import bundle, crash_points, durable
@@ -84,11 +83,15 @@ def build(
         warehouse.drop()
         report.notes.append("the warehouse is made anew from the lake, as asked")
 
+    engine = warehouse.engine
+    unbuilt: tuple[type[Exception], ...] = (BuildError, *engine.errors)
+    unshown: tuple[type[Exception], ...] = (DeltaError, *engine.errors)
+
     def attempt() -> None:
         try:
             notes = warehouse.prepare(full_refresh)
-        except (duckdb.Error, DeltaError) as error:
-            if warehouse.is_damaged(to_its_last_block=True):
+        except unshown as error:
+            if engine.is_damaged(to_its_last_block=True):
                 raise
             why = f"the lake can't be shown to the engine ({type(error).__name__})"
             raise BuildError(f"build: {why}: `tailtracker-bi verify` names what is damaged") from None
@@ -99,8 +102,8 @@ def build(
 
     try:
         attempt()
-    except (BuildError, duckdb.Error) as error:
-        if not warehouse.is_damaged(to_its_last_block=True):
+    except unbuilt as error:
+        if not engine.is_damaged(to_its_last_block=True):
             progress.say("the build failed: looking whether the lake is whole")
             damaged = _damaged_lake(lake)
             if damaged is None:
@@ -134,7 +137,7 @@ def publish(settings: Settings, warehouse: Warehouse, report: RunReport, progres
     warehouse.check_finished()
     published = bundle.publish(
         settings.home,
-        warehouse.path,
+        warehouse.engine,
         run_id=report.run_id,
         as_of=settings.today,
         currency=settings.currency,

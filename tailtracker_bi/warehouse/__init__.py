@@ -4,8 +4,19 @@ What belongs here: what models read besides the lake, what a build took in, runn
 which is in `dbt_project/`, and what readers see, which is the bundle.
 """
 
+from tailtracker_bi.errors import BuildError
 from tailtracker_bi.warehouse.check import check_warehouse
-from tailtracker_bi.warehouse.dbt_runner import BuildError, written_manifest
-from tailtracker_bi.warehouse.warehouse import DAMAGED, Warehouse, table_digest
+from tailtracker_bi.warehouse.dbt_runner import written_manifest
+from tailtracker_bi.warehouse.engines import DuckDb, DuckDbSession, Engine
+from tailtracker_bi.warehouse.warehouse import DAMAGED, Warehouse
 
-__all__ = ["DAMAGED", "BuildError", "Warehouse", "check_warehouse", "table_digest", "written_manifest"]
+__all__ = [
+    "DAMAGED",
+    "BuildError",
+    "DuckDb",
+    "DuckDbSession",
+    "Engine",
+    "Warehouse",
+    "check_warehouse",
+    "written_manifest",
+]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import duckdb
-
 from tailtracker_bi.lake import RESTORE
 from tailtracker_bi.lake.check import Finding, LedgerTable, Verdict, unreadable
-from tailtracker_bi.warehouse.warehouse import Warehouse, table_digest
+from tailtracker_bi.warehouse.engines import Engine, Session
+from tailtracker_bi.warehouse.warehouse import Warehouse
 
 REBUILD = "`tailtracker-bi refresh --rebuild` makes it anew from the lake"
 REFRESH = "`tailtracker-bi refresh` does it again"
@@ -16,34 +15,31 @@ REFRESH = "`tailtracker-bi refresh` does it again"
 
 def check_warehouse(warehouse: Warehouse, tables: Sequence[LedgerTable]) -> Verdict:
     """Whether all of its blocks can be read, it took in what has landed, and what it keeps is as the build left it."""
-    if not warehouse.path.exists():
-        missing = [Finding(warehouse.path.name, "is not there", REFRESH)] if tables else []
+    engine = warehouse.engine
+    if not engine.is_there:
+        missing = [Finding(engine.where, "is not there", REFRESH)] if tables else []
         return Verdict("warehouse", "nothing has been built yet", missing)
     try:
-        with duckdb.connect(str(warehouse.path), read_only=True) as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            return Verdict("warehouse", *_compare_warehouse(connection, warehouse, tables))
-    except duckdb.Error as error:
-        return Verdict("warehouse", "", [unreadable(warehouse.path.name, error, REBUILD)])
+        with engine.session(is_reader=True) as session:
+            return Verdict("warehouse", *_compare_warehouse(session, warehouse, tables))
+    except engine.errors as error:
+        return Verdict("warehouse", "", [unreadable(engine.where, error, REBUILD, is_quoted=True)])
 
 
 def _compare_warehouse(
-    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, tables: Sequence[LedgerTable]
+    session: Session, warehouse: Warehouse, tables: Sequence[LedgerTable]
 ) -> tuple[str, list[Finding]]:
-    there = {
-        f"{schema}.{name}"
-        for schema, name in connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()
-    }
+    there = {f"{schema}.{name}" for schema, name in session.tables()}
     if not {"marks.finished", "marks.stored", "marks.landings"} <= there:
-        return "", [Finding(warehouse.path.name, "the last build did not finish", REFRESH)]
+        return "", [Finding(warehouse.engine.where, "the last build did not finish", REFRESH)]
     findings = []
-    held = {table: table_digest(connection, table) for table in sorted(there)}
-    for name, rows, digest, engine in connection.execute("from marks.stored").fetchall():
+    held = {table: session.digest(table) for table in sorted(there)}
+    for name, rows, digest, version in session.rows("select name, rows, digest, engine from marks.stored"):
         now = held.get(name)
-        if now is None or now[0] != rows or (engine == duckdb.__version__ and now[1] != digest):
+        if now is None or now[0] != rows or (version == warehouse.engine.version and now[1] != digest):
             wrong = f"its {rows} rows are not those that the build left" if now else "is gone"
             findings.append(Finding(name, wrong, REBUILD))
-    taken_in = set(connection.execute("select source, table_name, source_day, landing from marks.landings").fetchall())
+    taken_in = set(session.rows("select source, table_name, source_day, landing from marks.landings"))
     landed = {
         (table.source.name, table.name, row["day"], row["landing"])
         for table in tables
@@ -58,16 +54,16 @@ def _compare_warehouse(
             # A ledger that lost its end: a refresh would roll back what it does not know.
             findings.append(Finding(f"{source}.{table} {day}", wrong, RESTORE if landing > newest else REBUILD))
     if not landed - taken_in:
-        findings += _compare_days(connection)
-    outdated = warehouse.outdated(connection)
+        findings += _compare_days(session, warehouse.engine)
+    outdated = warehouse.outdated(session)
     code = f"; the next refresh fills {', '.join(outdated)} in full, as SQL or settings changed" if outdated else ""
     return f"{len(held)} tables, {len(taken_in)} landings taken in{code}", findings
 
 
-def _compare_days(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+def _compare_days(session: Session, engine: Engine) -> Iterator[Finding]:
     """Days of events whose stored rows do not stand for as many as the lake has."""
     try:
-        different = connection.execute(
+        different = session.rows(
             """
             with staged as (
                 select export_day, count(*) as events from intermediate.int_events_attributed
@@ -85,8 +81,8 @@ def _compare_days(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
             where coalesce(stored.events, 0) <> coalesce(staged.events, 0)
             order by export_day
             """
-        ).fetchall()
-    except duckdb.IOException:
+        )
+    except engine.errors:
         return  # A file of the lake, which has been named.
     for day, stored, staged in different:
         yield Finding(f"mixpanel.events {day}", f"{stored} events are stored, and the lake has {staged}", REBUILD)

@@ -8,23 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.errors import BuildError
 from tailtracker_bi.shipped import DBT_PROJECT
+from tailtracker_bi.warehouse.engines import DuckDb, Engine
 
 TARGET = DBT_PROJECT / "target"
-
-
-class BuildError(TailTrackerError):
-    """dbt could not build a model, or a data test failed: nothing gets published."""
-
-    results: Sequence[Any] = ()
-    """What dbt said of the nodes that it came to."""
 
 
 def parsed_project(home: Path) -> Any:
@@ -63,7 +57,7 @@ def _parsed(folder: Path) -> Path:
     if not parsed.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as scratch:
-            run_dbt(Path(scratch), ["parse"])
+            run_dbt(DuckDb(Path(scratch)), ["parse"])
             try:  # When whole: other processes look for it.
                 (Path(scratch) / "dbt" / "target").rename(parsed)
             except OSError:
@@ -79,30 +73,23 @@ def _project_files() -> list[Path]:
 
 
 def run_dbt(
-    home: Path,
+    engine: Engine,
     arguments: list[str],
     progress: Callable[[str, int, int], None] = lambda *_: None,
     manifest: Any = None,
 ) -> Any:
-    """Run dbt in this process on the warehouse below `home`, and give what the command gives.
+    """Run dbt in this process on an engine's warehouse, and give what the command gives.
 
     With a manifest the project is not parsed again, and none is written. Raises BuildError naming what failed.
     """
     # dbt takes seconds to import: only those who build pay for it.
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    state = home / "dbt"
+    state = engine.home / "dbt"
     state.mkdir(parents=True, exist_ok=True)
-    profile = {
-        "type": "duckdb",
-        "path": str(home / "warehouse.duckdb"),
-        "schema": "main",
-        "threads": 2,
-        "settings": {"TimeZone": "UTC"},
-    }
     (state / "profiles.yml").write_text(
-        json.dumps({"tailtracker": {"target": "duckdb", "outputs": {"duckdb": profile}}}), encoding="utf-8"
+        json.dumps({"tailtracker": {"target": engine.name, "outputs": {engine.name: engine.dbt_output()}}}),
+        encoding="utf-8",
     )
 
     logs = state / "logs"
@@ -132,7 +119,7 @@ def run_dbt(
                 ]
             )  # fmt: skip
     finally:
-        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+        engine.close_dbt()
     if isinstance(result.exception, BaseException) and not isinstance(result.exception, Exception):
         raise result.exception  # Ctrl-C is no failure of the build
     if not result.success:

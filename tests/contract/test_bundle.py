@@ -25,6 +25,7 @@ from tailtracker_bi.runs.report import Progress, new_report
 from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, serve
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.sources.records import each_day
+from tailtracker_bi.warehouse import DuckDb
 from tests.export_lines import event_line
 
 FIRST, LAST = date(2024, 1, 1), date(2024, 4, 20)
@@ -419,9 +420,7 @@ def test_an_example_is_a_keyed_hash_and_no_raw_id_reaches_the_file(built: bundle
         )
 
     def example(key: bytes) -> str:
-        made = bundle.publish(
-            tmp_path, tmp_path / "warehouse.duckdb", run_id="r", as_of=LAST, currency="EUR", hash_key=key
-        )
+        made = bundle.publish(tmp_path, DuckDb(tmp_path), run_id="r", as_of=LAST, currency="EUR", hash_key=key)
         assert USER_ID.encode() not in made.path.read_bytes()
         [hashed] = bundle.read(made, "not_counted", ["example"], source="stripe")["example"]
         return str(hashed)

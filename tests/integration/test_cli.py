@@ -23,10 +23,12 @@ import pytest
 from tailtracker_bi import bundle
 from tailtracker_bi.bundle.sql import QueryError
 from tailtracker_bi.cli import engineer
+from tailtracker_bi.runs import new_report
 from tailtracker_bi.runs.pipeline import INTERRUPTED
 from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, ExportApi, serve
+from tailtracker_bi.sources import COUNTED
 from tailtracker_bi.sources.mixpanel import export as mixpanel
-from tailtracker_bi.sources.records import COUNTED, new_report
+from tailtracker_bi.warehouse import DuckDb
 from tests import sample_bundle
 from tests.integration.test_refresh import FRIDAY, TINY, TUESDAY
 
@@ -485,7 +487,7 @@ def test_rollback_goes_back_and_forth_and_mends_the_pointer(built: Cli, tmp_path
     assert f"there is no build before {first}" in told(refused)
     second = bundle.publish(
         built.home,
-        built.home / "warehouse.duckdb",
+        DuckDb(built.home),
         run_id="again",
         as_of=date(2024, 4, 4),
         currency="EUR",

@@ -28,7 +28,7 @@ from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.records import each_day
-from tailtracker_bi.warehouse.dbt_runner import BuildError
+from tailtracker_bi.warehouse import BuildError
 from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.export_lines import event_line
 from tests.integration.test_refresh import at

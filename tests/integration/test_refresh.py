@@ -21,8 +21,9 @@ from tailtracker_bi.sandbox.servers.export_api import serve
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.http import TRIES
 from tailtracker_bi.sources.records import each_day
+from tailtracker_bi.warehouse import DuckDb, Warehouse
 from tailtracker_bi.warehouse.dbt_runner import run_dbt
-from tailtracker_bi.warehouse.warehouse import FAMILIES, Warehouse
+from tailtracker_bi.warehouse.marks import FAMILIES
 from tests.export_lines import event_line
 from tests.reference import Event, World, export_day
 from tests.worlds import random_world
@@ -144,7 +145,7 @@ def test_tiny_input_gives_the_answers_worked_out_by_hand(make_settings: MakeSett
         (1, 1, 0, 0), (3, 2, 1, 0), (1, 1, 0, 0), (3, 2, 0, 1), (1, 1, 0, 0),
     ]  # fmt: skip
 
-    run_dbt(tmp_path, ["test", "--select", "test_type:unit"])
+    run_dbt(DuckDb(tmp_path), ["test", "--select", "test_type:unit"])
 
 
 def test_days_are_those_of_the_reporting_zone_also_when_the_clocks_change(
@@ -443,7 +444,7 @@ def test_a_build_that_broke_off_under_another_configuration_leaves_no_trace(
         other = "activity: {exclude_events: [Open]}\ntest_accounts: {user_ids: [anna], event_properties: []}\n"
         analytics.write_text(other)
         Warehouse(settings, load_analytics(analytics), Lake(tmp_path)).prepare()
-        run_dbt(tmp_path, ["run", "--select", "+fct_person_days"])
+        run_dbt(DuckDb(tmp_path), ["run", "--select", "+fct_person_days"])
         analytics.write_text("activity: {exclude_events: []}\n")
         run(settings, TUESDAY, TUESDAY)
     assert published(tmp_path) == before

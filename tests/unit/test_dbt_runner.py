@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
-from tailtracker_bi.warehouse import dbt_runner
+from tailtracker_bi.warehouse import DuckDb, Engine, dbt_runner
 
 
 @pytest.fixture
@@ -21,9 +21,9 @@ def parses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     (project / "dbt_project.yml").touch()
     found = []
 
-    def parse(home: Path, arguments: list[str]) -> SimpleNamespace:
-        found.append(home)
-        shutil.copytree(kept, home / "dbt" / "target")
+    def parse(engine: Engine, arguments: list[str]) -> SimpleNamespace:
+        found.append(engine.home)
+        shutil.copytree(kept, engine.home / "dbt" / "target")
         return SimpleNamespace()
 
     monkeypatch.setattr(dbt_runner, "DBT_PROJECT", project)
@@ -56,12 +56,12 @@ def test_where_the_project_may_only_be_read_home_keeps_it(
 def test_of_two_that_parse_at_once_both_have_it(parses: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     alone = dbt_runner.run_dbt
 
-    def beside_another(home: Path, arguments: list[str]) -> object:
+    def beside_another(engine: Engine, arguments: list[str]) -> object:
         if len(parses) == 0:
-            alone(home.parent / "other", arguments)
+            alone(DuckDb(engine.home.parent / "other"), arguments)
             monkeypatch.setattr(dbt_runner, "run_dbt", alone)
             dbt_runner.written_manifest()
-        return alone(home, arguments)
+        return alone(engine, arguments)
 
     monkeypatch.setattr(dbt_runner, "run_dbt", beside_another)
     assert dbt_runner.written_manifest()["nodes"]
@@ -71,4 +71,4 @@ def test_an_interrupted_build_is_no_failed_one(tmp_path: Path, monkeypatch: pyte
     interrupted = dbtRunnerResult(success=False, exception=KeyboardInterrupt())
     monkeypatch.setattr(dbtRunner, "invoke", lambda *_: interrupted)
     with pytest.raises(KeyboardInterrupt):
-        dbt_runner.run_dbt(tmp_path, ["build"])
+        dbt_runner.run_dbt(DuckDb(tmp_path), ["build"])

@@ -25,7 +25,7 @@ from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.records import each_day
 from tailtracker_bi.sources.stripe.reading import Stripe
-from tailtracker_bi.warehouse.dbt_runner import BuildError
+from tailtracker_bi.warehouse import BuildError, DuckDb
 from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.stripe_worlds import Version
 from tests.stripe_worlds import land as land_stripe
@@ -257,28 +257,29 @@ def warehouse(make_settings: Callable[..., Settings], tmp_path: Path) -> Warehou
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 1_000, b"\0" * 20_000])
 def test_a_damaged_warehouse_is_told_from_a_locked_one_whatever_its_path(warehouse: Warehouse, content: bytes) -> None:
-    assert not warehouse.is_damaged(to_its_last_block=True)
-    warehouse.path.write_bytes(content)
-    assert warehouse.is_damaged()
+    assert not warehouse.engine.is_damaged(to_its_last_block=True)
+    DuckDb(warehouse.engine.home).path.write_bytes(content)
+    assert warehouse.engine.is_damaged()
     warehouse.prepare()
-    assert not warehouse.is_damaged()
+    assert not warehouse.engine.is_damaged()
 
 
 def test_a_warehouse_that_another_process_has_open_is_not_made_anew(warehouse: Warehouse) -> None:
-    script = f"import duckdb; c = duckdb.connect({str(warehouse.path)!r}); print('open', flush=True); input()"
-    before = warehouse.path.stat().st_ino
+    path = DuckDb(warehouse.engine.home).path
+    script = f"import duckdb; c = duckdb.connect({str(path)!r}); print('open', flush=True); input()"
+    before = path.stat().st_ino
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout
         other.stdout.readline()
         with pytest.raises(BuildError, match=r"another program has .*warehouse\.duckdb open: close it"):
             warehouse.prepare()
         other.kill()
-    assert warehouse.path.stat().st_ino == before
+    assert path.stat().st_ino == before
 
 
 def test_a_warehouse_with_a_folder_in_its_place_says_what_to_do(warehouse: Warehouse) -> None:
     warehouse.drop()
-    warehouse.path.mkdir()
+    DuckDb(warehouse.engine.home).path.mkdir()
     with pytest.raises(BuildError, match="Is a directory: move it away, and refresh again"):
         warehouse.prepare()
 

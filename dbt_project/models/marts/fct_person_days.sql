@@ -1,12 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='replace_from',
-    unique_key='event_date',
-    post_hook=[
-        "create or replace table marks.identities as select * from {{ ref('int_identities_resolved') }}",
-        "create or replace table marks.plans as select person_id, from_date, plan from {{ ref('int_person_plans') }}",
-        "create or replace table marks.covered as select * from {{ ref('int_sources_covered') }}"
-    ]
+    unique_key='event_date'
 ) }}
 
 with event_days as (

@@ -1,0 +1,119 @@
+"""What an engine does for a warehouse. A new one is a subclass here, its macros in `dialect.sql`, and their test."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+
+class Session(ABC):
+    """A connection to the warehouse: in UTC, and committed at each statement unless in a `transaction`."""
+
+    @abstractmethod
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a statement gives, in SQL that all engines understand."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that is done within it stays, or none of it."""
+
+    @abstractmethod
+    def create_schemas(self, names: Iterable[str]) -> None:
+        """Make these schemas where they are not there."""
+
+    @abstractmethod
+    def show(self, schema: str, name: str, columns: pa.Schema, files: Sequence[str], *, is_daily: bool) -> None:
+        """Let models read these Parquet files of the lake as a relation with these columns; empty where there is none.
+
+        Of daily tables `day` stands in the files' paths.
+        """
+
+    @abstractmethod
+    def load(self, schema: str, name: str, table: pa.Table) -> None:
+        """Put these rows in the place of a table."""
+
+    @abstractmethod
+    def fill(self, schema: str, name: str, select: str) -> None:
+        """Put what a SELECT gives in the place of a table."""
+
+    @abstractmethod
+    def drop(self, table: str) -> None:
+        """Remove a table, `schema.name`, if it is there."""
+
+    @abstractmethod
+    def tables(self, schemas: Collection[str] = ()) -> list[tuple[str, str]]:
+        """Schema and name of every table that is stored; views are none. Without schemas, of all."""
+
+    @abstractmethod
+    def digest(self, table: str) -> tuple[int, str]:
+        """How many rows a table has, and a digest of them in any order; reads all of it, so that damage is found."""
+
+    def write(self, schema: str, name: str, columns: pa.Schema, rows: Iterable[Sequence[Any]]) -> None:
+        """The same, of a few rows."""
+        self.load(
+            schema, name, pa.Table.from_pylist([dict(zip(columns.names, row, strict=True)) for row in rows], columns)
+        )
+
+    def has(self, schema: str, name: str) -> bool:
+        """Whether there is this table."""
+        return (schema, name) in self.tables([schema])
+
+
+class Engine(ABC):
+    """Where a warehouse lives, and how it is reached. One process at a time writes: callers hold the lock of HOME."""
+
+    name: ClassVar[str]
+    """As settings, dbt's target and `bundle_info.engine` have it."""
+    errors: ClassVar[tuple[type[Exception], ...]]
+    """What its client raises."""
+    version: ClassVar[str]
+    """Digests of another version can't be compared."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """What people call it: a file's name, a database's."""
+
+    @property
+    @abstractmethod
+    def is_there(self) -> bool:
+        """Whether there is a warehouse, sound or not."""
+
+    @abstractmethod
+    def session(self, *, is_reader: bool = False) -> AbstractContextManager[Session]:
+        """A connection; a reader's changes nothing. Raises one of `errors`."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Remove the warehouse: the next build makes it anew from the lake."""
+
+    @abstractmethod
+    def is_damaged(self, *, to_its_last_block: bool = False) -> bool:
+        """Whether it is there and can't be opened or, where that is asked, some table of it not be read.
+
+        Found by trying, not by the client's words, in which a path may stand. Raises BuildError where another program
+        holds it, or it may not be read: that is no damage.
+        """
+
+    @abstractmethod
+    def dbt_output(self) -> dict[str, Any]:
+        """How dbt reaches it: an output of a profile. Secrets are named by their variable."""
+
+    @abstractmethod
+    def close_dbt(self) -> None:
+        """Close what dbt left open."""
+
+    @abstractmethod
+    def attach(self, connection: Any, alias: str) -> None:
+        """Let a connection of DuckDB read its tables as `<alias>.<schema>.<name>`: who makes a bundle copies from there.
+
+        Raises one of `errors`.
+        """

@@ -1,0 +1,156 @@
+"""DuckDB: the warehouse is one file in HOME, and reads the lake's files in place."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from tailtracker_bi.errors import BuildError
+from tailtracker_bi.warehouse.engines.base import Engine, Session
+
+
+class DuckDbSession(Session):
+    """A connection to the file."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._connection.begin()
+        try:
+            yield
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    def create_schemas(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._connection.execute(f"create schema if not exists {name}")
+
+    def show(self, schema: str, name: str, columns: pa.Schema, files: Sequence[str], *, is_daily: bool) -> None:
+        self._connection.register("declared", columns.empty_table())
+        declared = self._connection.execute("describe declared").fetchall()
+        if files:
+            paths = ", ".join(map(_literal, files))
+            days = ", hive_partitioning = true, hive_types = {'day': date}" if is_daily else ""
+            origin = f"read_parquet([{paths}]{days})"
+            select = ", ".join(f"{column}::{kind} as {column}" for column, kind, *_ in declared) + f" from {origin}"
+        else:
+            select = ", ".join(f"null::{kind} as {column}" for column, kind, *_ in declared) + " where false"
+        self._connection.execute(f"create or replace view {schema}.{name} as select {select}")
+
+    def load(self, schema: str, name: str, table: pa.Table) -> None:
+        self._connection.register("rows_now", table)
+        self._connection.execute(f"create or replace table {schema}.{name} as from rows_now")
+        self._connection.unregister("rows_now")
+
+    def fill(self, schema: str, name: str, select: str) -> None:
+        self._connection.execute(f"create or replace table {schema}.{name} as {select}")
+
+    def drop(self, table: str) -> None:
+        self._connection.execute(f"drop table if exists {table}")
+
+    def tables(self, schemas: Collection[str] = ()) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = self._connection.execute(
+            "select schema_name, table_name from duckdb_tables() where not temporary"
+        ).fetchall()
+        return [table for table in found if not schemas or table[0] in schemas]
+
+    def digest(self, table: str) -> tuple[int, str]:
+        row = self._connection.execute(
+            f"select count(*), cast(coalesce(sum(hash(row_of_it)), 0) as varchar) from {table} as row_of_it"
+        ).fetchone()
+        return (int(row[0]), str(row[1])) if row else (0, "")
+
+
+class DuckDb(Engine):
+    """The file `warehouse.duckdb` in HOME. No other process may even read it meanwhile."""
+
+    name = "duckdb"
+    errors = (duckdb.Error,)
+    version = duckdb.__version__
+
+    @property
+    def path(self) -> Path:
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def where(self) -> str:
+        return self.path.name
+
+    @property
+    def is_there(self) -> bool:
+        return self.path.exists()
+
+    @contextmanager
+    def session(self, *, is_reader: bool = False) -> Iterator[Session]:
+        self.home.mkdir(parents=True, exist_ok=True)
+        connection = duckdb.connect(str(self.path), read_only=is_reader)
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            yield DuckDbSession(connection)
+            if not is_reader:
+                connection.execute("checkpoint")
+        finally:
+            connection.close()
+
+    def remove(self) -> None:
+        for file in (self.path, self.path.with_name(self.path.name + ".wal")):
+            file.unlink(missing_ok=True)
+
+    def is_damaged(self, *, to_its_last_block: bool = False) -> bool:
+        if not self.is_there:
+            return False
+        self._check_is_free()
+        try:
+            with self.session() as session:
+                for table in session.tables() if to_its_last_block else ():
+                    session.digest(".".join(f'"{name}"' for name in table))
+        except duckdb.OutOfMemoryException:
+            return False
+        except duckdb.Error:
+            return True
+        return False
+
+    def _check_is_free(self) -> None:
+        """Raise BuildError where the file may not be read, or another process has it open: DuckDB then locks it so."""
+        try:
+            with self.path.open("r+b") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BuildError(f"another program has {self.path} open: close it and refresh again") from None
+        except OSError as error:
+            advice = "move it away, and refresh again: it is made anew from the lake"
+            raise BuildError(f"{self.path}: {error.strerror}: {advice}") from None
+
+    def dbt_output(self) -> dict[str, Any]:
+        return {
+            "type": "duckdb",
+            "path": str(self.path),
+            "schema": "main",
+            "threads": 2,
+            "settings": {"TimeZone": "UTC"},
+        }
+
+    def close_dbt(self) -> None:
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+
+    def attach(self, connection: Any, alias: str) -> None:
+        connection.execute(f"attach {_literal(str(self.path))} as {alias} (read_only)")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

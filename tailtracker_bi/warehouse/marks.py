@@ -1,0 +1,178 @@
+"""Marks: what the last finished build took in, and by which SQL and settings it filled what it keeps.
+
+All of them are written at once, when a build has come to its end, but for the fingerprints: those are noted as outdated
+tables are dropped, before dbt fills them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from tailtracker_bi.analytics import Analytics
+from tailtracker_bi.settings import Settings
+from tailtracker_bi.shipped import DBT_PROJECT
+from tailtracker_bi.warehouse.engines import Session
+
+PERSON_DAYS = "marts.fct_person_days"
+FAMILIES = {
+    "people": ("intermediate.int_identity_ties", "intermediate.int_raw_id_days", PERSON_DAYS),
+    "funnels": ("intermediate.int_funnel_events",),
+}
+"""Tables that keep what earlier builds computed, in families that are rebuilt together."""
+FAMILY_SQL = ("macros", "models/staging", "models/intermediate", "models/marts")
+"""SQL that their rows depend on, relative to the dbt project."""
+
+_STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
+
+LEDGER = pa.schema([("landing", _LONG), ("chain", _STRING)])
+"""The last landing that a build was shown."""
+STORED = pa.schema([("name", _STRING), ("rows", _LONG), ("digest", _STRING), ("engine", _STRING)])
+"""What the tables of the families held when the last build finished. Digests of another version can't be compared."""
+FINISHED = pa.schema([("finished_at", pa.timestamp("us")), ("landing", _LONG), ("definition", _STRING)])
+"""That the last build came to its end: there is no such table while one is under way, or after one that broke off."""
+FINGERPRINTS = pa.schema([("family", _STRING), ("fingerprint", _STRING)])
+READ_BY_MODELS = {
+    "landings": pa.schema([("source", _STRING), ("table_name", _STRING), ("source_day", _DATE), ("landing", _LONG)]),
+    "identities": pa.schema([("raw_id", _STRING), ("person_id", _STRING), ("is_excluded", _BOOL)]),
+    "plans": pa.schema([("person_id", _STRING), ("from_date", _DATE), ("plan", _STRING)]),
+    "covered": pa.schema(
+        [
+            ("source", _STRING),
+            ("table_name", _STRING),
+            ("first_day", _DATE),
+            ("last_day", _DATE),
+            ("covered_from", _DATE),
+            ("complete_through", _DATE),
+        ]
+    ),
+    "fingerprints": FINGERPRINTS,
+    "merges": pa.schema([("landing", _LONG), ("first_date", _DATE)]),
+}
+"""Those that are there, empty, before anything has been built."""
+
+TAKEN_FROM = {"identities": "int_identities_resolved", "plans": "int_person_plans", "covered": "int_sources_covered"}
+"""What `fct_person_days` was computed with, and the models that tell it."""
+
+# Ids that are other people's since the last build, as of the first day on which any of them was seen. Nobody moves in a
+# first build.
+_MERGES = """
+    select landing, first_date from marks.merges
+    union all
+    select {landing} as landing, min(days.event_date) as first_date
+    from intermediate.int_raw_id_days as days
+    inner join (
+        select
+            coalesce(now.raw_id, before.raw_id) as raw_id,
+            coalesce(now.person_id, now.raw_id, before.raw_id) as person_id,
+            coalesce(before.person_id, before.raw_id, now.raw_id) as person_before
+        from intermediate.int_identities_resolved as now
+        full outer join marks.identities as before on now.raw_id = before.raw_id
+    ) as ids on days.raw_id = ids.raw_id
+    where ids.person_id <> ids.person_before and exists (select 1 from marks.identities)
+    having count(*) > 0
+"""
+
+
+def begin(session: Session) -> bool:
+    """Have the marks that models read there, and say of none that a build has finished; whether the last one had."""
+    had_finished = session.has("marks", "finished")
+    session.drop("marks.finished")
+    for name, columns in READ_BY_MODELS.items():
+        if not session.has("marks", name):
+            session.write("marks", name, columns, [])
+    return had_finished
+
+
+def finish(session: Session, landing: int, definition: str, engine_version: str) -> None:
+    """Note what the build that has come to its end took in and left. All of it, or nothing."""
+    with session.transaction():
+        session.fill("marks", "merges", _MERGES.format(landing=landing))
+        session.fill(
+            "marks",
+            "landings",
+            "select source, table_name, source_day, landing from staging.stg_lake__landings where status = 'landed'",
+        )
+        for name, origin in TAKEN_FROM.items():
+            columns = ", ".join(READ_BY_MODELS[name].names)
+            session.fill("marks", name, f"select {columns} from intermediate.{origin}")
+        stored = [(table, *session.digest(table), engine_version) for tables in FAMILIES.values() for table in tables]
+        session.write("marks", "stored", STORED, stored)
+        session.write("marks", "finished", FINISHED, [(datetime.now(UTC).replace(tzinfo=None), landing, definition)])
+
+
+def drop_outdated(
+    session: Session, fingerprints: Mapping[str, str], *, full_refresh: bool, had_finished: bool
+) -> list[str]:
+    """Drop what has to be filled in full, and note the fingerprints by which it is about to be; in words, what and why.
+
+    A build that broke off may have filled the person days with persons and plans that nobody noted: they go, too.
+    """
+    before = dict(session.rows("select family, fingerprint from marks.fingerprints"))
+    there = {f"{schema}.{name}" for schema, name in session.tables()}
+    told = []
+    for family, fingerprint in fingerprints.items():
+        is_there = there.issuperset(FAMILIES[family])
+        if not full_refresh and is_there and before.get(family) == fingerprint:
+            continue
+        for table in FAMILIES[family]:
+            session.drop(table)
+        if full_refresh:
+            told.append(f"{family}: rebuilt in full, as asked")
+        elif family in before:
+            told.append(f"{family}: rebuilt in full, because settings, analytics.yml or SQL changed")
+    if not had_finished:
+        session.drop(PERSON_DAYS)
+    session.write("marks", "fingerprints", FINGERPRINTS, list(fingerprints.items()))
+    return told
+
+
+def outdated(session: Session, fingerprints: Mapping[str, str]) -> list[str]:
+    """The families that other SQL or settings filled than are there now: the next build fills them in full."""
+    before = dict(session.rows("select family, fingerprint from marks.fingerprints"))
+    return [family for family, now in fingerprints.items() if before.get(family) != now]
+
+
+def fingerprints(settings: Settings, analytics: Analytics) -> dict[str, str]:
+    """By family, a hash of what the rows that it keeps depend on besides the lake."""
+    common = {
+        "timezone": settings.timezone,
+        "mixpanel_timezone": settings.mixpanel_timezone,
+        "nobodys_ids": sorted(analytics.identities.all_nobodys),
+        "excluded": [rule.model_dump() for rule in analytics.test_accounts.event_properties],
+        "sql": _sql_of(FAMILY_SQL),
+    }
+    own: dict[str, Any] = {
+        "people": analytics.activity.model_dump(),
+        "funnels": sorted({step.event for funnel in analytics.funnels for step in funnel.steps}),
+    }
+    return {family: _hash([common, own[family]]) for family in FAMILIES}
+
+
+def definition(settings: Settings, analytics: Analytics) -> str:
+    """A hash of all that numbers depend on besides what sources tell: SQL, analytics.yml and settings."""
+    decisive = {"timezone", "mixpanel_timezone", "week_start", "currency", "history_start"}
+    return _hash(
+        {
+            "sql": _sql_of(("macros", "models")),
+            "analytics": analytics.model_dump(exclude={"metrics"}),
+            "settings": settings.model_dump(include=decisive),
+        }
+    )
+
+
+def _sql_of(folders: Iterable[str]) -> list[tuple[str, str]]:
+    return [
+        (str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8"))
+        for folder in folders
+        for file in sorted((DBT_PROJECT / folder).rglob("*.sql"))
+    ]
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
