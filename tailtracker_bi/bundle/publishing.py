@@ -49,8 +49,8 @@ def publish(
 ) -> Bundle:
     """Copy the warehouse's published tables into a new build, check it, make it the current one, drop old builds.
 
-    `warehouse` holds the tables in its schema `published`, each named pub_<table>; its `marks.finished` says which build
-    they are from. Raises BundleError, leaving the last build current, where the copy
+    `warehouse` holds the tables in its schema `published`, each named pub_<table>; its `marks.finished` says of which
+    build they are. Raises BundleError, leaving the last build current, where the copy
     does not equal its origin.
     """
     folder = home / "published"

@@ -100,7 +100,7 @@ def status() -> None:
     lake = Lake(settings.home)
     table = Table("source", "table", "days", "first", "last", "latest attempt", "outcome")
     for source in SOURCES:
-        summaries = {filled.name: lake.summary(source.name, filled.name) for filled in source.tables}
+        summaries = {filled.name: lake.ledger.summary(source.name, filled.name) for filled in source.tables}
         if not source.is_on(settings) and not any(known.status for known in summaries.values()):
             table.add_row(source.name, "", "", "", "", "", f"[{STATUS_STYLES['off']}]off[/]")
             continue

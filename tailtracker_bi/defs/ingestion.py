@@ -34,7 +34,7 @@ def source_key(source: type[Source]) -> dg.AssetKey:
 def days_of(source: type[DaySource]) -> dg.DailyPartitionsDefinition:
     """Every day from history start, or from the first that has landed, to yesterday, in the source's time zone."""
     settings = load_settings()
-    landed = Lake(settings.home).landed_days(source.name, source.tables[0].name)
+    landed = Lake(settings.home).ledger.landed_days(source.name, source.tables[0].name)
     return dg.DailyPartitionsDefinition(
         start_date=str(min([history_start(settings, landed), *landed])),
         end_date=str(source.today(settings)) if settings.fixed_now else None,

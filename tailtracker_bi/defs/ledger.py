@@ -40,7 +40,7 @@ def untold(
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     """What Dagster does not know yet of a table: what landed since, each day once, then how the attempts stand."""
     key = asset_key(source, table)
-    attempts = lake.attempts(source.name, table.name)
+    attempts = lake.ledger.attempts(source.name, table.name)
     if not attempts:
         return
     told = _told(instance, key)

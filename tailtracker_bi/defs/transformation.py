@@ -69,7 +69,7 @@ def models(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None] | dg.A
     """All models and data tests, in one build by dbt."""
     refresh: Refresh = context.resources.refresh
     with refresh.failing_for_its_own():
-        if refresh.lake.is_empty:
+        if refresh.lake.ledger.is_empty:
             raise BuildError("nothing to build: no source is on and nothing has landed")
         try:
             warehouse = build(refresh.settings, refresh.analytics, refresh.lake, refresh.report, refresh.progress)

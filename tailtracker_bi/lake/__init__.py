@@ -14,7 +14,8 @@ from tailtracker_bi.lake.check import (
     check_whole,
     unreadable,
 )
-from tailtracker_bi.lake.lake import NEW_KEY, RESTORE, Lake, LakeError
+from tailtracker_bi.lake.lake import NEW_KEY, Lake
+from tailtracker_bi.lake.ledger import RESTORE, LakeError
 
 __all__ = [
     "NEW_KEY",

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
-from tailtracker_bi.lake.lake import RESTORE, Lake, LakeError, broken_links
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.lake.ledger import RESTORE, LakeError, broken_links
 from tailtracker_bi.sources import COUNTED, DaySource, Source, Table
 
 

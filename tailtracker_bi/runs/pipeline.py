@@ -154,7 +154,7 @@ def landed_since(build: bundle.Bundle, lake: Lake) -> list[str]:
     taken_in = {(row["source"], row["table_name"]): row["loaded_at"].replace(tzinfo=None) for row in told.to_pylist()}
     landed = {
         (row["source"], row["table_name"]): row["landed_at"]
-        for row in lake.landings().to_pylist()
+        for row in lake.ledger.landings().to_pylist()
         if row["status"] == "landed"
     }
     return sorted(".".join(key) for key, moment in landed.items() if key not in taken_in or moment > taken_in[key])
@@ -191,7 +191,7 @@ def refresh(
             if relist:
                 report.notes.append("all that sources list is listed again, as asked")
             pull(settings, lake, plans, report, progress, check_accepted(lake, accept, plans))
-            if not lake.is_empty:
+            if not lake.ledger.is_empty:
                 warehouse = build(
                     settings, analytics, lake, report, progress, full_refresh=full_refresh, rebuild=rebuild
                 )

@@ -96,12 +96,12 @@ def _plan_of(
     if issubclass(source, ObjectSource):
         if relist and source.follows_changes:
             return ObjectPlan(source, {})
-        synced = {table.name: lake.synced_at(source.name, table.name) for table in source.tables}
+        synced = {table.name: lake.ledger.synced_at(source.name, table.name) for table in source.tables}
         return ObjectPlan(source, {name: moment for name, moment in synced.items() if moment})
     if not issubclass(source, DaySource):
         raise TypeError(f"{source.name} is neither a DaySource nor an ObjectSource")
     days = _wanted(settings, lake, source, first, last)
-    return DayPlan(source, source.split(days, lake.records_a_day(source.name, source.tables[0].name)))
+    return DayPlan(source, source.split(days, lake.ledger.records_a_day(source.name, source.tables[0].name)))
 
 
 def _wanted(
@@ -118,7 +118,7 @@ def _wanted(
             )
         return list(each_day(first, last))
     table = source.tables[0].name
-    landed = lake.landed_as_of(source.name, table)
+    landed = lake.ledger.landed_as_of(source.name, table)
     zone = ZoneInfo(source.timezone(settings))
 
     def may_have_changed(day: date) -> bool:
@@ -139,7 +139,7 @@ def _wanted(
     recent = [day for day in over if day > yesterday - source.long_look_back]
     if any(map(was_read_long_ago, recent)):
         wanted.update(recent)
-    wanted.update(day for day in lake.troubled_days(source.name, table) if day <= yesterday)
+    wanted.update(day for day in lake.ledger.troubled_days(source.name, table) if day <= yesterday)
     return sorted(wanted)
 
 
@@ -171,7 +171,7 @@ def _held(lake: Lake, plans: Sequence[Plan], what: str) -> dict[tuple[str, str],
     found = {}
     for item in plans:
         for table in item.source.tables:
-            attempts = lake.attempts(item.source.name, table.name)
+            attempts = lake.ledger.attempts(item.source.name, table.name)
             if isinstance(item, DayPlan):
                 planned = {day for first, last in item.requests for day in each_day(first, last)}
                 latest = {row["day"]: row for row in attempts if row["day"] in planned}

@@ -167,7 +167,7 @@ class _Pull:
         try:
             with _workable(where), read(table) as versions:
                 moment = versions.as_of or as_of
-                latest = self.lake.synced_at(source.name, table.name)
+                latest = self.lake.ledger.synced_at(source.name, table.name)
                 if latest and moment < latest <= as_of:
                     raise BadResponseError(
                         f"{where}: it tells how things were at {moment:%Y-%m-%d %H:%M}Z, before what has landed "

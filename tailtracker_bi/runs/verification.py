@@ -42,9 +42,9 @@ def verify(
     Where a part can't be read, what is compared with it is left out.
     """
     try:
-        ledger = lake.landings().to_pylist()
+        ledger = lake.ledger.landings().to_pylist()
         tables = [
-            LedgerTable(source, table, lake.attempts(source.name, table.name))
+            LedgerTable(source, table, lake.ledger.attempts(source.name, table.name))
             for source in SOURCES
             for table in source.tables
         ]

@@ -136,7 +136,7 @@ def _write_anew(scenario: Scenario, files: Path, progress: Progress) -> None:
 
 def _readings(home: Path) -> list[datetime]:
     """When the app's database was read: what came and went between two of them was never seen."""
-    rows = Lake(home).landings().to_pylist()
+    rows = Lake(home).ledger.landings().to_pylist()
     return sorted({row["as_of"].replace(tzinfo=UTC) for row in rows if row["source"] == AppDb.name and row["as_of"]})
 
 
@@ -146,7 +146,7 @@ def _steps(progress: Progress) -> Steps:
 
 def _check_one_world(place: SandboxHome, scenario: Scenario | None) -> None:
     """Raise SettingsError where the lake holds something else than what is to be served: the two must never mix."""
-    if Lake(place.home).is_empty:
+    if Lake(place.home).ledger.is_empty:
         return
     plan = Plan.read(place)
     if plan and plan.story == scenario:

@@ -64,7 +64,7 @@ class Warehouse:
             if not session.has("marks", "ledger"):
                 return
             taken_in = session.rows("select landing, chain from marks.ledger")
-        ledger = self._lake.landings()
+        ledger = self._lake.ledger.landings()
         known = set(zip(ledger["landing"].to_pylist(), ledger["chain"].to_pylist(), strict=True))
         if taken_in and taken_in[0] not in known:
             raise LakeError(
@@ -90,7 +90,7 @@ class Warehouse:
         arguments = ["build", "--exclude-resource-type", "unit_test", "--no-write-json"]
         self.results = run_dbt(self.engine, arguments, told, manifest).results
         reached("build.ran")
-        landing = pc.max(self._lake.landings()["landing"]).as_py()
+        landing = pc.max(self._lake.ledger.landings()["landing"]).as_py()
         with self.engine.session() as session:
             marks.finish(session, landing, marks.definition(self._settings, self._analytics), self.engine.version)
         reached("build.finished")
@@ -118,7 +118,7 @@ class Warehouse:
         return marks.outdated(session, marks.fingerprints(self._settings, self._analytics))
 
     def _prepare(self, full_refresh: bool) -> list[str]:
-        landings = self._lake.landings()
+        landings = self._lake.ledger.landings()
         with self.engine.session() as session:
             session.create_schemas(["raw_lake", "config", "marks", *(f"raw_{source.name}" for source in SOURCES)])
             had_finished = marks.begin(session)

@@ -89,7 +89,7 @@ class World:
 
     def ledger(self, table: str) -> dict[str, Any]:
         """The latest row of a table."""
-        return self.lake.attempts("app_db", table)[-1]
+        return self.lake.ledger.attempts("app_db", table)[-1]
 
     def versions(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
         """These columns of all versions, in order of arrival."""

@@ -202,7 +202,7 @@ def test_a_run_of_dagster_and_one_of_the_command_line_at_once_give_the_same_bund
     assert (both.of_dagster.success, both.exit_code) == (True, 0), both.said
 
     # One asked for all days, and the other, which came after it, for those that may have changed.
-    attempts = Lake(settings.home).attempts("mixpanel", "events")
+    attempts = Lake(settings.home).ledger.attempts("mixpanel", "events")
     assert {row["status"] for row in attempts} == {"landed"}
     days = list(each_day(FIRST, YESTERDAY))
     assert [row["day"] for row in attempts] == [*days, *LOOK_BACK]
@@ -251,7 +251,7 @@ def test_the_daily_run_asks_for_no_partition_and_tells_what_it_did(
     assert [event.partition for event in days] == [str(day) for day in LOOK_BACK]
     responses = dg.AssetKey(["raw_csv_files", "nps_responses"])
     assert {event.asset_key for event in events} == {EVENTS, MIXPANEL, responses, CSV_FILES, BUNDLE}
-    landed = Lake(settings.home).attempts("mixpanel", "events")[-1]
+    landed = Lake(settings.home).ledger.attempts("mixpanel", "events")[-1]
     counts = {name: value.value for name, value in days[-1].materialization.metadata.items()}
     assert [counts[name] for name in ("received", "loaded", "landing")] == [0, 0, landed["landing"]]
     assert events[-1].materialization.metadata["build"].value == bundle.current(settings.home).build
@@ -279,7 +279,7 @@ def test_what_the_command_line_landed_is_told_once(
     land(settings, FIRST, FIRST)
     land(settings, FIRST, FIRST + timedelta(1))
     tell()
-    assert told_days(instance) == Lake(settings.home).landed_days("mixpanel", "events")
+    assert told_days(instance) == Lake(settings.home).ledger.landed_days("mixpanel", "events")
     assert isinstance(tell(), dg.SkipReason)
 
     land(settings, FIRST, FIRST)

@@ -120,14 +120,14 @@ def pulled(settings: Settings, first: int | None = 1, last: int | None = 3, acce
     pull(settings, lake, plans, report, Progress(), check_accepted(lake, accept, plans))
     for line in report.days:
         assert line["received"] == sum(line[part] for part in ("loaded", "deduplicated", "filtered", "quarantined"))
-    statuses = {row["day"]: (row["status"], row["reason"]) for row in lake.attempts("mixpanel", "events")}
+    statuses = {row["day"]: (row["status"], row["reason"]) for row in lake.ledger.attempts("mixpanel", "events")}
     told = report.write(settings.home).read_text() + str(statuses)
     assert not [secret for secret in settings.secrets if secret in told]
     return Outcome(report, content(lake), dict(sorted(statuses.items())))
 
 
 def content(lake: Lake) -> Content:
-    found: Content = {one: [] for one in sorted(lake.landed_days("mixpanel", "events"))}
+    found: Content = {one: [] for one in sorted(lake.ledger.landed_days("mixpanel", "events"))}
     files = lake.files("mixpanel", "events")
     for file in files:
         of_day = date.fromisoformat(file.split("day=")[1].split("/")[0])
@@ -479,7 +479,7 @@ def test_20_a_day_that_shrank_is_held_until_somebody_accepts_it(
         accepted = pulled(settings, None, None, accept=("mixpanel:2024-01-09",))
     assert same({day(2): accepted.content[day(2)]}, expected(2, days=shrunk))
     assert accepted.report.exit_code == 0
-    row = Lake(settings.home).attempts("mixpanel", "events")
+    row = Lake(settings.home).ledger.attempts("mixpanel", "events")
     remarks = [line["remark"] for line in row if line["day"] == day(2) and line["status"] == "landed"]
     assert remarks == [None, "accepted by olga, though it has 40 rows, and had 100"]
 

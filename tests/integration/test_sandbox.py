@@ -249,7 +249,7 @@ def test_recorded_files_are_served_as_of_the_day_after_the_last(
 
 def test_a_home_with_data_of_one_s_own_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
-    monkeypatch.setattr("tailtracker_bi.lake.lake.Lake.is_empty", False)
+    monkeypatch.setattr("tailtracker_bi.lake.ledger.Ledger.is_empty", False)
     with pytest.raises(SettingsError, match="holds data that no sandbox has made: set TAILTRACKER_HOME"):
         commands.start(people=20, days=40)
     assert not SandboxHome(tmp_path).exists

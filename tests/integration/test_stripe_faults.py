@@ -122,7 +122,7 @@ class Home:
         return [{**row, "content": json.loads(row["content"])} for row in rows.to_pylist()]
 
     def state(self) -> State:
-        tables = [table for table in TABLES if self.lake.synced_at("stripe", table)]
+        tables = [table for table in TABLES if self.lake.ledger.synced_at("stripe", table)]
         return {
             table: {
                 row["object_id"]: (row["is_deleted"], row["content"])
@@ -138,7 +138,7 @@ class Home:
 
     def latest(self, table: str) -> dict[str, Any]:
         """The ledger's latest row of a table."""
-        return self.lake.attempts("stripe", table)[-1]
+        return self.lake.ledger.attempts("stripe", table)[-1]
 
 
 NewHome = Callable[[str, StripeApi], Home]

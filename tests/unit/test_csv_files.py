@@ -179,7 +179,7 @@ def test_a_file_tells_of_the_time_until_it_was_written(settings: Settings, folde
     assert Snapshot(settings).as_of == {"nps_responses": written, "support_tickets": NOW}
     lake = Lake(settings.home)
     run(settings, lake)
-    assert lake.synced_at("csv_files", "nps_responses") == written
+    assert lake.ledger.synced_at("csv_files", "nps_responses") == written
 
 
 def run(settings: Settings, lake: Lake, *accept: str) -> RunReport:

@@ -17,9 +17,10 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tailtracker_bi.lake import Lake, LakeError
 from tailtracker_bi.lake import lake as lake_module
 from tailtracker_bi.lake.check import check_ledger
-from tailtracker_bi.lake.lake import LANDINGS_SCHEMA, Lake, LakeError
+from tailtracker_bi.lake.ledger import LANDINGS_SCHEMA
 from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, BadResponseError, Counts, Days, each_day
 
 SCHEMA = pa.schema([("day", pa.date32()), ("event", pa.string()), ("time", pa.timestamp("us"))])
@@ -77,7 +78,7 @@ def content(lake: Lake) -> dict[int, list[str]]:
 
 
 def ledger(lake: Lake) -> list[dict[str, Any]]:
-    return lake.landings().to_pylist()
+    return lake.ledger.landings().to_pylist()
 
 
 def crash_after_commit(home: Path, days: dict[int, list[str]]) -> None:
@@ -93,22 +94,22 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def test_an_untouched_lake_is_empty(lake: Lake) -> None:
-    assert lake.landed_days(*SOURCE) == set()
+    assert lake.ledger.landed_days(*SOURCE) == set()
     assert lake.files(*SOURCE) == []
-    assert lake.landings() == LANDINGS_SCHEMA.empty_table()
+    assert lake.ledger.landings() == LANDINGS_SCHEMA.empty_table()
     lake.tidy()
 
 
 def test_days_land_in_one_commit_with_a_ledger_row_each(lake: Lake, tmp_path: Path) -> None:
     lake.land(*SOURCE, whole_days({1: ["a", "b"], 2: ["c"]}))
     assert content(lake) == {1: ["a", "b"], 2: ["c"]}
-    assert lake.landed_days(*SOURCE) == {day(1), day(2)}
+    assert lake.ledger.landed_days(*SOURCE) == {day(1), day(2)}
     assert DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version() == 0
     assert [(row["day"], row["status"], row["version"], row["landing"], row["loaded"]) for row in ledger(lake)] == [
         (day(1), "landed", 0, 0, 2),
         (day(2), "landed", 0, 0, 1),
     ]
-    assert lake.landings().schema == LANDINGS_SCHEMA
+    assert lake.ledger.landings().schema == LANDINGS_SCHEMA
 
 
 def test_a_day_replaces_that_day_and_no_other(lake: Lake) -> None:
@@ -130,7 +131,7 @@ def test_an_empty_day_lands_as_empty(lake: Lake, before: dict[int, list[str]]) -
         lake.land(*SOURCE, whole_days(before))
     lake.land(*SOURCE, whole_days({2: []}))
     assert content(lake) == {number: events for number, events in before.items() if number != 2}
-    assert day(2) in lake.landed_days(*SOURCE)
+    assert day(2) in lake.ledger.landed_days(*SOURCE)
     assert (ledger(lake)[-1]["received"], ledger(lake)[-1]["status"]) == (0, "landed")
 
 
@@ -167,7 +168,7 @@ def test_a_failure_is_noted_and_the_last_landing_stays(lake: Lake) -> None:
     lake.land(*SOURCE, whole_days({1: ["a"]}))
     lake.note_failure(*SOURCE, [day(1), day(2)], "the gzip stream was cut off")
     assert content(lake) == {1: ["a"]}
-    assert lake.landed_days(*SOURCE) == {day(1)}
+    assert lake.ledger.landed_days(*SOURCE) == {day(1)}
     assert [(row["day"], row["status"], row["reason"], row["version"]) for row in ledger(lake)[1:]] == [
         (day(1), "failed", "the gzip stream was cut off", None),
         (day(2), "failed", "the gzip stream was cut off", None),
@@ -176,7 +177,7 @@ def test_a_failure_is_noted_and_the_last_landing_stays(lake: Lake) -> None:
 
 def test_a_failure_before_anything_landed_leaves_nothing_to_read(lake: Lake) -> None:
     lake.note_failure(*SOURCE, [day(1)], "down")
-    assert (lake.landed_days(*SOURCE), lake.files(*SOURCE)) == (set(), [])
+    assert (lake.ledger.landed_days(*SOURCE), lake.files(*SOURCE)) == (set(), [])
 
 
 def test_an_answer_that_breaks_while_it_lands_leaves_the_day_as_it_was(lake: Lake, tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_an_answer_that_breaks_while_it_lands_leaves_the_day_as_it_was(lake: Lak
     with pytest.raises(Exception, match="disk full"):
         lake.land(*SOURCE, broken)
     assert content(lake) == {1: ["a"]}
-    assert lake.landed_days(*SOURCE) == {day(1)}
+    assert lake.ledger.landed_days(*SOURCE) == {day(1)}
     assert "{kept" in (tmp_path / "quarantine" / "mixpanel" / "events" / "2024-01-01.jsonl").read_text()
 
 
@@ -202,7 +203,7 @@ def test_an_unrecorded_commit_is_invisible(lake: Lake, tmp_path: Path) -> None:
     lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}))
     crash_after_commit(tmp_path, {2: ["half"], 3: ["half"]})
     assert content(lake) == {1: ["a"], 2: ["b"]}
-    assert lake.landed_days(*SOURCE) == {day(1), day(2)}
+    assert lake.ledger.landed_days(*SOURCE) == {day(1), day(2)}
 
 
 def test_an_unrecorded_commit_is_rolled_back_by_the_next_landing(lake: Lake, tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_an_unrecorded_commit_is_rolled_back_by_the_next_landing(lake: Lake, tmp
     crash_after_commit(tmp_path, {2: ["half"], 3: ["half"]})
     lake.land(*SOURCE, whole_days({5: ["e"]}))
     assert content(lake) == {1: ["a"], 2: ["b"], 5: ["e"]}
-    assert lake.landed_days(*SOURCE) == {day(1), day(2), day(5)}
+    assert lake.ledger.landed_days(*SOURCE) == {day(1), day(2), day(5)}
 
 
 def test_crashes_in_a_row_are_rolled_back_too(lake: Lake, tmp_path: Path) -> None:
@@ -332,8 +333,8 @@ def test_sources_and_tables_do_not_touch_each_other(lake: Lake) -> None:
     lake.land("other", "events", whole_days({1: ["o"], 2: ["o"]}))
     lake.land("mixpanel", "people", whole_days({3: ["p"]}))
     assert content(lake) == {1: ["a"]}
-    assert lake.landed_days("other", "events") == {day(1), day(2)}
-    assert lake.landed_days("mixpanel", "people") == {day(3)}
+    assert lake.ledger.landed_days("other", "events") == {day(1), day(2)}
+    assert lake.ledger.landed_days("mixpanel", "people") == {day(3)}
 
 
 class DiedError(Exception):
@@ -389,7 +390,7 @@ def long_ledger(lake: Lake) -> list[dict[str, Any]]:
 def test_a_ledger_as_it_was_written_is_sound_also_compacted_and_read_anew(
     lake: Lake, long_ledger: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake_module, "COMPACT_AT", 3)
+    monkeypatch.setattr("tailtracker_bi.lake.ledger.COMPACT_AT", 3)
     lake.tidy()
     lake.land(*SOURCE, whole_days({1: ["c"]}))
     assert ledger(lake)[: len(long_ledger)] == long_ledger
@@ -450,7 +451,7 @@ def test_of_a_range_a_day_that_shrank_is_held_and_the_others_land_in_one_commit(
         (day(2), "held", held[day(2)], None, None),
         (day(3), "landed", None, 1, 1),
     ]
-    assert lake.troubled_days(*SOURCE) == {day(2): "held"}
+    assert lake.ledger.troubled_days(*SOURCE) == {day(2): "held"}
 
 
 def test_days_that_were_asked_for_otherwise_are_no_measure(lake: Lake) -> None:
@@ -517,7 +518,7 @@ def test_files_that_are_in_no_commit_go_when_no_reader_can_use_them(lake: Lake, 
 
 
 def test_tidying_keeps_the_ledger_and_the_days(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake_module, "COMPACT_AT", 3)
+    monkeypatch.setattr("tailtracker_bi.lake.ledger.COMPACT_AT", 3)
     for number in range(1, 5):
         lake.land(*SOURCE, whole_days({number: [str(number)], number + 1: []}))
     before = ledger(lake)

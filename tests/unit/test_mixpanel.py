@@ -336,8 +336,8 @@ def test_who_does_not_wait_is_told_what_was_not_asked_for_and_keeps_what_landed(
     [error] = report.errors
     assert error.startswith("mixpanel: not asked any more until ")
     assert error.endswith("are used up; not asked for: 2024-03-02 to 2024-03-04, 2024-03-09")
-    assert lake.landed_days("mixpanel", "events") == {asked, DAY}
-    assert lake.troubled_days("mixpanel", "events") == {}, "nobody was asked for them: they are just missing"
+    assert lake.ledger.landed_days("mixpanel", "events") == {asked, DAY}
+    assert lake.ledger.troubled_days("mixpanel", "events") == {}, "nobody was asked for them: they are just missing"
     assert report.exit_code == 1
 
 

@@ -14,7 +14,7 @@ import pytest
 from tailtracker_bi import durable
 from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.lake.lake import Lake, LakeError
+from tailtracker_bi.lake import Lake, LakeError
 from tailtracker_bi.runs.lock import LockedError, locked
 from tailtracker_bi.runs.pipeline import build, refresh
 from tailtracker_bi.runs.planning import DayPlan, check_accepted, plan

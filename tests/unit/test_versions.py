@@ -16,6 +16,7 @@ import pytest
 
 from tailtracker_bi.lake import lake as lake_module
 from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.lake.ledger import Ledger
 from tailtracker_bi.sources.base import ObjectSource
 from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, VERSION_SCHEMA, BadResponseError, Counts, Table, Versions
 
@@ -201,7 +202,7 @@ def test_null_and_empty_are_not_the_same(lake: Lake) -> None:
 
 def test_an_empty_table_has_landed_too(lake: Lake) -> None:
     assert land(lake, told()) == (0, 0, 0)
-    assert lake.synced_at("shelter", "pets") == NOON
+    assert lake.ledger.synced_at("shelter", "pets") == NOON
     assert lake.files("shelter", "pets") == []
 
 
@@ -210,13 +211,13 @@ def test_counts_that_do_not_add_up_land_nothing(lake: Lake) -> None:
     lying.counts.received = 2
     with pytest.raises(BadResponseError, match="2 objects received, but 1 were told of"):
         land(lake, lying)
-    assert lake.synced_at("shelter", "pets") is None
+    assert lake.ledger.synced_at("shelter", "pets") is None
 
 
 def test_what_is_set_aside_is_counted_and_not_piled_up(lake: Lake, tmp_path: Path) -> None:
     for days in (0, 1):
         land(lake, told(pet("1", "Rex"), quarantined=1), days=days)
-    assert lake.landings()["quarantined"].to_pylist() == [1, 1]
+    assert lake.ledger.landings()["quarantined"].to_pylist() == [1, 1]
     (file,) = (tmp_path / "quarantine" / "shelter" / "pets").iterdir()
     assert len(file.read_text().splitlines()) == 1
 
@@ -242,8 +243,8 @@ def test_quarantine_is_that_of_the_landings_that_count_wherever_another_breaks_o
     reasons = [json.loads(line)["reason"] for line in file.read_text().splitlines()]
     counts = ["new"] if is_snapshot else ["old", "new"]
     assert reasons == (counts if step == "lake.version.recorded" else ["old"])
-    assert lake.landings()["set_aside"].to_pylist()[-1] == len(reasons)
-    told_of = json.loads(lake.landings()["set_aside_for"].to_pylist()[-1])["told"]
+    assert lake.ledger.landings()["set_aside"].to_pylist()[-1] == len(reasons)
+    told_of = json.loads(lake.ledger.landings()["set_aside_for"].to_pylist()[-1])["told"]
     assert [(part["reason"], part["records"]) for part in told_of] == [(reason, 1) for reason in sorted(reasons)]
     land(lake, told(pet("1", "Max"), is_snapshot=is_snapshot, quarantined=1, reason="new"), days=2)
     assert [json.loads(line)["reason"] for line in file.read_text().splitlines()] == counts
@@ -266,7 +267,7 @@ def test_many_small_files_become_one_without_a_version_lost(lake: Lake, monkeypa
 def test_a_commit_that_a_crash_left_without_its_row_is_undone(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     land(lake, told(pet("1", "Rex")))
     with monkeypatch.context() as crashing:
-        crashing.setattr(Lake, "_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        crashing.setattr(Ledger, "record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             land(lake, told(pet("1", "Max")), days=1)
     assert [row[1] for row in kept(lake)] == ["Rex"]

@@ -113,7 +113,7 @@ class Engine(ABC):
 
     @abstractmethod
     def attach(self, connection: Any, alias: str) -> None:
-        """Let a connection of DuckDB read its tables as `<alias>.<schema>.<name>`: who makes a bundle copies from there.
+        """Let a connection of DuckDB read its tables as `<alias>.<schema>.<name>`: bundles are copied from there.
 
         Raises one of `errors`.
         """
