@@ -4,6 +4,5 @@
     refresh, ledger                             what the steps of a run share; what has landed, in Dagster's words
     jobs                                        when it runs, and who is told
 
-What belongs here: assets, jobs and their wiring. What does not: any of the work, which is that of `pull.py` and
-`pipeline.py`.
+What belongs here: assets, jobs and their wiring. What does not: any of the work, which is that of `runs`.
 """

@@ -2,6 +2,9 @@
 
 A report takes a Bundle, reads it through `bundle.read` and nothing else, and goes by the day the build is as of or the
 one it is given: so any report can be made again, to the byte, from a build that is kept.
+
+What belongs here: what a report says, in which order, and its template. What does not: reading and judging figures,
+which pages do in the same way (`figures/`), and sending it.
 """
 
 from __future__ import annotations

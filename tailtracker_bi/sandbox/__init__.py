@@ -8,4 +8,4 @@
 What belongs here: what is invented. Nothing else imports it but the command line, and tests.
 """
 
-__all__ = ["check", "home", "servers", "service", "shown", "story", "truth"]
+__all__ = ["check", "control", "home", "servers", "service", "shown", "story", "truth"]
