@@ -315,6 +315,20 @@ def test_no_model_reads_a_later_layer(models: dict[str, dict[str, Any]]) -> None
     assert backwards == []
 
 
+def test_metrics_read_facts_and_what_is_covered_only(models: dict[str, dict[str, Any]]) -> None:
+    def may_be_read(model: dict[str, Any]) -> bool:
+        return layer(model) in {"marts", "metrics"} or model["fqn"][1:3] == ["intermediate", "coverage"]
+
+    past_the_facts = [
+        (models[parent]["name"], model["name"])
+        for model in models.values()
+        if layer(model) == "metrics"
+        for parent in model["depends_on"]["nodes"]
+        if parent in models and not may_be_read(models[parent])
+    ]
+    assert past_the_facts == []
+
+
 def test_every_model_says_its_grain_first(models: dict[str, dict[str, Any]]) -> None:
     silent = [model["name"] for model in models.values() if not re.match(r"One row\b[^.]*[.]", model["description"])]
     assert sorted(silent) == []
@@ -389,6 +403,6 @@ def test_nothing_kept_names_this_machine_or_a_package_registry() -> None:
 
 def test_all_that_is_not_counted_is_published(manifest: dict[str, Any]) -> None:
     models = {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
-    told = {name for name in models if re.fullmatch("int_.*_not_counted", name)}
-    united = {name.split(".")[2] for name in models["int_not_counted_united"]["depends_on"]["nodes"]}
+    told = {name for name in models if re.fullmatch("fct_.+_not_counted", name)}
+    united = {name.split(".")[2] for name in models["fct_not_counted"]["depends_on"]["nodes"]}
     assert united == told != set()

@@ -1,6 +1,6 @@
 with counted as (
 
-    select * from {{ ref('int_objects_counted') }}
+    select * from {{ ref('fct_objects_counted') }}
 
 ),
 

@@ -7,7 +7,7 @@ with movements as (
 
 rates as (
 
-    select * from {{ ref('int_exchange_rates_daily') }}
+    select * from {{ ref('fct_exchange_rates') }}
 
 ),
 
@@ -29,19 +29,14 @@ day_periods as (
 
 ),
 
--- What is spent by both origins adds up. A row that is gone was none.
 spend as (
 
-    {% for origin in ['app_db', 'csv_files'] %}
-        select
-            '{{ origin }}' as origin,
-            spend_date,
-            cast(spend_amount as decimal(18, 6)) as amount,
-            currency
-        from {{ ref('stg_' ~ origin ~ '__marketing_metrics') }}
-        where is_current and not is_deleted and spend_amount is not null
-        {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    select
+        origin,
+        spend_date,
+        cast(spend_amount as decimal(18, 6)) as amount,
+        currency
+    from {{ ref('fct_marketing_spend') }}
 
 ),
 

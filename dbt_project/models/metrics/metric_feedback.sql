@@ -1,6 +1,6 @@
 with feedback as (
 
-    select * from {{ ref('int_feedback_received') }}
+    select * from {{ ref('fct_feedback') }}
 
 ),
 

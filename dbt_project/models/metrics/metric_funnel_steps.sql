@@ -6,7 +6,7 @@ with entries as (
 
 attempt_steps as (
 
-    select * from {{ ref('int_funnel_attempt_steps') }}
+    select * from {{ ref('fct_funnel_attempt_steps') }}
 
 ),
 

@@ -2,13 +2,13 @@
 
 with changes as (
 
-    select * from {{ ref('int_mrr_changes') }}
+    select * from {{ ref('fct_mrr_changes') }}
 
 ),
 
 rates as (
 
-    select * from {{ ref('int_exchange_rates_daily') }}
+    select * from {{ ref('fct_exchange_rates') }}
 
 ),
 

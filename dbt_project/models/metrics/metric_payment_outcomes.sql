@@ -1,6 +1,6 @@
 with payments as (
 
-    select * from {{ ref('int_payments') }}
+    select * from {{ ref('fct_payments') }}
 
 ),
 

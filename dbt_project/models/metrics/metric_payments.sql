@@ -3,26 +3,25 @@
 
 with payments as (
 
-    select * from {{ ref('int_payments') }}
+    select * from {{ ref('fct_payments') }}
 
 ),
 
 attempts as (
 
-    select * from {{ ref('int_payment_attempts') }}
+    select * from {{ ref('fct_payment_attempts') }}
 
 ),
 
 balance_changes as (
 
-    select * from {{ ref('int_balance_changes') }}
+    select * from {{ ref('fct_balance_changes') }}
 
 ),
 
 disputed_charges as (
 
-    select distinct charge_id from {{ ref('stg_stripe__disputes') }}
-    where not is_inquiry
+    select distinct charge_id from {{ ref('fct_disputes') }}
 
 ),
 
@@ -42,7 +41,7 @@ day_periods as (
 
 rates as (
 
-    select * from {{ ref('int_exchange_rates_daily') }}
+    select * from {{ ref('fct_exchange_rates') }}
 
 ),
 

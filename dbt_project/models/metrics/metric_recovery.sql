@@ -1,13 +1,7 @@
 with reports as (
 
-    select * from {{ ref('int_lost_pet_alerts') }}
-    where not is_cancelled
-
-),
-
-identities as (
-
-    select * from {{ ref('int_identities_resolved') }}
+    select * from {{ ref('fct_lost_pet_alerts') }}
+    where not is_cancelled and not is_excluded
 
 ),
 
@@ -41,8 +35,6 @@ alerts as (
     from reports
     cross join context
     cross join (values ('all'), ('urgency')) as segments (segment)
-    left join identities on reports.user_id = identities.raw_id
-    where not coalesce(identities.is_excluded, false)
 
 ),
 

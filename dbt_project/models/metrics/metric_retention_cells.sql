@@ -3,13 +3,13 @@
 
 with cohorts as (
 
-    select * from {{ ref('int_retention_cohorts') }}
+    select * from {{ ref('fct_retention_cohorts') }}
 
 ),
 
 returns as (
 
-    select * from {{ ref('int_retention_returns') }}
+    select * from {{ ref('fct_retention_returns') }}
 
 ),
 

@@ -6,7 +6,7 @@ with service_levels as (
 
 measured_days as (
 
-    select * from {{ ref('int_service_level_days') }}
+    select * from {{ ref('fct_service_level_days') }}
 
 ),
 

@@ -6,7 +6,7 @@ with changes as (
         change_date,
         movement,
         customer_change
-    from {{ ref('int_mrr_changes') }}
+    from {{ ref('fct_mrr_changes') }}
     where currency = 'all' or segment = 'all'
 
 ),

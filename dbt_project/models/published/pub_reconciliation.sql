@@ -1,6 +1,6 @@
 with objects as (
 
-    select * from {{ ref('int_objects_of_people') }}
+    select * from {{ ref('fct_objects_of_people') }}
     where segment = 'all'
 
 ),
@@ -383,13 +383,13 @@ subscribers as (
 
 attempts as (
 
-    select * from {{ ref('int_payment_attempts') }}
+    select * from {{ ref('fct_payment_attempts') }}
 
 ),
 
 balance_changes as (
 
-    select * from {{ ref('int_balance_changes') }}
+    select * from {{ ref('fct_balance_changes') }}
     where kind = 'charge'
 
 ),

@@ -11,7 +11,7 @@
 
 with event_days as (
 
-    select * from {{ ref('int_event_days_identified') }}
+    select * from {{ ref('fct_event_days') }}
     where
         is_activity
         and not is_excluded

@@ -1,6 +1,6 @@
 with attempt_steps as (
 
-    select * from {{ ref('int_funnel_attempt_steps') }}
+    select * from {{ ref('fct_funnel_attempt_steps') }}
 
 ),
 

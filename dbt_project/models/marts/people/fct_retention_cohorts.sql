@@ -1,8 +1,6 @@
-{{ config(materialized='table') }}
-
 with event_days as (
 
-    select * from {{ ref('int_event_days_identified') }}
+    select * from {{ ref('fct_event_days') }}
     where not is_excluded and person_id is not null
 
 ),

@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 with days as (
 
     select * from {{ ref('int_raw_id_days') }}

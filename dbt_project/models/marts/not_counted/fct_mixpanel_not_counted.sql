@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 with days as (
 
     select * from {{ ref('int_raw_id_days') }}
@@ -48,7 +50,7 @@ select
     cast(null as varchar) as object_id,
     cast(null as decimal(38, 6)) as amount,
     cast(null as varchar) as currency,
-    case when is_nobodys_event then 'int_event_days_identified' else 'int_identities_resolved' end as left_out_of,
+    case when is_nobodys_event then 'fct_event_days' else 'int_identities_resolved' end as left_out_of,
     day,
     objects
 from nobodys

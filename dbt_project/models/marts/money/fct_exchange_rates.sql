@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with rates as (
 
     select * from {{ ref('stg_exchange_rates__daily_rates') }}

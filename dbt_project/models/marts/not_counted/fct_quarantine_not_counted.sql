@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 with quarantined as (
 
     select * from {{ ref('stg_lake__quarantined') }}

@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 with profiles as (
 
     select * from {{ ref('stg_app_db__user_profiles') }}
@@ -18,13 +20,13 @@ reports as (
 
 alerts as (
 
-    select * from {{ ref('int_lost_pet_alerts') }}
+    select * from {{ ref('fct_lost_pet_alerts') }}
 
 ),
 
 event_days as (
 
-    select * from {{ ref('int_event_days_identified') }}
+    select * from {{ ref('fct_event_days') }}
     where not is_excluded
 
 ),

@@ -1,8 +1,6 @@
-{{ config(materialized='table') }}
-
 with attempts as (
 
-    select * from {{ ref('int_payment_attempts') }}
+    select * from {{ ref('fct_payment_attempts') }}
 
 ),
 

@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 {%- set created = {
     'user_profiles': ['user_profile', 'sign_ups,total_users'],
     'pets': ['pet', 'pets_created,total_pets'],
@@ -16,7 +18,7 @@ with context as (
 
 reports as (
 
-    select * from {{ ref('int_lost_pet_alerts') }}
+    select * from {{ ref('fct_lost_pet_alerts') }}
 
 ),
 

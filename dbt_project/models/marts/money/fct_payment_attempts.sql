@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with charges as (
 
     select * from {{ ref('stg_stripe__charges') }}

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with recursive step_events as (
 
     select * from {{ ref('int_funnel_step_events') }}

@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 with context as (
 
     select * from {{ source('config', 'run_context') }}

@@ -1,13 +1,15 @@
+{{ config(materialized='view') }}
+
 with attempts as (
 
-    select * from {{ ref('int_payment_attempts') }}
+    select * from {{ ref('fct_payment_attempts') }}
     where captured_amount > 0
 
 ),
 
 balance_changes as (
 
-    select * from {{ ref('int_balance_changes') }}
+    select * from {{ ref('fct_balance_changes') }}
 
 ),
 
@@ -19,22 +21,13 @@ items as (
 
 spend as (
 
-    {% for origin in ['app_db', 'csv_files'] %}
-        select
-            marketing_spend_id,
-            spend_date,
-            spend_amount,
-            currency
-        from {{ ref('stg_' ~ origin ~ '__marketing_metrics') }}
-        where is_current and not is_deleted and spend_amount is not null
-        {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    select * from {{ ref('fct_marketing_spend') }}
 
 ),
 
 rates as (
 
-    select * from {{ ref('int_exchange_rates_daily') }}
+    select * from {{ ref('fct_exchange_rates') }}
 
 ),
 

@@ -1,8 +1,6 @@
-{{ config(materialized='table') }}
-
 with objects as (
 
-    select * from {{ ref('int_objects_of_people') }}
+    select * from {{ ref('fct_objects_of_people') }}
 
 )
 

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with intervals as (
 
     select * from {{ ref('stg_prometheus__service_levels') }}

@@ -1,8 +1,6 @@
-{{ config(materialized='table') }}
-
 {% for model in [
-    'int_app_db_not_counted', 'int_exchange_rates_not_counted', 'int_mixpanel_not_counted', 'int_quarantine_not_counted',
-    'int_stripe_not_counted'
+    'fct_app_db_not_counted', 'fct_exchange_rates_not_counted', 'fct_mixpanel_not_counted', 'fct_quarantine_not_counted',
+    'fct_stripe_not_counted'
 ] %}
     select
         source,

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 {%- set segments = ['plan', 'billing_cycle', 'country'] %}
 
 with spells as (
@@ -16,7 +14,7 @@ context as (
 
 rates as (
 
-    select * from {{ ref('int_exchange_rates_daily') }}
+    select * from {{ ref('fct_exchange_rates') }}
 
 ),
 

@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 with balance_transactions as (
 
     select * from {{ ref('stg_stripe__balance_transactions') }}

@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 with context as (
 
     select * from {{ source('config', 'run_context') }}
@@ -186,7 +188,7 @@ found as (
         charge_id,
         currency,
         amount,
-        'int_payment_attempts',
+        'fct_payment_attempts',
         created_at
     from charges
     where coalesce(status, '') not in ('succeeded', 'failed', 'pending') and currency is not null and amount is not null
@@ -200,7 +202,7 @@ found as (
         charge_id,
         currency,
         amount,
-        'int_payment_attempts',
+        'fct_payment_attempts',
         created_at
     from charges
     where currency is null or amount is null
