@@ -24,7 +24,7 @@ NAMES = {
     "staging": r"stg_{folder}__[a-z_]+",
     "intermediate": r"int_[a-z_]+",
     "marts": r"(dim|fct)_[a-z_]+",
-    "metrics": r"metric_[a-z_]+",
+    "metrics": r"(metric|agg)_[a-z_]+",
     "published": r"pub_[a-z_]+",
 }
 ENGINE_SPECIFIC = re.compile(

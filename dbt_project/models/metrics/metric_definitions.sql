@@ -1,4 +1,4 @@
--- The entries stand beside the models that compute them: `meta.metrics` in this folder's YAML.
+-- The entries stand beside the models that compute them: `meta.metrics` in the YAML of each family.
 {%- set fields = [
     'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'grains', 'reads_since', 'retention_id'
 ] -%}

@@ -10,4 +10,4 @@ select
     avg_seconds_from_previous,
     median_seconds_from_previous,
     is_complete
-from {{ ref('metric_funnel_steps') }}
+from {{ ref('agg_funnel_steps') }}

@@ -4,4 +4,4 @@ select
     days_active,
     users,
     is_complete
-from {{ ref('metric_stickiness_days') }}
+from {{ ref('agg_stickiness_days') }}

@@ -19,7 +19,7 @@ months as (
         period_start,
         sum(case when movement = 'churn' then customers else 0 end) as churned,
         sum(case when movement = 'opening' then customers else 0 end) as opening
-    from {{ ref('metric_mrr_movements') }}
+    from {{ ref('agg_mrr_movements') }}
     where grain = 'month' and (currency = 'all' or segment = 'all')
     group by 1, 2, 3
 

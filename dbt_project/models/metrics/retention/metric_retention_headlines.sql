@@ -1,6 +1,6 @@
 with cells as (
 
-    select * from {{ ref('metric_retention_cells') }}
+    select * from {{ ref('agg_retention_cohorts') }}
     where retention_id = 'sign_up' and mode = 'n_day' and cohort_grain = 'day'
 
 ),

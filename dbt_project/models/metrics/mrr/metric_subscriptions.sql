@@ -20,7 +20,7 @@ with movements as (
         movement,
         customers,
         amount
-    from {{ ref('metric_mrr_movements') }}
+    from {{ ref('agg_mrr_movements') }}
     where currency = 'all' or segment = 'all'
 
 ),

@@ -1,6 +1,6 @@
 with steps as (
 
-    select * from {{ ref('metric_funnel_steps') }}
+    select * from {{ ref('agg_funnel_steps') }}
     where entry_grain <> 'all'
 
 ),
