@@ -1,3 +1,5 @@
+{{ config(schema='published', alias='pub_funnel_steps', contract={'enforced': true}) }}
+
 with entries as (
 
     select * from {{ ref('fct_funnel_entries') }}

@@ -1,3 +1,5 @@
+{{ config(schema='published', alias='pub_retention_cohorts', contract={'enforced': true}) }}
+
 -- Daily cohorts are followed for 90 days; weekly and monthly ones for as long as there is data.
 {% set last_daily_period = 90 %}
 
@@ -10,6 +12,12 @@ with cohorts as (
 returns as (
 
     select * from {{ ref('fct_retention_returns') }}
+
+),
+
+retentions as (
+
+    select * from {{ source('config', 'retentions') }}
 
 ),
 
@@ -214,8 +222,10 @@ select
         and by_mode.period_end <= covered.complete_through
         and (plans_covered.metric_id is null or by_mode.period_end <= plans_covered.complete_through),
         false
-    ) as is_complete
+    ) as is_complete,
+    retentions.label
 from by_mode
+inner join retentions on by_mode.retention_id = retentions.retention_id
 cross join covered
 left join plans_covered on by_mode.segment = plans_covered.needed_for
 where by_mode.segment = 'all' or by_mode.retained > 0
