@@ -411,3 +411,10 @@ def test_all_that_is_not_counted_is_published(manifest: dict[str, Any]) -> None:
     told = {name for name in models if re.fullmatch("fct_.+_not_counted", name)}
     united = {name.split(".")[2] for name in models["fct_not_counted"]["depends_on"]["nodes"]}
     assert united == told != set()
+
+
+def test_the_values_of_all_metrics_are_published(manifest: dict[str, Any]) -> None:
+    models = {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
+    catalogued = {name for name, node in models.items() if node["config"].get("meta", {}).get("metrics")}
+    [listed] = re.findall(r"for model in \[(.*?)\]", models["pub_metric_values"]["raw_code"], re.DOTALL)
+    assert sorted(re.findall(r"'(\w+)'", listed)) == sorted(catalogued) != []

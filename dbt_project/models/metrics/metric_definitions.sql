@@ -85,5 +85,7 @@ select
     single.trailing_days,
     single.previous_periods,
     single.following_days,
-    single.bigger_is_better
+    single.bigger_is_better,
+    -- Where there was nothing, a number or an amount is 0, and a share or an average is not known.
+    single.unit not in ('share', 'ratio', 'hours', 'milliseconds') as is_zero_of_nothing
 from single
