@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -418,3 +419,13 @@ def test_the_values_of_all_metrics_are_published(manifest: dict[str, Any]) -> No
     catalogued = {name for name, node in models.items() if node["config"].get("meta", {}).get("metrics")}
     [listed] = re.findall(r"for model in \[(.*?)\]", models["pub_metric_values"]["raw_code"], re.DOTALL)
     assert sorted(re.findall(r"'(\w+)'", listed)) == sorted(catalogued) != []
+
+
+def test_headlines_are_ranked_without_a_gap_and_by_domain(manifest: dict[str, Any]) -> None:
+    entries = [
+        entry for node in manifest["nodes"].values() for entry in node["config"].get("meta", {}).get("metrics", [])
+    ]
+    ranked = sorted((entry["headline_rank"], entry["domain"]) for entry in entries if "headline_rank" in entry)
+    assert [rank for rank, _ in ranked] == [*range(1, len(ranked) + 1)] != []
+    domains = [domain for domain, _ in groupby(domain for _, domain in ranked)]
+    assert len(domains) == len(set(domains))
