@@ -115,6 +115,13 @@ payments | refund_rate | Refund rate | Payments that were refunded. | share perc
 payments | dispute_rate | Dispute rate | Payments that were disputed. | share percent down | day,week,month
 """
 
+HEADLINES = [
+    *("dau", "wau", "mau", "stickiness", "users_new", "retention_d7"),
+    *("total_pets", "lost_pet_alerts", "recovery_rate_30d"),
+    *("mrr", "subscribers", "subscriber_churn_rate"),
+    *("payments", "payment_success_rate", "gross_volume"),
+]
+
 
 @dataclass
 class Person:
@@ -373,7 +380,8 @@ def metric_catalog(off: Collection[str]) -> Iterator[Row]:
         exact = (
             (date(2025, 1, 20), "Deletions are known from 2025-01-20 on.") if metric == "total_pets" else (None, None)
         )
-        yield (*what, domain, "Growth", decision, status, target, SOURCES[domain], grains, *exact)
+        rank = HEADLINES.index(metric) + 1 if metric in HEADLINES else None
+        yield (*what, domain, "Growth", decision, status, target, SOURCES[domain], grains, *exact, rank)
 
 
 def restatements(build: str) -> Iterator[Row]:
@@ -405,7 +413,7 @@ NO_CREDENTIALS = {"stripe": "STRIPE_API_KEY is not set", "app_db": "APP_DATABASE
 
 METRIC = (
     "metric_id label description not_for unit format bigger_is_better domain owner decision status target "
-    "sources grains exact_since caveat"
+    "sources grains exact_since caveat headline_rank"
 )
 TYPES = (
     dict.fromkeys(["numerator", "denominator", "value", "target", "old_value", "new_value"], "double")
@@ -428,6 +436,7 @@ TYPES = (
     | dict.fromkeys(["period_index", "cohort_size", "retained", "days_active", "users", "step_index"], "bigint")
     | dict.fromkeys(["customers", "payments", "attempts", "days_missing", "rows"], "bigint")
     | dict.fromkeys(["quarantined", "excluded", "objects"], "bigint")
+    | {"headline_rank": "integer"}
     | dict.fromkeys(["is_complete", "bigger_is_better"], "boolean")
     | dict.fromkeys(["loaded_at", "built_at"], "timestamp")
 )

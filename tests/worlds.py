@@ -44,7 +44,7 @@ Rows = list[dict[str, Any]]
 
 
 def compile_models(home: Path) -> list[tuple[str, str, str]]:
-    """(schema, name, SQL) of every model as a full build runs it, in an order that can be run."""
+    """(schema, table, SQL) of every model as a full build runs it, in an order that can be run."""
     settings = load_settings(TAILTRACKER_HOME=home)
     Warehouse(settings, load_analytics(), Lake(home)).prepare()
     run_dbt(DuckDb(home), ["compile"])
@@ -60,7 +60,7 @@ def compile_models(home: Path) -> list[tuple[str, str, str]]:
 
     for name in models:
         visit(name)
-    return [(models[name]["schema"], models[name]["name"], models[name]["compiled_code"]) for name in ordered]
+    return [(models[name]["schema"], models[name]["alias"], models[name]["compiled_code"]) for name in ordered]
 
 
 def land(lake: Lake, spool: Path, events: list[Event], first: date, last: date) -> None:

@@ -35,26 +35,24 @@ from tailtracker_bi.figures.not_counted import beside
 from tailtracker_bi.figures.readings import verdict
 from tailtracker_bi.figures.wording import NO_DATA, change, day, number, period, sample, words
 
-# By domain. Each daily figure compares with one whose days do not overlap its own; a day, with the same weekday.
-HEADLINES = {
-    "engagement": {"dau": "day", "wau": "day", "mau": "day", "stickiness": "day", "users_new": "week"},
-    "retention": {"retention_d7": "day"},
-    "pets": {"total_pets": "day", "lost_pet_alerts": "week", "recovery_rate_30d": "day"},
-    "subscriptions": {"mrr": "day", "subscribers": "day", "subscriber_churn_rate": "month"},
-    "payments": {"payments": "week", "payment_success_rate": "week", "gross_volume": "week"},
-}
+# The others go by day, where they are counted by day: each figure compares with one whose days do not overlap its own;
+# a day, with the same weekday.
+BY_WEEK = {"users_new", "lost_pet_alerts", "payments", "payment_success_rate", "gross_volume"}
 COHORT_DAYS = 28
 RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All"}
 
 
 def headline_tiles(build: Bundle, metrics: dict[str, Metric]) -> None:
     st.header("Latest complete figures", help=COMPARED)
-    counted = {key: metric for key, metric in metrics.items() if data.grains_of(build, key)}
-    for domain, grains in HEADLINES.items():
-        own = {key: grain for key, grain in grains.items() if key in counted}
-        if own:
-            st.subheader(words(domain))
-            tiles(build, counted, own, COHORT_DAYS)
+    by_domain: dict[str, dict[str, str]] = {}
+    for metric in sorted(metrics.values(), key=lambda metric: metric.headline_rank or 0):
+        grains = data.grains_of(build, metric.metric_id)
+        if metric.headline_rank and grains:
+            grain = "week" if metric.metric_id in BY_WEEK else grains[0]
+            by_domain.setdefault(metric.domain, {})[metric.metric_id] = grain
+    for domain, own in by_domain.items():
+        st.subheader(words(domain))
+        tiles(build, metrics, own, COHORT_DAYS)
 
 
 def trend(build: Bundle, metrics: dict[str, Metric]) -> None:

@@ -44,7 +44,7 @@
 {%- endmacro %}
 
 -- An amount in the reporting currency, rounded once, half away from zero, to 6 decimals; null where the rate is not known.
--- It reads `context` and the day's row of int_exchange_rates_daily as `rates`, which may have none.
+-- It reads `context` and the day's row of fct_exchange_rates as `rates`, which may have none.
 {% macro in_reporting_currency(amount, currency) -%}
     case
         when {{ currency }} = context.currency or {{ amount }} = 0 then cast({{ amount }} as decimal(38, 6))

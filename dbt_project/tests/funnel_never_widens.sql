@@ -7,7 +7,7 @@ with steps as (
             partition by funnel_id, entry_grain, entry_start, segment, segment_value
             order by step_index
         ) as users_before
-    from {{ ref('metric_funnel_steps') }}
+    from {{ ref('agg_funnel_steps') }}
 
 )
 

@@ -1,5 +1,5 @@
 -- What there is at the end of a period is there at the beginning of the next.
-{{ config(meta={'dagster': {'ref': {'name': 'metric_mrr_movements'}}}) }}
+{{ config(meta={'dagster': {'ref': {'name': 'agg_mrr_movements'}}}) }}
 with periods as (
 
     select distinct grain, period_start, period_index from {{ source('config', 'day_periods') }}
@@ -11,7 +11,7 @@ balances as (
     select
         movements.*,
         periods.period_index
-    from {{ ref('metric_mrr_movements') }} as movements
+    from {{ ref('agg_mrr_movements') }} as movements
     inner join periods
         on
             movements.grain = periods.grain

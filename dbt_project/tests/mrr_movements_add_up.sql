@@ -8,7 +8,7 @@ with signed as (
             when movement in ('contraction', 'churn', 'switched_out', 'closing') then -1
             else 1
         end as direction
-    from {{ ref('metric_mrr_movements') }}
+    from {{ ref('agg_mrr_movements') }}
 
 )
 

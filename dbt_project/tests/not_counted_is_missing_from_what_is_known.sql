@@ -2,7 +2,7 @@
 {{ config(meta={'dagster': {'ref': {'name': 'pub_not_counted'}}}) }}
 with places as (
 
-    select distinct left_out_of from {{ ref('int_not_counted_united') }}
+    select distinct left_out_of from {{ ref('fct_not_counted') }}
 
 ),
 

@@ -7,7 +7,7 @@ with cells as (
             partition by retention_id, mode, cohort_grain, cohort_start, segment, segment_value
             order by period_index
         ) as retained_before
-    from {{ ref('metric_retention_cells') }}
+    from {{ ref('agg_retention_cohorts') }}
 
 )
 

@@ -54,7 +54,7 @@ def load_analytics(override: Path | None = None) -> Analytics:
 
 def catalogued_metrics(funnel_ids: list[str]) -> set[str]:
     """The ids of all metrics, as the catalogue beside the SQL has them."""
-    files = (DBT_PROJECT / "models" / "metrics").glob("*__models.yml")
+    files = (DBT_PROJECT / "models" / "metrics").glob("*/*__metrics.yml")
     models = [model for file in files for model in yaml.safe_load(file.read_text(encoding="utf-8"))["models"]]
     entries = [entry["id"] for model in models for entry in model.get("config", {}).get("meta", {}).get("metrics", [])]
     return {entry.replace("{funnel_id}", funnel_id) for entry in entries for funnel_id in ["", *funnel_ids]}

@@ -20,7 +20,7 @@ class Translator(DagsterDbtTranslator):
     """Layers as groups; the rest is dagster-dbt's."""
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        return str(dbt_resource_props["fqn"][1])
+        return str(dbt_resource_props["schema"])
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str]:
         return ["team:data"]
@@ -87,7 +87,7 @@ def told(
         node, status = result.node, str(result.status)
         metadata: dict[str, Any] = {"seconds": round(result.execution_time, 3)}
         if node.unique_id in MODELS and status == "success":
-            count = rows.get((node.schema, node.name))
+            count = rows.get((node.schema, node.alias))
             metadata |= {} if count is None else {"dagster/row_count": count}
             name = MODELS[node.unique_id].key.to_python_identifier()
             yield dg.Output(None, output_name=name, metadata=metadata)

@@ -28,6 +28,7 @@ class Metric:
     sources: tuple[str, ...]
     exact_since: date | None = None
     caveat: str = ""
+    headline_rank: int | None = None
 
     @property
     def about(self) -> str:
@@ -58,9 +59,10 @@ def catalog(entries: pd.DataFrame, currency: str) -> dict[str, Metric]:
             status=entry["status"],
             target=None if pd.isna(entry["target"]) else float(entry["target"]),
             sources=tuple(part.strip() for part in _text(entry["sources"]).split(",") if part.strip()),
-            # Builds of earlier versions have neither.
+            # Builds of earlier versions have none of these.
             exact_since=None if pd.isna(entry.get("exact_since")) else pd.Timestamp(entry["exact_since"]).date(),
             caveat=_text(entry.get("caveat")),
+            headline_rank=None if pd.isna(entry.get("headline_rank")) else int(entry["headline_rank"]),
         )
         for entry in entries.sort_values(["domain", "label"]).to_dict("records")
         if entry["status"] != "deprecated"

@@ -43,7 +43,7 @@ ROOT = "{http://www.gesmes.org/xml/2002-08-01}Envelope"
 CUBE = "{http://www.ecb.int/vocabulary/2002-08-01/eurofxref}Cube"
 FRANKFURT = ZoneInfo("Europe/Berlin")
 LONGEST_AGE = timedelta(days=7)
-"""Models use a rate no longer than that (`int_exchange_rates_daily`): once the newest is older, totals are lacking."""
+"""Models use a rate no longer than that (`fct_exchange_rates`): once the newest is older, totals are lacking."""
 LARGEST_BYTES = 32 << 20
 """The whole history since 1999 has about 8 MiB."""
 LONGEST_TEXT = 100

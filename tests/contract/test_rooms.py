@@ -143,7 +143,7 @@ def test_only_the_command_line_knows_of_the_sandbox() -> None:
         ({"duckdb"}, {"tailtracker_bi/warehouse/engines/", "tailtracker_bi/bundle/", *DUCKDB_IN_MEMORY}),
         ({"dbt"}, {"tailtracker_bi/warehouse/", "tailtracker_bi/defs/"}),
         ({"deltalake"}, {"tailtracker_bi/lake/", "tailtracker_bi/runs/"}),
-        ({"psycopg2", "adbc_driver_postgresql"}, {"tailtracker_bi/sources/app_db.py", "tailtracker_bi/sandbox/servers/"}),
+        ({"psycopg2", "adbc_driver_postgresql"}, {"tailtracker_bi/sources/app_db", "tailtracker_bi/sandbox/servers/"}),
     ],
 )  # fmt: skip
 def test_what_talks_to_an_engine_stands_in_its_place(clients: set[str], places: set[str]) -> None:

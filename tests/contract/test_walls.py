@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ NAMES = {
     "staging": r"stg_{folder}__[a-z_]+",
     "intermediate": r"int_[a-z_]+",
     "marts": r"(dim|fct)_[a-z_]+",
-    "metrics": r"metric_[a-z_]+",
+    "metrics": r"(metric|agg)_[a-z_]+",
     "published": r"pub_[a-z_]+",
 }
 ENGINE_SPECIFIC = re.compile(
@@ -290,7 +291,12 @@ def test_every_model_stands_in_a_layer_and_is_named_after_it(models: dict[str, d
     for model in models.values():
         pattern = NAMES[layer(model)].replace("{folder}", model["fqn"][2])
         assert re.fullmatch(pattern, model["name"]), model["original_file_path"]
-        assert model["schema"] == layer(model), model["name"]
+        # An aggregate that metrics read and readers too is published as it is: agg_x as pub_x.
+        published_as = "pub_" + model["name"].removeprefix("agg_")
+        relation = model["schema"], model["alias"]
+        assert relation == (layer(model), model["name"]) or (
+            model["name"].startswith("agg_") and relation == ("published", published_as)
+        ), model["name"]
 
 
 def test_only_staging_reads_raw_sources(models: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> None:
@@ -315,6 +321,20 @@ def test_no_model_reads_a_later_layer(models: dict[str, dict[str, Any]]) -> None
     assert backwards == []
 
 
+def test_metrics_read_facts_and_what_is_covered_only(models: dict[str, dict[str, Any]]) -> None:
+    def may_be_read(model: dict[str, Any]) -> bool:
+        return layer(model) in {"marts", "metrics"} or model["fqn"][1:3] == ["intermediate", "coverage"]
+
+    past_the_facts = [
+        (models[parent]["name"], model["name"])
+        for model in models.values()
+        if layer(model) == "metrics"
+        for parent in model["depends_on"]["nodes"]
+        if parent in models and not may_be_read(models[parent])
+    ]
+    assert past_the_facts == []
+
+
 def test_every_model_says_its_grain_first(models: dict[str, dict[str, Any]]) -> None:
     silent = [model["name"] for model in models.values() if not re.match(r"One row\b[^.]*[.]", model["description"])]
     assert sorted(silent) == []
@@ -327,9 +347,9 @@ def test_every_source_table_says_its_grain_first(manifest: dict[str, Any]) -> No
     assert sorted(silent) == []
 
 
-def test_published_models_have_enforced_contracts(models: dict[str, dict[str, Any]]) -> None:
+def test_published_tables_have_enforced_contracts(models: dict[str, dict[str, Any]]) -> None:
     for model in models.values():
-        if layer(model) == "published":
+        if model["schema"] == "published":
             assert model["contract"]["enforced"], model["name"]
             assert model["columns"], model["name"]
             assert all(column["data_type"] for column in model["columns"].values()), model["name"]
@@ -389,6 +409,23 @@ def test_nothing_kept_names_this_machine_or_a_package_registry() -> None:
 
 def test_all_that_is_not_counted_is_published(manifest: dict[str, Any]) -> None:
     models = {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
-    told = {name for name in models if re.fullmatch("int_.*_not_counted", name)}
-    united = {name.split(".")[2] for name in models["int_not_counted_united"]["depends_on"]["nodes"]}
+    told = {name for name in models if re.fullmatch("fct_.+_not_counted", name)}
+    united = {name.split(".")[2] for name in models["fct_not_counted"]["depends_on"]["nodes"]}
     assert united == told != set()
+
+
+def test_the_values_of_all_metrics_are_published(manifest: dict[str, Any]) -> None:
+    models = {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
+    catalogued = {name for name, node in models.items() if node["config"].get("meta", {}).get("metrics")}
+    [listed] = re.findall(r"for model in \[(.*?)\]", models["pub_metric_values"]["raw_code"], re.DOTALL)
+    assert sorted(re.findall(r"'(\w+)'", listed)) == sorted(catalogued) != []
+
+
+def test_headlines_are_ranked_without_a_gap_and_by_domain(manifest: dict[str, Any]) -> None:
+    entries = [
+        entry for node in manifest["nodes"].values() for entry in node["config"].get("meta", {}).get("metrics", [])
+    ]
+    ranked = sorted((entry["headline_rank"], entry["domain"]) for entry in entries if "headline_rank" in entry)
+    assert [rank for rank, _ in ranked] == [*range(1, len(ranked) + 1)] != []
+    domains = [domain for domain, _ in groupby(domain for _, domain in ranked)]
+    assert len(domains) == len(set(domains))

@@ -999,7 +999,7 @@ def test_tiers_and_currency_options_price_what_the_subscription_is_billed_for(mo
         *[graduated, volume, flat, dollars, two],
         *PRODUCTS,
     ]
-    needed = needed_for(models, "int_subscription_item_spells", "int_stripe_not_counted")
+    needed = needed_for(models, "int_subscription_item_spells", "fct_stripe_not_counted")
     tables = sql_tables([(NOW, map(Version, told))], needed, tmp_path)
     assert {
         row["subscription_id"].removeprefix("sub_"): (row["currency"], str(row["mrr"]))
@@ -1016,7 +1016,7 @@ def test_tiers_and_currency_options_price_what_the_subscription_is_billed_for(mo
         "option": ("EUR", "20.010000"),
         "own": ("USD", "24.000000"),
     }
-    [left_out] = tables["int_stripe_not_counted"]
+    [left_out] = tables["fct_stripe_not_counted"]
     assert (left_out["object_type"], left_out["object_id"]) == ("subscription_item", "si_neither")
     assert (left_out["what"], left_out["currency"]) == ("price without an amount in the currency", "GBP")
 
@@ -1123,8 +1123,8 @@ def test_what_no_number_holds_is_named(models: Models, tmp_path: Path) -> None:
         | {"currency": "eur", "status": "under_a_spell"},
         *PRODUCTS,
     ]
-    tables = sql_tables([(NOW, map(Version, told))], needed_for(models, "int_stripe_not_counted"), tmp_path)
-    rows = tables["int_stripe_not_counted"]
+    tables = sql_tables([(NOW, map(Version, told))], needed_for(models, "fct_stripe_not_counted"), tmp_path)
+    rows = tables["fct_stripe_not_counted"]
     assert {(row["what"], row["object_id"], row["amount"]) for row in rows} == {
         ("metered price", "si_metered", None),
         ("more items than could be read", "sub_more", None),

@@ -1,4 +1,4 @@
--- The entries stand beside the models that compute them: `meta.metrics` in this folder's YAML.
+-- The entries stand beside the models that compute them: `meta.metrics` in the YAML of each family.
 {%- set fields = [
     'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'grains', 'reads_since', 'retention_id'
 ] -%}
@@ -23,7 +23,8 @@ with entries as (
         {% for number in numbers %}
         {{ entry.get(number, 0) }} as {{ number }},
         {% endfor %}
-        {{ entry.get('bigger_is_better', true) }} as bigger_is_better
+        {{ entry.get('bigger_is_better', true) }} as bigger_is_better,
+        cast({{ entry.get('headline_rank', 'null') }} as integer) as headline_rank
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
@@ -54,7 +55,8 @@ per_funnel as (
         entries.trailing_days,
         entries.previous_periods,
         funnels.window_days as following_days,
-        entries.bigger_is_better
+        entries.bigger_is_better,
+        entries.headline_rank
     from entries
     inner join funnels on position('{funnel_id}' in entries.metric_id) > 0
 
@@ -85,5 +87,8 @@ select
     single.trailing_days,
     single.previous_periods,
     single.following_days,
-    single.bigger_is_better
+    single.bigger_is_better,
+    single.headline_rank,
+    -- Where there was nothing, a number or an amount is 0, and a share or an average is not known.
+    single.unit not in ('share', 'ratio', 'hours', 'milliseconds') as is_zero_of_nothing
 from single

@@ -110,7 +110,7 @@ remarked as (
 excluded as (
 
     select 'mixpanel' as source, 'events' as table_name, cast(sum(events) as bigint) as rows_excluded
-    from {{ ref('int_event_days_identified') }}
+    from {{ ref('fct_event_days') }}
     where is_excluded
 
     union all

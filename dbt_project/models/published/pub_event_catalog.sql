@@ -1,6 +1,6 @@
 with event_days as (
 
-    select * from {{ ref('int_event_days_identified') }}
+    select * from {{ ref('fct_event_days') }}
     where not is_excluded
 
 ),

@@ -1,3 +1,4 @@
+-- Models can't be found by their entries: dbt wants to know what a model reads before it knows what others say of themselves.
 with computed as (
 
     {% for model in [
@@ -115,6 +116,7 @@ seen_periods as (
     select
         definitions.metric_id,
         definitions.unit,
+        definitions.is_zero_of_nothing,
         periods.grain,
         periods.period_start,
         definitions.reads_since,
@@ -183,12 +185,12 @@ select
     end as numerator,
     case
         when missing_days.day is not null then null
-        when computed.metric_id is null and seen_periods.unit in ('share', 'ratio', 'hours', 'milliseconds') then 0
+        when computed.metric_id is null and not seen_periods.is_zero_of_nothing then 0
         else computed.denominator
     end as denominator,
     case
         when missing_days.day is not null then null
-        when computed.metric_id is null and seen_periods.unit not in ('share', 'ratio', 'hours', 'milliseconds') then 0
+        when computed.metric_id is null and seen_periods.is_zero_of_nothing then 0
         else computed.value
     end as value,
     coalesce(

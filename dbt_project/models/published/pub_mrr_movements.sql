@@ -1,6 +1,6 @@
 with movements as (
 
-    select * from {{ ref('metric_mrr_movements') }}
+    select * from {{ ref('agg_mrr_movements') }}
     where grain in ('day', 'month')
 
 ),

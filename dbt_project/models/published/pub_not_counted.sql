@@ -1,6 +1,6 @@
 with not_counted as (
 
-    select * from {{ ref('int_not_counted_united') }}
+    select * from {{ ref('fct_not_counted') }}
 
 ),
 

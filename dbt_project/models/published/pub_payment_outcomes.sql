@@ -1,6 +1,6 @@
 with outcomes as (
 
-    select * from {{ ref('metric_payment_outcomes') }}
+    select * from {{ ref('agg_payment_outcomes') }}
 
 ),
 

@@ -1,6 +1,6 @@
 with level_periods as (
 
-    select * from {{ ref('metric_service_level_periods') }}
+    select * from {{ ref('agg_service_level_periods') }}
 
 ),
 

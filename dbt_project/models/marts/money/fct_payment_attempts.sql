@@ -1,0 +1,84 @@
+with charges as (
+
+    select * from {{ ref('stg_stripe__charges') }}
+
+),
+
+invoice_payments as (
+
+    select * from {{ ref('stg_stripe__invoice_payments') }}
+
+),
+
+customers as (
+
+    select * from {{ ref('int_customers_identified') }}
+
+),
+
+context as (
+
+    select * from {{ source('config', 'run_context') }}
+
+),
+
+invoices_of_intents as (
+
+    select payment_intent_id, min(invoice_id) as invoice_id
+    from invoice_payments
+    where payment_intent_id is not null
+    group by payment_intent_id
+
+),
+
+invoices_of_charges as (
+
+    select charge_id, min(invoice_id) as invoice_id
+    from invoice_payments
+    where charge_id is not null
+    group by charge_id
+
+),
+
+attempts as (
+
+    select
+        charges.charge_id,
+        coalesce(charges.payment_intent_id, invoices_of_charges.invoice_id, charges.charge_id) as payment_id,
+        coalesce(invoices_of_intents.invoice_id, invoices_of_charges.invoice_id) as invoice_id,
+        charges.customer_id,
+        case
+            when charges.is_blocked then 'blocked'
+            else charges.status
+        end as outcome,
+        case when charges.status = 'succeeded' then charges.captured_amount else 0 end as captured_amount,
+        charges.refunded_amount,
+        charges.decline_code,
+        charges.currency,
+        charges.amount,
+        coalesce(charges.card_brand, '(unknown)') as card_brand,
+        coalesce(charges.country, customers.country, '(unknown)') as country,
+        charges.created_at,
+        {{ local_date('charges.created_at', 'context.timezone') }} as attempt_date
+    from charges
+    cross join context
+    left join customers on charges.customer_id = customers.customer_id
+    left join invoices_of_intents on charges.payment_intent_id = invoices_of_intents.payment_intent_id
+    left join invoices_of_charges
+        on
+            charges.charge_id = invoices_of_charges.charge_id
+            and charges.payment_intent_id is null
+    where
+        not coalesce(customers.is_excluded, false)
+        and charges.currency is not null
+        and charges.amount is not null
+
+)
+
+select
+    *,
+    row_number() over (
+        partition by payment_id
+        order by created_at, case when outcome = 'succeeded' then 1 else 0 end, charge_id
+    ) as attempt_number
+from attempts

@@ -1,0 +1,104 @@
+with attempts as (
+
+    select * from {{ ref('fct_payment_attempts') }}
+
+),
+
+invoices as (
+
+    select * from {{ ref('stg_stripe__invoices') }}
+
+),
+
+subscriptions as (
+
+    select * from {{ ref('stg_stripe__subscriptions') }}
+
+),
+
+-- A trial may have been moved: what was said of it last holds.
+trials as (
+
+    select
+        subscription_id,
+        trial_end_at,
+        row_number() over (partition by subscription_id, trial_start_at order by version desc) as recency
+    from subscriptions
+    where trial_end_at is not null
+
+),
+
+invoices_after_trials as (
+
+    select
+        invoices.invoice_id,
+        row_number() over (
+            partition by trials.subscription_id, trials.trial_end_at
+            order by invoices.created_at, invoices.invoice_id
+        ) as position
+    from trials
+    inner join invoices
+        on
+            trials.subscription_id = invoices.subscription_id
+            and trials.trial_end_at <= invoices.created_at
+    where trials.recency = 1
+
+),
+
+recurring_invoices as (
+
+    select invoice_id from invoices
+    where billing_reason = 'subscription_cycle'
+    except
+    select invoice_id from invoices_after_trials
+    where position = 1
+
+),
+
+decided as (
+
+    select
+        payment_id,
+        max(invoice_id) as invoice_id,
+        count(*) as attempts,
+        sum(case when outcome = 'succeeded' then 1 else 0 end) as succeeded_attempts,
+        sum(case when outcome = 'failed' then 1 else 0 end) as failed_attempts,
+        sum(case when outcome = 'pending' then 1 else 0 end) as pending_attempts,
+        min(case when decline_code is not null then attempt_number end) as first_declined
+    from attempts
+    group by payment_id
+
+)
+
+select
+    decided.payment_id,
+    decided.invoice_id,
+    first_attempts.customer_id,
+    first_attempts.attempt_date as first_attempt_date,
+    first_attempts.outcome as first_attempt_outcome,
+    case
+        when first_attempts.outcome = 'succeeded' then 'first_attempt'
+        when decided.succeeded_attempts > 0 then 'recovered'
+        when decided.failed_attempts > 0 then 'failed'
+        when decided.pending_attempts > 0 then 'pending'
+        else 'blocked'
+    end as outcome,
+    first_declines.decline_code,
+    first_attempts.currency,
+    first_attempts.amount,
+    first_attempts.card_brand,
+    first_attempts.country,
+    recurring_invoices.invoice_id is not null as is_recurring,
+    decided.attempts,
+    decided.succeeded_attempts,
+    decided.failed_attempts
+from decided
+inner join attempts as first_attempts
+    on
+        decided.payment_id = first_attempts.payment_id
+        and first_attempts.attempt_number = 1
+left join attempts as first_declines
+    on
+        decided.payment_id = first_declines.payment_id
+        and decided.first_declined = first_declines.attempt_number
+left join recurring_invoices on decided.invoice_id = recurring_invoices.invoice_id

@@ -1,0 +1,231 @@
+{{ config(schema='published', alias='pub_retention_cohorts', contract={'enforced': true}) }}
+
+-- Daily cohorts are followed for 90 days; weekly and monthly ones for as long as there is data.
+{% set last_daily_period = 90 %}
+
+with cohorts as (
+
+    select * from {{ ref('fct_retention_cohorts') }}
+
+),
+
+returns as (
+
+    select * from {{ ref('fct_retention_returns') }}
+
+),
+
+retentions as (
+
+    select * from {{ source('config', 'retentions') }}
+
+),
+
+modes as (
+
+    select * from {{ source('config', 'retention_modes') }}
+
+),
+
+day_periods as (
+
+    select * from {{ source('config', 'day_periods') }}
+
+),
+
+covered as (
+
+    select * from {{ ref('int_sources_covered') }}
+    where source = 'mixpanel' and table_name = 'events'
+
+),
+
+plans_covered as (
+
+    select * from {{ ref('int_metrics_covered') }}
+    where metric_id = 'active_users' and needed_for = 'plan'
+
+),
+
+-- The part of the calendar that has been seen.
+seen_periods as (
+
+    select distinct
+        day_periods.grain,
+        day_periods.period_start,
+        day_periods.period_end,
+        day_periods.period_index
+    from day_periods
+    cross join covered
+    where day_periods.day between covered.first_day and covered.last_day
+
+),
+
+sizes as (
+
+    select
+        cohorts.retention_id,
+        cohorts.cohort_grain,
+        cohorts.cohort_start,
+        cohorts.cohort_index,
+        cohorts.segment,
+        cohorts.segment_value,
+        count(*) as cohort_size
+    from cohorts
+    inner join seen_periods
+        on
+            cohorts.cohort_grain = seen_periods.grain
+            and cohorts.cohort_index = seen_periods.period_index
+    group by
+        cohorts.retention_id,
+        cohorts.cohort_grain,
+        cohorts.cohort_start,
+        cohorts.cohort_index,
+        cohorts.segment,
+        cohorts.segment_value
+
+),
+
+cells as (
+
+    select
+        sizes.*,
+        seen_periods.period_end,
+        seen_periods.period_index - sizes.cohort_index as period_number
+    from sizes
+    inner join seen_periods
+        on
+            sizes.cohort_grain = seen_periods.grain
+            and sizes.cohort_index <= seen_periods.period_index
+    where sizes.cohort_grain <> 'day' or seen_periods.period_index - sizes.cohort_index <= {{ last_daily_period }}
+
+),
+
+-- Every later period in which a member of a cohort came back.
+comebacks as (
+
+    select
+        cohorts.retention_id,
+        cohorts.cohort_grain,
+        cohorts.cohort_index,
+        cohorts.segment,
+        cohorts.segment_value,
+        cohorts.person_id,
+        returns.period_index - cohorts.cohort_index as period_number
+    from cohorts
+    inner join returns
+        on
+            cohorts.retention_id = returns.retention_id
+            and cohorts.cohort_grain = returns.grain
+            and cohorts.person_id = returns.person_id
+            and cohorts.cohort_index < returns.period_index
+    inner join seen_periods
+        on
+            returns.grain = seen_periods.grain
+            and returns.period_index = seen_periods.period_index
+
+),
+
+came_back as (
+
+    select
+        retention_id, cohort_grain, cohort_index, segment, segment_value, period_number, count(*) as people
+    from comebacks
+    group by retention_id, cohort_grain, cohort_index, segment, segment_value, period_number
+
+),
+
+last_comebacks as (
+
+    select
+        retention_id,
+        cohort_grain,
+        cohort_index,
+        segment,
+        segment_value,
+        person_id,
+        case cohort_grain
+            when 'day' then least(max(period_number), {{ last_daily_period }})
+            else max(period_number)
+        end as period_number
+    from comebacks
+    group by retention_id, cohort_grain, cohort_index, segment, segment_value, person_id
+
+),
+
+came_back_last as (
+
+    select
+        retention_id, cohort_grain, cohort_index, segment, segment_value, period_number, count(*) as people
+    from last_comebacks
+    group by retention_id, cohort_grain, cohort_index, segment, segment_value, period_number
+
+),
+
+retained as (
+
+    select
+        cells.*,
+        coalesce(came_back.people, 0) as retained_in_period,
+        cast(sum(coalesce(came_back_last.people, 0)) over (
+            partition by
+                cells.retention_id, cells.cohort_grain, cells.cohort_index, cells.segment, cells.segment_value
+            order by cells.period_number desc
+        ) as bigint) as retained_until_period
+    from cells
+    left join came_back
+        on
+            cells.retention_id = came_back.retention_id
+            and cells.cohort_grain = came_back.cohort_grain
+            and cells.cohort_index = came_back.cohort_index
+            and cells.segment = came_back.segment
+            and cells.segment_value = came_back.segment_value
+            and cells.period_number = came_back.period_number
+    left join came_back_last
+        on
+            cells.retention_id = came_back_last.retention_id
+            and cells.cohort_grain = came_back_last.cohort_grain
+            and cells.cohort_index = came_back_last.cohort_index
+            and cells.segment = came_back_last.segment
+            and cells.segment_value = came_back_last.segment_value
+            and cells.period_number = came_back_last.period_number
+
+),
+
+by_mode as (
+
+    select
+        retained.*,
+        modes.mode,
+        case
+            when retained.period_number = 0 then retained.cohort_size
+            when modes.mode = 'n_day' then retained.retained_in_period
+            when modes.mode = 'unbounded' then retained.retained_until_period
+        end as retained
+    from retained
+    inner join modes on retained.retention_id = modes.retention_id
+
+)
+
+select
+    by_mode.retention_id,
+    by_mode.mode,
+    by_mode.cohort_grain,
+    by_mode.cohort_start,
+    by_mode.segment,
+    by_mode.segment_value,
+    by_mode.period_number as period_index,
+    by_mode.cohort_size,
+    by_mode.retained,
+    coalesce(
+        by_mode.cohort_start >= covered.covered_from
+        and by_mode.period_end <= covered.complete_through
+        and (plans_covered.metric_id is null or by_mode.period_end <= plans_covered.complete_through),
+        false
+    ) as is_complete,
+    retentions.label
+from by_mode
+inner join retentions on by_mode.retention_id = retentions.retention_id
+cross join covered
+left join plans_covered on by_mode.segment = plans_covered.needed_for
+where by_mode.segment = 'all' or by_mode.retained > 0
