@@ -17,7 +17,7 @@ from tailtracker_bi.settings.model import Settings
 
 if TYPE_CHECKING:
     from tailtracker_bi.sandbox.servers.app_database import AppDatabase, AppServer
-    from tests.stripe_worlds import Models
+    from tests.worlds.stripe_worlds import Models
 
 OF_THE_PROJECT = ("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE", "EXCHANGE_RATES_", "PROMETHEUS_")
 """How the names of its settings begin."""
@@ -53,7 +53,7 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Models:
     """(schema, name, SQL) of every model, in an order that can be run: compiled once a run, by whoever asks first."""
-    from tests.worlds import compile_models
+    from tests.worlds.random_worlds import compile_models
 
     own = tmp_path_factory.getbasetemp()
     kept = (own if worker_id == "master" else own.parent) / "compiled_models.json"

@@ -5,7 +5,7 @@ e-mail, phone number, IP address, coordinate or card number is masked). What has
 many is better than one too few.
 
 Going through every value in Python would be slow. `SIEVE` is one regular expression, in RE2's syntax, that an engine
-runs over whole JSON texts: a text it does not match needs no cleaning, which `tests/unit/test_personal_data.py` holds.
+runs over whole JSON texts: a text it does not match needs no cleaning, which `tests/privacy/test_masking.py` holds.
 """
 
 from __future__ import annotations

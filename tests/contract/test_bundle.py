@@ -26,7 +26,7 @@ from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, serve
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.sources.records import each_day
 from tailtracker_bi.warehouse import DuckDb
-from tests.export_lines import event_line
+from tests.sources.export_lines import event_line
 
 FIRST, LAST = date(2024, 1, 1), date(2024, 4, 20)
 GAP = date(2024, 4, 17)
@@ -76,7 +76,7 @@ KEYS = {
     "restatements": "metric_id, grain, period_start, segment, segment_value, build",
 }
 OFF_HERE = {"mrr_movements", "payment_outcomes", "reconciliation", "slo_status", "restatements"}
-"""Tables that stay empty without Stripe, the app database and Prometheus, which `tests/integration/` fills, and in a
+"""Tables that stay empty without Stripe, the app database and Prometheus, which `tests/metrics/` fills, and in a
 first build."""
 USER_ID, DEVICE_ID, EMAIL = "canary-user", "canary-device", "canary.jane@example.com"
 COUNTS = {"people", "events", "pets", "alerts"}

@@ -1,0 +1,298 @@
+"""Small worlds: events, what landed of them, and settings, run through the real lake and the real SQL.
+
+`sql_tables` lands a world and runs the project's own compiled models on it. It leaves dbt itself out, which would take
+seconds a world; `tests/journeys/test_refresh.py` goes the whole way.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+
+from tailtracker_bi.analytics.mistakes import load_analytics
+from tailtracker_bi.analytics.rules import Analytics
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.settings.model import Settings
+from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.base import ObjectSource
+from tailtracker_bi.sources.mixpanel.event_lines import EventLines
+from tailtracker_bi.sources.records import (
+    QUARANTINE_SCHEMA,
+    VERSION_SCHEMA,
+    Counts,
+    Days,
+    Table,
+    Versions,
+    each_day,
+    ranges,
+)
+from tailtracker_bi.warehouse.dbt_runner import run_dbt
+from tailtracker_bi.warehouse.engines import DuckDb
+from tailtracker_bi.warehouse.warehouse import Warehouse
+from tests.worlds.reference import Event, World
+
+Rows = list[dict[str, Any]]
+
+
+def compile_models(home: Path) -> list[tuple[str, str, str]]:
+    """(schema, table, SQL) of every model as a full build runs it, in an order that can be run."""
+    settings = load_settings(TAILTRACKER_HOME=home)
+    Warehouse(settings, load_analytics(), Lake(home)).prepare()
+    run_dbt(DuckDb(home), ["compile"])
+    manifest = json.loads((home / "dbt" / "target" / "manifest.json").read_text())
+    models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+    ordered: dict[str, None] = {}
+
+    def visit(name: str) -> None:
+        for parent in models[name]["depends_on"]["nodes"]:
+            if parent in models and parent not in ordered:
+                visit(parent)
+        ordered[name] = None
+
+    for name in models:
+        visit(name)
+    return [(models[name]["schema"], models[name]["alias"], models[name]["compiled_code"]) for name in ordered]
+
+
+def land(lake: Lake, spool: Path, events: list[Event], first: date, last: date) -> None:
+    """Land the days from first to last, in one request, with the events that the source holds for them."""
+    lines = b"".join(
+        orjson.dumps(event) + b"\n"
+        for event in events
+        if first <= datetime.fromtimestamp(event["properties"]["time"], UTC).date() <= last
+    )
+    with EventLines(first, last, spool, b"key") as export:
+        if lines:
+            export.add(lines)
+        counts = export.deduplicate()
+        lake.land("mixpanel", "events", Days(first, last, export.rows(), export.quarantine(), counts))
+
+
+def land_plans(lake: Lake, spool: Path, world: World) -> None:
+    """Land the app database's accounts, and what it recorded of the changes of their plans."""
+    rows: dict[str, list[dict[str, Any]]] = {"user_profiles": [], "subscriptions": [], "subscription_history": []}
+    for user, plans in world.plans.items():
+        moments = [datetime.fromtimestamp(time, UTC).replace(tzinfo=None) for time, _ in plans]
+        rows["user_profiles"].append({"id": f"p-{user}", "user_id": user, "created_at": moments[0]})
+        if len(plans) == 1:
+            continue
+        subscription = {"id": f"s-{user}", "user_id": user, "tier": plans[-1][1], "status": "active"}
+        rows["subscriptions"].append({**subscription, "created_at": moments[0]})
+        for (_, before), (_, after), moment in zip(plans, plans[1:], moments[1:], strict=False):
+            change = {"id": f"c{len(rows['subscription_history'])}", "subscription_id": f"s-{user}", "user_id": user}
+            recorded = {"action": "upgrade", "from_tier": before, "to_tier": after, "created_at": moment}
+            rows["subscription_history"].append(change | recorded)
+    for table in AppDb.tables:
+        if world.plans and table.name in rows:
+            land_objects(lake, AppDb, table, rows[table.name], settings_of(world, spool).now, spool)
+
+
+def land_objects(
+    lake: Lake, source: type[ObjectSource], table: Table, rows: list[dict[str, Any]], as_of: datetime, spool: Path
+) -> None:
+    """Land a snapshot of a table; what a row does not say is null."""
+    full = [{"object_id": row["id"], "origin": "snapshot", "is_deleted": False, **row} for row in rows]
+    told = pa.Table.from_pylist(full, pa.schema([*VERSION_SCHEMA, *table.schema]))
+    nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
+    lake.land_versions(
+        source, table, Versions(told.to_reader(), True, nothing, Counts(received=len(rows))), as_of, spool
+    )
+
+
+def analytics_of(world: World) -> Analytics:
+    """The world's rules as `analytics.yml` would say them."""
+    content = {
+        "activity": {"exclude_events": sorted(world.exclude_events)},
+        "test_accounts": {
+            "user_ids": sorted(world.excluded_user_ids),
+            "event_properties": [{"property": name, "equals": value} for name, value in world.excluded_properties],
+        },
+        "retention": world.retention,
+        "funnels": [{**funnel, "window": {"seconds": funnel["window"]}} for funnel in world.funnels],
+        "service_levels": [],
+        "metrics": {},
+    }
+    return Analytics.model_validate(content)
+
+
+def settings_of(world: World, home: Path) -> Settings:
+    """The world's settings; it is the day after the last landed one, or later."""
+    return load_settings(
+        TAILTRACKER_HOME=home,
+        APP_DATABASE_URL="postgresql://reader@app-database.example/app" if world.has_app_database else None,
+        TAILTRACKER_TIMEZONE=world.timezone,
+        TAILTRACKER_WEEK_START=world.week_start,
+        TAILTRACKER_HISTORY_START=world.history_start,
+        TAILTRACKER_NOW=datetime.combine(max(world.landed_days) + timedelta(days=2), datetime.min.time(), UTC),
+    )
+
+
+def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> dict[str, Rows]:
+    """Every published table, by its name in the bundle."""
+    lake = Lake(home)
+    for first, last in ranges(sorted(world.landed_days), longest=len(world.landed_days)):
+        land(lake, home / "spool", world.events, first, last)
+    land_plans(lake, home / "spool", world)
+    built = tables_built(Warehouse(settings_of(world, home), analytics_of(world), lake), models)
+    return {name.removeprefix("pub_"): rows for name, rows in built.items() if name.startswith("pub_")}
+
+
+def tables_built(warehouse: Warehouse, models: list[tuple[str, str, str]]) -> dict[str, Rows]:
+    """The rows of each model, by its name."""
+    warehouse.prepare()
+    with duckdb.connect(str(DuckDb(warehouse.engine.home).path)) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.begin()  # one commit is quicker than one a model
+        for schema in {schema for schema, _, _ in models}:
+            connection.execute(f"create schema if not exists {schema}")
+        for schema, name, sql in models:
+            connection.execute(f"create table {schema}.{name} as {sql}")
+        connection.commit()
+        return {
+            name: connection.execute(f"from {schema}.{name}").to_arrow_table().to_pylist() for schema, name, _ in models
+        }
+
+
+def random_world(seed: int) -> World:
+    """A few people over a few weeks: devices before users, shared devices, segments, repeats, gaps, ties in time."""
+    dice = random.Random(seed)
+    first = date(2024, dice.choice([2, 3, 10]), dice.randint(1, 28))
+    length = dice.randint(8, 45)
+    names = ["A", "B", "C", "D", "Server"]
+    users = [f"u{number}" for number in range(dice.randint(1, 5))]
+    devices = [f"d{number}" for number in range(dice.randint(1, 5))]
+    # Few distinct times of day, so that events share instants and stand exactly at the ends of windows.
+    seconds = [dice.randrange(86_400) for _ in range(3)] + [0, 86_399]
+    events: list[Event] = []
+    for number in range(dice.randint(5, 70)):
+        moment = datetime.combine(first, datetime.min.time(), UTC) + timedelta(
+            days=dice.randrange(length), seconds=dice.choice(seconds)
+        )
+        properties: dict[str, Any] = {"time": int(moment.timestamp()), "$insert_id": f"i{number:03}"}
+        device, user = dice.choice(devices), dice.choice(users)
+        if dice.random() < 0.05:
+            user = dice.choice(["undefined", "NULL ", "0", "$device:00-00", '"null"'])
+        form = dice.random()
+        if form < 0.3:
+            properties |= {"distinct_id": f"$device:{device}", "$device_id": device}
+        elif form < 0.5:
+            properties |= {"distinct_id": user, "$device_id": device, "$user_id": user}
+        elif form < 0.6:
+            properties |= {"distinct_id": user, "$device_id": device}
+        elif form < 0.63:
+            properties |= {"distinct_id": ""}
+        else:
+            properties |= {"distinct_id": user}
+        if dice.random() < 0.8:
+            properties["platform"] = dice.choice(["ios", "Android"])
+        if dice.random() < 0.5:
+            properties["mp_country_code"] = dice.choice(["DE", "FR"])
+        if dice.random() < 0.3:
+            properties["alert_id"] = dice.choice(["x", 7, 7.0, "7"])
+        if dice.random() < 0.5:
+            price = dice.choice([5, 5.0, "5", "5.0", 2**53 + 1, 2**53, True, None, 'say "5" \\ 5'])
+            properties |= dice.choice(
+                [
+                    {"price": price},
+                    {"cart": {"price": price}},
+                    {"cart.price": price, "cart": {"price": 5}},
+                    {"cart": [price]},
+                ]
+            )
+        if dice.random() < 0.1:
+            properties["mp_lib"] = "load-test"
+        events.append({"event": dice.choice(names), "properties": properties})
+    if dice.random() < 0.3:
+        old, new = dice.sample([*users, *devices, "stray"], 2)
+        event, properties = dice.choice(
+            [
+                ("$identify", {"$anon_id": old, "$identified_id": new}),
+                ("$merge", {"$distinct_ids": [old, new]}),
+                ("$create_alias", {"alias": new}),
+            ]
+        )
+        moment = datetime.combine(first, datetime.min.time(), UTC) + timedelta(days=dice.randrange(length))
+        events.append(
+            {"event": event, "properties": {"time": int(moment.timestamp()), "distinct_id": old, **properties}}
+        )
+    plans: dict[str, list[tuple[int, str]]] = {}
+    for user in users if dice.random() < 0.7 else []:
+        begins = sorted(
+            int((datetime.combine(first, datetime.min.time(), UTC) + timedelta(seconds=number)).timestamp())
+            for number in dice.sample(range(-86_400, length * 86_400), dice.randint(1, 4))
+        )
+        plans[user] = [(begins[0], "free"), *((begin, dice.choice(["free", "premium", "pro"])) for begin in begins[1:])]
+    landed = set(each_day(first, first + timedelta(days=length - 1)))
+    if dice.random() < 0.3:
+        landed -= set(dice.sample(sorted(landed), 1))
+    return World(
+        events=events,
+        timezone=dice.choice(["UTC", "UTC", "Europe/Berlin", "America/New_York", "Pacific/Auckland"]),
+        week_start=dice.choice(["monday", "sunday"]),
+        landed_days=landed,
+        history_start=first + timedelta(days=dice.choice([-5, 0, 3])),
+        exclude_events={"Server"},
+        excluded_user_ids={"u1"} if dice.random() < 0.2 else set(),
+        excluded_properties=[("mp_lib", "load-test"), ("price", 'say "5" \\ 5')],
+        plans=plans,
+        retention=[
+            {"id": "sign_up", "start_event": "A", "return_event": "any", "cohort": "first"},
+            {
+                "id": "repeat", "start_event": "any", "return_event": "B", "cohort": "recurring",
+                "modes": ["n_day", "unbounded"], "grains": ["week", "month"],
+            },
+        ],
+        funnels=[
+            {
+                "id": "plain",
+                "steps": [{"event": "A"}, {"event": "B"}, {"event": "C"}],
+                "window": dice.choice([86_400, 259_200]),
+            },
+            {
+                "id": "valued",
+                "steps": [
+                    {"event": "A", "where": [{"property": "price", "not_equals": dice.choice(["5", str(2**53)])}]},
+                    {"event": "B", "where": [{"property": "cart.price", "equals": dice.choice(["5", "5.0", "true"])}]},
+                ],
+                "window": 604_800,
+            },
+            {"id": "repeated", "steps": [{"event": "A"}, {"event": "B"}, {"event": "A"}], "window": 172_800},
+            {
+                "id": "filtered",
+                "steps": [
+                    {"event": "A"},
+                    {"event": "A", "where": [{"property": "platform", "not_equals": "ios"}]},
+                    {"event": "B", "where": [{"property": "mp_country_code", "equals": "DE"}]},
+                ],
+                "window": 604_800,
+                "same_property": dice.choice([None, "alert_id"]),
+            },
+        ],
+    )  # fmt: skip
+
+
+def by_key(rows: Rows, keys: tuple[str, ...], values: tuple[str, ...]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """The rows as a mapping; keys must be unique."""
+    mapping = {tuple(row[key] for key in keys): tuple(row[value] for value in values) for row in rows}
+    assert len(mapping) == len(rows), f"{keys} do not tell the rows apart"
+    return mapping
+
+
+def differences(left: dict[Any, Any], right: dict[Any, Any], most: int = 5) -> dict[Any, Any]:
+    """The first keys at which the two disagree, with both answers."""
+    found: dict[Any, Any] = defaultdict(tuple)
+    for key in [*left, *(key for key in right if key not in left)]:
+        if left.get(key) != right.get(key):
+            found[key] = (left.get(key), right.get(key))
+        if len(found) == most:
+            break
+    return dict(found)
