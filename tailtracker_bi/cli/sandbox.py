@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from rich.table import Table
 from tailtracker_bi.cli.analyst import Port, dashboard
 from tailtracker_bi.cli.console import Bars, plain, print_table
 from tailtracker_bi.cli.engineer import refresh
+from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.runs import locked
 from tailtracker_bi.sandbox.home import Running, SandboxHome
 from tailtracker_bi.settings import load_own_settings, load_settings
@@ -40,11 +42,10 @@ def generate(
     until: Until = None,
 ) -> None:
     """Write the files of a story: Mixpanel's days, Stripe's objects, the rows of the app's database."""
-    from tailtracker_bi.sandbox.control import scenario_of, write
-
-    scenario = scenario_of(load_own_settings(), None, people, days, seed, until)
+    control = _control()
+    scenario = control.scenario_of(load_own_settings(), None, people, days, seed, until)
     with Bars() as bars:
-        write(scenario, directory, bars)
+        control.write(scenario, directory, bars)
 
 
 @app.command()
@@ -73,8 +74,7 @@ def down() -> None:
 @app.command()
 def replay(mixpanel: Recordings = None, stripe: Recordings = None, app_db: Recordings = None) -> None:
     """Serve recorded files in place of a story: YYYY-MM-DD.jsonl.gz, <table>.jsonl.gz, <table>.csv."""
-    from tailtracker_bi.sandbox import control
-
+    control = _control()
     with Bars() as bars:
         running, plan, was_up = control.replay(bars, {"mixpanel": mixpanel, "stripe": stripe, "app_db": app_db})
     _print_running(running, plan, was_up)
@@ -83,10 +83,9 @@ def replay(mixpanel: Recordings = None, stripe: Recordings = None, app_db: Recor
 @app.command()
 def check() -> None:
     """Compare the current bundle with what is true of the story; ends with 1 where a number differs."""
-    from tailtracker_bi.sandbox.control import compared
-
+    control = _control()
     with Bars() as bars:
-        found = compared(bars)
+        found = control.compared(bars)
     table = Table("metric", "values compared", "differing", "first difference")
     for metric, values in found.compared.items():
         wrong = [item for item in found.differences if item.metric_id == metric]
@@ -113,8 +112,7 @@ def start(
     is_faulty: bool = False,
 ) -> None:
     """Bring up a sandbox in HOME, and say how it is reached."""
-    # numpy and the story take a moment to load, which the other commands need not wait for.
-    from tailtracker_bi.sandbox import control
+    control = _control()
 
     with Bars() as bars:
         running, plan, was_up = control.start(
@@ -139,10 +137,8 @@ def demo(
 
 
 def _print_running(running: Running, plan: Plan, was_up: bool) -> None:
-    from tailtracker_bi.sandbox.control import subject
-
     state = "up already" if was_up else "up"
-    print(f"the sandbox is {state}, with {subject(plan)}; it is {load_settings().now:%Y-%m-%d %H:%M}Z there")
+    print(f"the sandbox is {state}, with {_control().subject(plan)}; it is {load_settings().now:%Y-%m-%d %H:%M}Z there")
     for name, url in running.urls.items():
         print(f"  {name:<9} {url}")
     if plan.day_seconds:
@@ -150,3 +146,14 @@ def _print_running(running: Running, plan: Plan, was_up: bool) -> None:
     if plan.is_faulty:
         print("  things go wrong on purpose: `tailtracker-bi status` shows them after a refresh")
     print("next: `tailtracker-bi refresh`, then `tailtracker-bi dashboard`; `tailtracker-bi sandbox down` ends it")
+
+
+def _control() -> ModuleType:
+    """What brings a sandbox up. It takes a moment to load, and needs what is installed for the sandbox alone."""
+    try:
+        from tailtracker_bi.sandbox import control
+    except ModuleNotFoundError as error:
+        raise TailTrackerError(
+            f"the sandbox needs {error.name}, which is not installed: pip install 'tailtracker-bi[sandbox]'"
+        ) from None
+    return control

@@ -22,7 +22,7 @@ from tailtracker_bi.warehouse import written_manifest
 
 DESCRIPTIONS = {
     dg.AssetKey([node["source_name"], node["name"]]): node["description"]
-    for node in written_manifest()["sources"].values()
+    for node in written_manifest(load_settings().home)["sources"].values()
 }
 
 

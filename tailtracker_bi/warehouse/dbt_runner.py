@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tailtracker_bi.errors import BuildError
-from tailtracker_bi.shipped import DBT_PROJECT
+from tailtracker_bi.shipped import DBT_PROJECT, IS_INSTALLED
 from tailtracker_bi.warehouse.engines import DuckDb, Engine
 
 TARGET = DBT_PROJECT / "target"
@@ -31,16 +31,16 @@ def parsed_project(home: Path) -> Any:
     return manifest
 
 
-def written_manifest(home: Path | None = None) -> dict[str, Any]:
-    """dbt's manifest of the project as JSON, for who describes the models without building them; needs no settings."""
-    folder = TARGET if home is None else _kept_in(home)
-    manifest: dict[str, Any] = json.loads((_parsed(folder) / "manifest.json").read_bytes())
+def written_manifest(home: Path) -> dict[str, Any]:
+    """dbt's manifest of the project as JSON, for who describes the models without building them."""
+    manifest: dict[str, Any] = json.loads((_parsed(_kept_in(home)) / "manifest.json").read_bytes())
     return manifest
 
 
 def _kept_in(home: Path) -> Path:
-    """Where what dbt made of the project is kept: who may only read the project has a place below `home`."""
-    return TARGET if os.access(TARGET if TARGET.exists() else DBT_PROJECT, os.W_OK) else home / "dbt"
+    """Where what dbt made of the project is kept: beside a checkout's, else below `home`."""
+    is_ours = not IS_INSTALLED and os.access(TARGET if TARGET.exists() else DBT_PROJECT, os.W_OK)
+    return TARGET if is_ours else home / "dbt"
 
 
 def _parsed(folder: Path) -> Path:

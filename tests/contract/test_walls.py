@@ -272,8 +272,8 @@ assert not [name for name in sys.modules if name.startswith(("dagster", "streaml
 
 
 @pytest.fixture(scope="module")
-def manifest() -> dict[str, Any]:
-    return written_manifest()
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return written_manifest(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")

@@ -33,12 +33,12 @@ def parses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def test_it_is_parsed_again_once_its_content_changes(parses: list[Path], tmp_path: Path) -> None:
-    nodes = dbt_runner.written_manifest()["nodes"]
+    nodes = dbt_runner.written_manifest(tmp_path)["nodes"]
     assert dbt_runner.parsed_project(tmp_path).nodes.keys() == nodes.keys()
     assert len(parses) == 1
     (dbt_runner.DBT_PROJECT / "models" / "new.sql").write_text("select 1")
     dbt_runner.parsed_project(tmp_path)
-    dbt_runner.written_manifest()
+    dbt_runner.written_manifest(tmp_path)
     assert len(parses) == 2
     assert sorted(path.name[:7] for path in (dbt_runner.DBT_PROJECT / "target").iterdir()) == ["parsed-", "parsed-"]
 
@@ -53,18 +53,29 @@ def test_where_the_project_may_only_be_read_home_keeps_it(
     assert not (dbt_runner.DBT_PROJECT / "target").exists()
 
 
-def test_of_two_that_parse_at_once_both_have_it(parses: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_project_is_never_written_to(
+    parses: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dbt_runner, "IS_INSTALLED", True)
+    assert dbt_runner.written_manifest(tmp_path / "home")["nodes"]
+    assert not (dbt_runner.DBT_PROJECT / "target").exists()
+    assert [path.name[:7] for path in (tmp_path / "home" / "dbt").iterdir()] == ["parsed-"]
+
+
+def test_of_two_that_parse_at_once_both_have_it(
+    parses: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = dbt_runner.run_dbt
 
     def beside_another(engine: Engine, arguments: list[str]) -> object:
         if len(parses) == 0:
             alone(DuckDb(engine.home.parent / "other"), arguments)
             monkeypatch.setattr(dbt_runner, "run_dbt", alone)
-            dbt_runner.written_manifest()
+            dbt_runner.written_manifest(tmp_path)
         return alone(engine, arguments)
 
     monkeypatch.setattr(dbt_runner, "run_dbt", beside_another)
-    assert dbt_runner.written_manifest()["nodes"]
+    assert dbt_runner.written_manifest(tmp_path)["nodes"]
 
 
 def test_an_interrupted_build_is_no_failed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
