@@ -52,7 +52,7 @@ def source_asset(source: type[Source]) -> dg.AssetsDefinition:
         key=source_key(source),
         description=f"Every table of {source.name}, brought up to date. It has no partition: the ledger says which "
         "days are needed.",
-        group_name="ingestion",
+        group_name="lake",
         owners=["team:data"],
         kinds={"deltalake"},
         op_tags=FIRST,
@@ -81,7 +81,7 @@ def table_assets(source: type[Source]) -> dg.AssetsDefinition:
             dg.AssetSpec(
                 asset_key(source, table),
                 description=DESCRIPTIONS[asset_key(source, table)],
-                group_name="ingestion",
+                group_name="lake",
                 owners=["team:data"],
                 kinds={"deltalake"},
                 metadata={"lake": dg.MetadataValue.path(load_settings().home / "lake" / source.name / table.name)},

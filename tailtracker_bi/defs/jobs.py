@@ -24,7 +24,7 @@ daily = dg.define_asset_job(
 )
 
 every_morning = dg.ScheduleDefinition(
-    name="every_morning",
+    name="daily",
     job=daily,
     cron_schedule="0 6 * * *",
     execution_timezone=load_reader_settings().timezone,
@@ -34,12 +34,12 @@ every_morning = dg.ScheduleDefinition(
 
 weekly = dg.define_asset_job(
     "weekly",
-    selection=dg.AssetSelection.groups("reporting"),
+    selection=dg.AssetSelection.groups("reports"),
     description="Write the reports on the week that is over, from the published build.",
 )
 
 every_week = dg.ScheduleDefinition(
-    name="every_week",
+    name="weekly",
     job=weekly,
     cron_schedule=f"0 7 * * {load_settings().week_start[:3]}",
     execution_timezone=load_reader_settings().timezone,
@@ -48,7 +48,11 @@ every_week = dg.ScheduleDefinition(
 )
 
 
-@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells Dagster of what the command line landed and published, and of what a killed run could not tell.",
+)
 def ledger(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Tells of what the command line landed and published, and of what a killed run could not tell."""
     home = load_reader_settings().home
@@ -84,6 +88,7 @@ def _untold_builds(instance: dg.DagsterInstance, home: Path) -> list[dg.AssetMat
     monitored_jobs=[daily],
     request_job=daily,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Builds and publishes what a re-run of failed sources alone has landed.",
 )
 def rerun(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
     """Builds and publishes what a re-run of failed sources alone has landed."""
@@ -93,7 +98,10 @@ def rerun(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
     return dg.RunRequest(run_key=run.run_id, asset_selection=[*models.keys, BUNDLE])
 
 
-@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes into the log, in one line, which run failed, at what, and where its report is.",
+)
 def failure(context: dg.RunFailureSensorContext) -> None:
     """Says in one line which run failed, at what, and where its report is."""
     run = context.dagster_run

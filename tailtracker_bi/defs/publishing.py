@@ -17,7 +17,7 @@ from tailtracker_bi.warehouse import Warehouse
 @dg.asset(
     key=BUNDLE,
     deps=[spec.key for spec in MODELS.values() if spec.group_name == "published"],
-    group_name="publishing",
+    group_name="bundle",
     owners=["team:data"],
     kinds={"duckdb"},
     # A day and the time that a run may take: who opens the dashboard in the morning sees yesterday.

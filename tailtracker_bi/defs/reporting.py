@@ -17,7 +17,7 @@ def asset_of(name: str) -> dg.AssetsDefinition:
         key=["reports", name],
         description=f"The {name} report on the published build: one HTML file, which can be mailed.",
         deps=[BUNDLE],
-        group_name="reporting",
+        group_name="reports",
         owners=["team:data"],
         kinds={"html"},
         output_required=False,

@@ -1,6 +1,7 @@
 """Lake to warehouse: an asset a dbt model, a check a dbt test. The work is `pipeline.build`'s: whole, or not at all."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import dagster as dg
@@ -31,18 +32,40 @@ class Translator(DagsterDbtTranslator):
         return {**own, "sql": dg.MetadataValue.path(DBT_PROJECT / dbt_resource_props["original_file_path"])}
 
 
+GIVEN = {"config": "configuration", "marks": "marks", "raw_lake": "lake"}
+"""What the warehouse is given before each build, by the source's name in dbt: settings and rules, what the last build
+took in, the ledger."""
+
 given = [
     dg.AssetSpec(
         [node["source_name"], node["name"]],
         description=node["description"],
-        group_name="configuration",
+        group_name=GIVEN[node["source_name"]],
         owners=["team:data"],
         kinds={"duckdb"},
     )
     for node in MANIFEST["sources"].values()
-    if node["source_name"] in {"config", "marks", "raw_lake"}
+    if node["source_name"] in GIVEN
 ]
-"""What `warehouse.py` writes for models to read, before each build."""
+
+
+def promise(test: Mapping[str, Any]) -> str:
+    """What a data test of dbt holds, in a sentence: of its kind, or as its file begins."""
+    about = test.get("test_metadata")
+    if about is None:
+        comment = takewhile(lambda line: line.startswith("--"), test["raw_code"].splitlines())
+        return " ".join(line.removeprefix("--").strip() for line in comment)
+    given = about["kwargs"]
+    match about["name"]:
+        case "not_null":
+            return f"{given['column_name']} is in every row."
+        case "unique":
+            return f"No two rows have the same {given['column_name']}."
+        case "unique_combination":
+            return f"No two rows have the same {', '.join(given['columns'])} together."
+        case "accepted_values":
+            return f"{given['column_name']} is one of {', '.join(map(str, given['values']))}."
+    raise LookupError(f"say here what a test {about['name']} holds")
 
 
 TRANSLATOR = Translator()
@@ -52,7 +75,7 @@ MODELS = {
     for spec in build_dbt_asset_specs(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR)
 }
 TESTS = {
-    child: check
+    child: check._replace(description=promise(MANIFEST["nodes"][child]))
     for name, spec in MODELS.items()
     for child in MANIFEST["child_map"][name]
     if child.startswith("test.") and (check := TRANSLATOR.get_asset_check_spec(spec, MANIFEST, child, None))

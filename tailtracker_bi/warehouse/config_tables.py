@@ -19,7 +19,6 @@ from tailtracker_bi.privacy import hash_personal_id, is_personal_id
 from tailtracker_bi.settings import Settings, history_start
 from tailtracker_bi.sources import SOURCES, DaySource, ObjectSource, each_day
 from tailtracker_bi.warehouse.calendar import GRAINS, last_days, period_of, touched_days
-from tailtracker_bi.warehouse.dbt_runner import written_manifest
 from tailtracker_bi.warehouse.lineage import lineage
 
 MARGIN = timedelta(days=3)
@@ -33,11 +32,18 @@ _STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
 
 
 def config_tables(
-    settings: Settings, analytics: Analytics, landings: pa.Table, began: Mapping[str, date | None]
+    settings: Settings,
+    analytics: Analytics,
+    landings: pa.Table,
+    began: Mapping[str, date | None],
+    manifest: Mapping[str, Any],
 ) -> dict[str, tuple[pa.Schema, Iterable[Any]]]:
-    """The columns and rows of each table. `began` is the first day that a source of objects tells of."""
+    """The columns and rows of each table.
+
+    `began` is the first day that a source of objects tells of, `manifest` dbt's of the project.
+    """
     off = {(source.name, table.name) for source in SOURCES if not source.is_on(settings) for table in source.tables}
-    metric_models, metric_tables = lineage(written_manifest(settings.home), (f.id for f in analytics.funnels), off)
+    metric_models, metric_tables = lineage(manifest, (f.id for f in analytics.funnels), off)
     landed = [row for row in landings.to_pylist() if row["status"] == "landed"]
     helping = {source.name for source in SOURCES if issubclass(source, ObjectSource) and not source.opens_calendar}
     known_days = [row["day"] for row in landed] + [day for name, day in began.items() if day and name not in helping]

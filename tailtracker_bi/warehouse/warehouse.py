@@ -22,7 +22,7 @@ from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES, DaySource, ObjectSource, Source
 from tailtracker_bi.warehouse import marks
 from tailtracker_bi.warehouse.config_tables import config_tables
-from tailtracker_bi.warehouse.dbt_runner import parsed_project, run_dbt
+from tailtracker_bi.warehouse.dbt_runner import parsed_project, run_dbt, written_manifest
 from tailtracker_bi.warehouse.engines import Engine, Session, engine_of
 
 DAMAGED = "the warehouse file is damaged: it is made anew from the lake"
@@ -119,7 +119,10 @@ class Warehouse:
 
     def _prepare(self, full_refresh: bool) -> list[str]:
         landings = self._lake.ledger.landings()
+        manifest = written_manifest(self._settings.home)
         with self.engine.session() as session:
+            # Models that have another name by now left tables under the one before.
+            session.keep_only({(node["schema"], node["alias"]) for node in manifest["nodes"].values()}, LAYERS)
             session.create_schemas(["raw_lake", "config", "marks", *(f"raw_{source.name}" for source in SOURCES)])
             had_finished = marks.begin(session)
             session.load("raw_lake", "landings", landings)
@@ -133,7 +136,8 @@ class Warehouse:
                         is_daily=issubclass(source, DaySource),
                     )
             began = {source.name: self._first_day_told(session, source) for source in SOURCES}
-            for name, (schema, rows) in config_tables(self._settings, self._analytics, landings, began).items():
+            tables = config_tables(self._settings, self._analytics, landings, began, manifest)
+            for name, (schema, rows) in tables.items():
                 session.write("config", name, schema, rows)
             if len(landings):
                 last = [(landings["landing"][-1].as_py(), landings["chain"][-1].as_py())]

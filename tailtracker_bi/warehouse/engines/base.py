@@ -46,6 +46,10 @@ class Session(ABC):
         """Remove a table, `schema.name`, if it is there."""
 
     @abstractmethod
+    def keep_only(self, known: Collection[tuple[str, str]], schemas: Collection[str]) -> None:
+        """Remove every table and view of these schemas that is not among those known, by schema and name."""
+
+    @abstractmethod
     def tables(self, schemas: Collection[str] = ()) -> list[tuple[str, str]]:
         """Schema and name of every table that is stored; views are none. Without schemas, of all."""
 

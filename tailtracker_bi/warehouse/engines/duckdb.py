@@ -61,6 +61,15 @@ class DuckDbSession(Session):
     def drop(self, table: str) -> None:
         self._connection.execute(f"drop table if exists {table}")
 
+    def keep_only(self, known: Collection[tuple[str, str]], schemas: Collection[str]) -> None:
+        found = self._connection.execute(
+            "select 'table', schema_name, table_name from duckdb_tables() "
+            "union all select 'view', schema_name, view_name from duckdb_views() where not internal"
+        ).fetchall()
+        for kind, schema, name in found:
+            if schema in schemas and (schema, name) not in known:
+                self._connection.execute(f'drop {kind} {schema}."{name}"')
+
     def tables(self, schemas: Collection[str] = ()) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = self._connection.execute(
             "select schema_name, table_name from duckdb_tables() where not temporary"

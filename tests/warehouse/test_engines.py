@@ -1,0 +1,94 @@
+"""What an engine does for a warehouse, the same for all of them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tailtracker_bi.warehouse import DuckDb, Engine
+
+COLUMNS = pa.schema([("day", pa.date32()), ("name", pa.string()), ("events", pa.int64())])
+FRIDAY = date(2024, 3, 29)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return DuckDb(tmp_path / "it's here")
+
+
+def test_what_is_written_is_read_back_and_written_anew(engine: Engine) -> None:
+    with engine.session() as session:
+        session.create_schemas(["marks", "marks"])
+        session.write("marks", "days", COLUMNS, [(FRIDAY, "a'b", 2**53 + 1), (None, None, None)])
+        assert session.rows("select day, name, events from marks.days order by events") == [
+            (FRIDAY, "a'b", 2**53 + 1),
+            (None, None, None),
+        ]
+        session.fill("marks", "days", "select day, name, events from marks.days where name is null")
+    with engine.session(is_reader=True) as session:
+        assert session.rows("select count(*) from marks.days") == [(1,)]
+        assert session.has("marks", "days")
+        assert not session.has("marks", "weeks")
+        assert session.tables(["other"]) == []
+
+
+def test_a_transaction_that_breaks_off_leaves_nothing(engine: Engine) -> None:
+    with engine.session() as session:
+        session.create_schemas(["marks"])
+        session.write("marks", "days", COLUMNS, [])
+        with suppress(KeyboardInterrupt), session.transaction():
+            session.write("marks", "days", COLUMNS, [(FRIDAY, "x", 1)])
+            session.drop("marks.days")
+            raise KeyboardInterrupt
+        assert session.rows("select count(*) from marks.days") == [(0,)]
+
+
+def test_the_lake_is_shown_by_day_and_empty_where_nothing_landed(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "lake" / f"day={FRIDAY}" / "it's.parquet"
+    file.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"name": ["x"], "events": [3]}), file)
+    with engine.session() as session:
+        session.create_schemas(["raw"])
+        session.show("raw", "events", COLUMNS, [str(file)], is_daily=True)
+        assert session.rows("select day, name, events from raw.events") == [(FRIDAY, "x", 3)]
+        session.show("raw", "events", COLUMNS, [], is_daily=True)
+        assert session.rows("select day, name, events from raw.events") == []
+        assert session.tables(["raw"]) == []  # it is read in place
+
+
+def test_digests_tell_what_a_table_holds_whatever_its_order(engine: Engine) -> None:
+    with engine.session() as session:
+        session.create_schemas(["marks"])
+        digests = []
+        for rows in ([(FRIDAY, "x", 1), (FRIDAY, "y", 2)], [(FRIDAY, "y", 2), (FRIDAY, "x", 1)], [(FRIDAY, "x", 1)]):
+            session.write("marks", "days", COLUMNS, rows)
+            digests.append(session.digest("marks.days"))
+    assert digests[0] == digests[1] != digests[2]
+    assert [rows for rows, _ in digests] == [2, 2, 1]
+
+
+def test_what_no_model_makes_any_more_goes_and_the_rest_stays(engine: Engine) -> None:
+    with engine.session() as session:
+        session.create_schemas(["metrics", "marks"])
+        for schema, name in (("metrics", "kept"), ("metrics", "renamed"), ("marks", "renamed")):
+            session.write(schema, name, COLUMNS, [])
+        session.show("metrics", "view_of_old", COLUMNS, [], is_daily=False)
+        session.keep_only({("metrics", "kept")}, ["metrics"])
+        assert sorted(session.tables()) == [("marks", "renamed"), ("metrics", "kept")]
+        with pytest.raises(engine.errors):
+            session.rows("select name from metrics.view_of_old")
+
+
+def test_a_bundle_reads_its_tables_from_there(engine: Engine) -> None:
+    with engine.session() as session:
+        session.create_schemas(["published"])
+        session.write("published", "pub_days", COLUMNS, [(FRIDAY, "x", 1)])
+    with duckdb.connect() as connection:
+        engine.attach(connection, "warehouse")
+        assert connection.execute("select events from warehouse.published.pub_days").fetchall() == [(1,)]
