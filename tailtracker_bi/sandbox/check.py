@@ -11,7 +11,7 @@ from datetime import date, datetime
 from tailtracker_bi import bundle as bundles
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.sandbox.story.story import Story
-from tailtracker_bi.sandbox.truth import UNKNOWABLE, Value, truth
+from tailtracker_bi.sandbox.truth import UNKNOWABLE, Value, quotients, truth
 
 Key = tuple[str, str, date]
 """Metric, grain, period start."""
@@ -44,7 +44,8 @@ def differences(story: Story, as_of: datetime, bundle: Bundle, readings: Sequenc
 
     `readings` are all the moments at which the app's database was read, where that was more often than then.
     """
-    rows = truth(story, as_of, readings)
+    rows = list(truth(story, as_of, readings))
+    rows += quotients(rows, _quotients_of(bundle))
     known: dict[Key, Value] = {(row.metric_id, row.grain, row.period_start): row.value for row in rows}
     metrics = {metric_id for metric_id, _, _ in known}
     compared: Counter[str] = Counter()
@@ -60,6 +61,13 @@ def differences(story: Story, as_of: datetime, bundle: Bundle, readings: Sequenc
         if not _is_equal(value, published):
             found.append(Difference(metric_id, grain, start, value, published))
     return Comparison({metric_id: compared[metric_id] for metric_id in sorted(metrics)}, found, unknown)
+
+
+def _quotients_of(bundle: Bundle) -> dict[str, tuple[str, str]]:
+    """The metrics that the catalogue says divide one metric by another, and which."""
+    entries = bundles.read(bundle, "metric_catalog", ["metric_id", "quotient_of"]).dropna()
+    parts = entries["quotient_of"].str.split(",").map(lambda both: (both[0].strip(), both[1].strip()))
+    return dict(zip(entries["metric_id"], parts, strict=True))
 
 
 def _published(bundle: Bundle) -> Iterator[tuple[Key, float | None]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -111,6 +111,18 @@ def truth(story: Story, as_of: datetime, readings: Sequence[datetime] = ()) -> I
     yield from _voices(frame)
 
 
+def quotients(rows: Iterable[Truth], of: Mapping[str, tuple[str, str]]) -> Iterator[Truth]:
+    """What is true of metrics that are said to divide one metric by another: it follows from what is true of these."""
+    known = {(row.metric_id, row.grain, row.period_start): row.value for row in rows}
+    for metric_id, (over, under) in of.items():
+        for (of_metric, grain, start), value in known.items():
+            if of_metric == over and (under, grain, start) in known:
+                whole = known[under, grain, start]
+                yield Truth(
+                    metric_id, grain, start, float(value) / float(whole) if value is not None and whole else None
+                )
+
+
 def _period_of(grain: str, day: date) -> date:
     if grain == "week":
         return day - timedelta(days=day.weekday())
@@ -186,7 +198,6 @@ def _active(frame: _Frame, active: list[set[int]]) -> Iterator[Truth]:
         yield Truth("dau", "day", start, Decimal(len(active[day])))
         yield Truth("wau", "day", start, Decimal(len(inside[7])))
         yield Truth("mau", "day", start, Decimal(len(inside[30])))
-        yield Truth("stickiness", "day", start, _ratio(len(active[day]), len(inside[30])))
 
 
 def _lifecycle(frame: _Frame, active: list[set[int]]) -> Iterator[Truth]:

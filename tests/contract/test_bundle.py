@@ -36,7 +36,7 @@ CONTRACT = {
     "metric_values": "metric_id grain period_start segment segment_value numerator denominator value is_complete",
     "metric_catalog": (
         "metric_id label description not_for unit format bigger_is_better domain owner decision status target "
-        "exact_since caveat headline_rank"
+        "exact_since caveat headline_rank quotient_of"
     ),
     "retention_cohorts": (
         "retention_id mode cohort_grain cohort_start segment segment_value period_index cohort_size retained "

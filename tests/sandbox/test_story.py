@@ -217,9 +217,11 @@ def test_each_metric_of_the_catalogue_has_a_truth(story: Story) -> None:
     models = [model for file in files for model in yaml.safe_load(file.read_text())["models"]]
     metrics = [metric for model in models for metric in model.get("config", {}).get("meta", {}).get("metrics", [])]
     funnels = ("onboarding", "lost_pet_recovery")
+    of = {metric["id"]: tuple(metric["quotient_of"].split(", ")) for metric in metrics if "quotient_of" in metric}
     declared = {metric["id"].replace("{funnel_id}", funnel) for metric in metrics for funnel in funnels}
     grains: dict[str, set[str]] = defaultdict(set)
-    for row in truth(story, MORNING_AFTER):
+    rows = list(truth(story, MORNING_AFTER))
+    for row in [*rows, *truths.quotients(rows, of)]:
         grains[row.metric_id].add(row.grain)
     assert declared == grains.keys() | truths.UNKNOWABLE.keys()
     for metric in metrics:
@@ -350,6 +352,7 @@ def test_a_comparison_finds_what_is_not_true(story: Story, tmp_path: Path) -> No
     path = tmp_path / "build.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute(
+            "create table metric_catalog (metric_id text, quotient_of text); "
             "create table metric_values (metric_id text, grain text, period_start date, value double, "
             "is_complete boolean, segment text default 'all')"
         )

@@ -381,7 +381,7 @@ def metric_catalog(off: Collection[str]) -> Iterator[Row]:
             (date(2025, 1, 20), "Deletions are known from 2025-01-20 on.") if metric == "total_pets" else (None, None)
         )
         rank = HEADLINES.index(metric) + 1 if metric in HEADLINES else None
-        yield (*what, domain, "Growth", decision, status, target, SOURCES[domain], grains, *exact, rank)
+        yield (*what, domain, "Growth", decision, status, target, SOURCES[domain], grains, *exact, rank, None)
 
 
 def restatements(build: str) -> Iterator[Row]:
@@ -413,7 +413,7 @@ NO_CREDENTIALS = {"stripe": "STRIPE_API_KEY is not set", "app_db": "APP_DATABASE
 
 METRIC = (
     "metric_id label description not_for unit format bigger_is_better domain owner decision status target "
-    "sources grains exact_since caveat headline_rank"
+    "sources grains exact_since caveat headline_rank quotient_of"
 )
 TYPES = (
     dict.fromkeys(["numerator", "denominator", "value", "target", "old_value", "new_value"], "double")

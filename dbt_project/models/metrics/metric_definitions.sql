@@ -1,6 +1,7 @@
 -- The entries stand beside the models that compute them: `meta.metrics` in the YAML of each family.
 {%- set fields = [
-    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'grains', 'reads_since', 'retention_id'
+    'label', 'description', 'not_for', 'unit', 'format', 'domain', 'owner', 'decision', 'grains', 'reads_since', 'retention_id',
+    'quotient_of'
 ] -%}
 {%- set numbers = ['trailing_days', 'previous_periods', 'following_days'] -%}
 {%- set entries = [] -%}
@@ -52,6 +53,7 @@ per_funnel as (
         entries.grains,
         entries.reads_since,
         entries.retention_id,
+        entries.quotient_of,
         entries.trailing_days,
         entries.previous_periods,
         funnels.window_days as following_days,
@@ -84,6 +86,7 @@ select
     single.grains,
     single.reads_since,
     single.retention_id,
+    single.quotient_of,
     single.trailing_days,
     single.previous_periods,
     single.following_days,

@@ -113,7 +113,8 @@ select
         'Deletions are known from ' || cast(first_readings.day as varchar) || ' on, when the app database was first read. '
         || 'What was deleted before, or made and deleted between two readings, is not counted.' as varchar
     ) as caveat,
-    definitions.headline_rank
+    definitions.headline_rank,
+    definitions.quotient_of
 from definitions
 left join notes on definitions.metric_id = notes.metric_id
 left join tables_of_metrics on definitions.metric_id = tables_of_metrics.metric_id
