@@ -127,3 +127,16 @@ select
     cast(people_dormant as double) as denominator,
     {{ divide('people_new + people_resurrecting', 'people_dormant') }} as value
 from counted
+
+union all
+
+select
+    'users_new_share' as metric_id,
+    grain,
+    period_start,
+    segment,
+    segment_value,
+    cast(people_new as double) as numerator,
+    cast(people_new + people_returning + people_resurrecting as double) as denominator,
+    {{ divide('people_new', 'people_new + people_returning + people_resurrecting') }} as value
+from counted
