@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 
 STEPS = {
     "pull.planned": "it is decided what to ask for",
-    "mixpanel.answered": "an export has begun to answer, its body is unread",
-    "mixpanel.received": "an export is whole, nothing of it is cleaned",
-    "stripe.events_read": "the events feed is read, no table is",
-    "app_db.copied": "all tables are copied into the spool",
-    "prometheus.received": "all answers for some days are whole, nothing of them has landed",
     "lake.day.committed": "days are in the Delta table, the ledger does not know",
     "lake.day.set_aside": "their quarantine is written, too",
     "lake.day.recorded": "the ledger knows the days",
@@ -37,9 +33,14 @@ STEPS = {
     "publish.tidied": "old builds are gone",
     "refresh.reported": "the run report is written",
 }
-"""By name, what has just happened."""
+"""By name, what has just happened. Sources declare their own."""
 
 _chosen: str | None = None
+
+
+def declare(steps: Mapping[str, str]) -> None:
+    """Add the steps of a source."""
+    STEPS.update(steps)
 
 
 def arm(step: str | None) -> None:

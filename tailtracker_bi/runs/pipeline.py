@@ -23,19 +23,10 @@ from tailtracker_bi.runs.lock import locked
 from tailtracker_bi.runs.planning import check_accepted, plan
 from tailtracker_bi.runs.pulling import pull
 from tailtracker_bi.runs.report import Progress, RunReport, new_report
-from tailtracker_bi.settings import SandboxPlace, Settings, load_settings, note_first_run
+from tailtracker_bi.settings import SandboxPlace, Settings, SourceSettings, load_settings, note_first_run
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.warehouse import DAMAGED, BuildError, Warehouse
 
-WHERE_SOURCES_ARE = (
-    "mixpanel_export_url",
-    "stripe_api_base",
-    "app_database_url",
-    "csv_folder",
-    "exchange_rates_url",
-    "prometheus_url",
-)
-"""The settings that tell one sandbox, or none, from another."""
 INTERRUPTED = "interrupted: what has landed stays, readers keep the last build, and the next refresh goes on from there"
 
 
@@ -48,7 +39,7 @@ def check_sources(settings: Settings) -> None:
     place.check_is_up()
     if place.exists:
         now = load_settings(TAILTRACKER_HOME=settings.home)
-        if any(getattr(now, name) != getattr(settings, name) for name in WHERE_SOURCES_ARE):
+        if any(now.of(kind) != settings.of(kind) for kind in SourceSettings.kinds()):
             raise SettingsError(f"the sandbox in {place.folder} came up, or changed, meanwhile: run this again")
 
 

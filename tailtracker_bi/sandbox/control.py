@@ -22,7 +22,7 @@ from tailtracker_bi.sandbox.shown.recording import record
 from tailtracker_bi.sandbox.story.story import Progress as Steps
 from tailtracker_bi.sandbox.story.story import Scenario, tell
 from tailtracker_bi.settings import Settings, load_own_settings, load_settings
-from tailtracker_bi.sources import AppDb
+from tailtracker_bi.sources import AppDb, MixpanelSettings
 
 PEOPLE, DAYS, SEED = 5000, 120, 1
 DAYS_AHEAD = 30
@@ -83,7 +83,7 @@ def replay(progress: Progress, given: dict[str, Path | None]) -> tuple[Running, 
         recordings,
         now=settings.fixed_now or (morning_after(recorded[-1]) if recorded else None),
         first_day=settings.history_start or next(iter(recorded), None),
-        timezone=settings.mixpanel_timezone,
+        timezone=settings.of(MixpanelSettings).timezone,
     )
     place = SandboxHome(settings.home)
     with locked(settings.home, progress):

@@ -31,9 +31,8 @@ def check_base_url(name: str, url: str, domain: str, allow_loopback: bool) -> No
     raise ValueError(f"{name} must be an https URL of {domain}")
 
 
-def check_prometheus_url(url: str, allow_loopback: bool) -> None:
-    """Refuse what can't be a Prometheus of one's own, and plain http beyond one's own network."""
-    name = "PROMETHEUS_URL"
+def check_own_url(name: str, url: str, what: str, allow_loopback: bool) -> None:
+    """Refuse what can't be a server of one's own, and plain http beyond one's own network; `what` it is a server of."""
     if not _PLAIN_URL.fullmatch(url):
         raise ValueError(f"{name} must be a plain base URL, without user, query or fragment")
     try:
@@ -57,13 +56,14 @@ def check_prometheus_url(url: str, allow_loopback: bool) -> None:
         # 0.0.0.0 is this machine, and what answers at link-local addresses hands out a cloud machine's credentials.
         mapped = getattr(address, "ipv4_mapped", None)
         if mapped or address.is_link_local or address.is_unspecified or address.is_multicast or address.is_reserved:
-            raise ValueError(f"{name} points at an address at which no Prometheus is")
+            raise ValueError(f"{name} points at an address at which no {what} is")
         is_private = address.is_private
     if parts.scheme == "http" and not is_private:
         raise ValueError(f"{name} must be https, unless it is a private address or name")
 
 
 def check_database_url(name: str, url: str) -> None:
+    """Refuse what names no Postgres database."""
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -15,23 +15,23 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.settings.model import ENV_FILE, HomeSettings, ReaderSettings, Settings
+from tailtracker_bi.settings.model import ENV_FILE, HomeSettings, ReaderSettings, Settings, SourceSettings
 from tailtracker_bi.settings.sandbox_home import OF_THE_SANDBOX, SANDBOX_FILE
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read and check the settings.
+    """Read and check the settings, those of each source with them.
 
     Raises SettingsError naming every wrong variable, and its line where it stands in `.env`. Secrets are never shown.
     """
-    return _load(Settings, overrides)
+    return _load_all(overrides)
 
 
 def load_own_settings() -> Settings:
     """The settings without what a sandbox in HOME decides: what one starts a sandbox by. Raises SettingsError."""
-    return _load(Settings, {}, with_sandbox=False)
+    return _load_all({}, with_sandbox=False)
 
 
 def load_reader_settings() -> ReaderSettings:
@@ -43,8 +43,9 @@ def reader_environment(settings: Settings) -> dict[str, str]:
     """The environment for a process that only reads: no secrets, and the settings that stand in `.env` here."""
     secrets = {
         str(field.alias)
-        for name, field in Settings.model_fields.items()
-        if isinstance(getattr(settings, name), SecretStr)
+        for part in (settings, *map(settings.of, SourceSettings.kinds()))
+        for name, field in type(part).model_fields.items()
+        if isinstance(getattr(part, name), SecretStr)
     }
     read = {
         str(field.alias): str(value)
@@ -56,15 +57,43 @@ def reader_environment(settings: Settings) -> dict[str, str]:
     return others | read
 
 
+def _load_all(overrides: dict[str, Any], with_sandbox: bool = True) -> Settings:
+    wrong: list[str] = []
+    settings = _loaded(Settings, overrides, with_sandbox, wrong)
+    own = [_loaded(kind, overrides, with_sandbox, wrong) for kind in SourceSettings.kinds()]
+    # What several of them read is wrong in each.
+    if wrong or settings is None:
+        raise SettingsError("settings: " + "; ".join(dict.fromkeys(wrong)))
+    settings._own = {type(part): part for part in own if part is not None}
+    settings._load_own = lambda kind: _load(kind, overrides, with_sandbox)
+    return settings
+
+
 def _load(kind: type[AnySettings], overrides: dict[str, Any], with_sandbox: bool = True) -> AnySettings:
+    wrong: list[str] = []
+    found = _loaded(kind, overrides, with_sandbox, wrong)
+    if found is None:
+        raise SettingsError("settings: " + "; ".join(wrong))
+    return found
+
+
+def _loaded(
+    kind: type[AnySettings], overrides: dict[str, Any], with_sandbox: bool, wrong: list[str]
+) -> AnySettings | None:
+    """What is set of a kind; None where something is wrong, which is then added to what is."""
     try:
         decided = _decided_by_sandbox(kind, HomeSettings(**overrides).home) if with_sandbox else {}
         return kind(**decided | overrides)
     except ValidationError as error:
-        messages = [_explain(problem) for problem in error.errors(include_url=False, include_input=False)]
-        raise SettingsError("settings: " + "; ".join(messages)) from None
+        wrong += [_explain(problem) for problem in error.errors(include_url=False, include_input=False)]
     except UnicodeDecodeError:
-        raise SettingsError(f"settings: {ENV_FILE} is not UTF-8 text") from None
+        wrong.append(f"{ENV_FILE} is not UTF-8 text")
+    return None
+
+
+def of_the_sandbox() -> list[str]:
+    """The settings that a sandbox decides, those of all sources among them: what it does not name is not set."""
+    return [*OF_THE_SANDBOX, *(name for kind in SourceSettings.kinds() for name in kind.own_names())]
 
 
 def _decided_by_sandbox(kind: type[AnySettings], home: Path) -> dict[str, Any]:
@@ -74,7 +103,7 @@ def _decided_by_sandbox(kind: type[AnySettings], home: Path) -> dict[str, Any]:
     # A sandbox that has not come up yet sets nothing: what is invented must not mix with what real credentials give.
     values = dotenv_values(file, interpolate=False) if file.is_file() else {}
     fields = {str(field.alias): field for field in kind.model_fields.values()}
-    return {name: values.get(name) or fields[name].default for name in OF_THE_SANDBOX if name in fields}
+    return {name: values.get(name) or fields[name].default for name in of_the_sandbox() if name in fields}
 
 
 def _explain(problem: Any) -> str:

@@ -1,32 +1,27 @@
-"""Every setting, with its name in the environment, its meaning and what it may be."""
+"""Settings that are no single source's, by their names in the environment. A source declares its own in its module."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailtracker_bi import durable
 from tailtracker_bi.crash_points import STEPS
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.settings.addresses import check_base_url, check_database_url, check_prometheus_url
+from tailtracker_bi.settings.addresses import check_database_url
 
 ENV_FILE = ".env"
-MIXPANEL_HOSTS = {
-    "us": "https://data.mixpanel.com",
-    "eu": "https://data-eu.mixpanel.com",
-    "in": "https://data-in.mixpanel.com",
-}
 DEFAULT_HISTORY = timedelta(days=90)
 _HASH_KEY = re.compile(rb"[0-9a-f]{64}")
-_STRIPE_KEY = re.compile(r"(?:rk|sk)_(?:live|test)_[A-Za-z0-9_]+")
 
 
 def _timezone(name: str) -> str:
@@ -49,7 +44,7 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-def _lower(value: Any) -> Any:
+def lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
@@ -58,7 +53,7 @@ def _upper(value: Any) -> Any:
 
 
 Timezone = Annotated[str, AfterValidator(_timezone)]
-Region = Annotated[Literal["us", "eu", "in"], BeforeValidator(_lower)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Currency = Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[A-Z]{3}$")]
 
 
@@ -69,9 +64,7 @@ class HomeSettings(BaseSettings):
         env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
-    home: Annotated[Path, AfterValidator(_absolute)] = Field(
-        Path(".tailtracker"), alias="TAILTRACKER_HOME", validate_default=True
-    )
+    home: AbsolutePath = Field(Path(".tailtracker"), alias="TAILTRACKER_HOME", validate_default=True)
 
 
 class ReaderSettings(HomeSettings):
@@ -92,70 +85,71 @@ class ReaderSettings(HomeSettings):
         return self.now.astimezone(ZoneInfo(self.timezone)).date()
 
 
-class Settings(ReaderSettings):
-    """All settings, checked. Secrets are `SecretStr`: printing the settings never shows them."""
+class _Surroundings(HomeSettings):
+    """What decides which addresses and keys are allowed."""
 
     environment: Literal["dev", "staging", "prod"] = Field("dev", alias="TAILTRACKER_ENV")
+    allow_loopback: bool = Field(False, alias="TAILTRACKER_ALLOW_LOOPBACK")
+
+
+class SourceSettings(_Surroundings):
+    """The settings of one source: a subclass in its module, which is all that it takes for them to be read."""
+
+    @property
+    def secrets(self) -> list[str]:
+        return _secrets(self)
+
+    @classmethod
+    def kinds(cls) -> list[type[SourceSettings]]:
+        """Those of all sources, in the order in which they are declared."""
+        return cls.__subclasses__()
+
+    @classmethod
+    def own_names(cls) -> list[str]:
+        """What the source's own settings are called in the environment."""
+        return [str(field.alias) for name, field in cls.model_fields.items() if name not in SourceSettings.model_fields]
+
+
+Own = TypeVar("Own", bound=SourceSettings)
+
+
+class Settings(ReaderSettings, _Surroundings):
+    """All settings, checked. Secrets are `SecretStr`: printing the settings never shows them."""
+
     week_start: Annotated[
         Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
-        BeforeValidator(_lower),
+        BeforeValidator(lower),
     ] = Field("monday", alias="TAILTRACKER_WEEK_START")
     analytics_path: Path | None = Field(None, alias="TAILTRACKER_ANALYTICS")
     currency: Currency = Field("EUR", alias="TAILTRACKER_CURRENCY")
     history_start: date | None = Field(None, alias="TAILTRACKER_HISTORY_START")
     warehouse: Literal["duckdb"] = Field("duckdb", alias="TAILTRACKER_WAREHOUSE")
     own_hash_key: SecretStr | None = Field(None, alias="TAILTRACKER_HASH_KEY", min_length=16)
-    allow_loopback: bool = Field(False, alias="TAILTRACKER_ALLOW_LOOPBACK")
     retry_scale: float = Field(1.0, alias="TAILTRACKER_RETRY_SCALE", ge=0, le=100)
     waits: bool = Field(True, alias="TAILTRACKER_WAIT")
     crash_at: Annotated[str, AfterValidator(_step)] | None = Field(None, alias="TAILTRACKER_CRASH_AT")
 
-    mixpanel_project_id: str | None = Field(None, alias="MIXPANEL_PROJECT_ID")
-    mixpanel_username: str | None = Field(None, alias="MIXPANEL_USERNAME")
-    mixpanel_secret: SecretStr | None = Field(None, alias="MIXPANEL_SECRET")
-    mixpanel_region: Region = Field("us", alias="MIXPANEL_REGION")
-    mixpanel_export_url: str | None = Field(None, alias="MIXPANEL_EXPORT_URL")
-    mixpanel_timezone: Timezone | None = Field(None, alias="MIXPANEL_TIMEZONE")
-
-    stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
-    stripe_api_base: str = Field("https://api.stripe.com", alias="STRIPE_API_BASE")
-
-    app_database_url: SecretStr | None = Field(None, alias="APP_DATABASE_URL")
-
-    csv_folder: Annotated[Path, AfterValidator(_absolute)] | None = Field(None, alias="TAILTRACKER_CSV_FOLDER")
-
-    exchange_rates_url: str | None = Field(None, alias="EXCHANGE_RATES_URL")
-
-    prometheus_url: str | None = Field(None, alias="PROMETHEUS_URL")
-
     sandbox_database_url: SecretStr | None = Field(None, alias="TAILTRACKER_SANDBOX_DATABASE_URL")
+
+    _own: dict[type[SourceSettings], SourceSettings] = PrivateAttr(default_factory=dict)
+    _load_own: Callable[[type[Any]], Any] = PrivateAttr()
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:
-        credentials = {
-            "MIXPANEL_PROJECT_ID": self.mixpanel_project_id,
-            "MIXPANEL_USERNAME": self.mixpanel_username,
-            "MIXPANEL_SECRET": self.mixpanel_secret,
-        }
-        missing = [name for name, value in credentials.items() if value is None]
-        if missing and len(missing) < len(credentials):
-            raise ValueError(f"{', '.join(missing)} is missing: Mixpanel needs all of {', '.join(credentials)}")
-        if self.mixpanel_export_url is not None:
-            check_base_url("MIXPANEL_EXPORT_URL", self.mixpanel_export_url, "mixpanel.com", self.allow_loopback)
-        check_base_url("STRIPE_API_BASE", self.stripe_api_base, "stripe.com", self.allow_loopback)
-        if self.stripe_api_key is not None:
-            _check_stripe_key(self.stripe_api_key.get_secret_value(), self.environment)
-        if self.app_database_url is not None:
-            check_database_url("APP_DATABASE_URL", self.app_database_url.get_secret_value())
-        if self.exchange_rates_url is not None:
-            check_base_url("EXCHANGE_RATES_URL", self.exchange_rates_url, "ecb.europa.eu", self.allow_loopback)
-        if self.prometheus_url is not None:
-            check_prometheus_url(self.prometheus_url, self.allow_loopback)
         if self.sandbox_database_url is not None:
             check_database_url("TAILTRACKER_SANDBOX_DATABASE_URL", self.sandbox_database_url.get_secret_value())
         if self.history_start and self.history_start >= self.today:
             raise ValueError(f"TAILTRACKER_HISTORY_START must be before today ({self.today})")
         return self
+
+    def of(self, kind: type[Own]) -> Own:
+        """A source's own settings."""
+        if kind not in self._own:
+            self._own[kind] = self._load_own(kind)
+        found = self._own[kind]
+        if not isinstance(found, kind):
+            raise TypeError(f"{found!r} is no {kind}")
+        return found
 
     @property
     def hash_key(self) -> bytes:
@@ -182,33 +176,13 @@ class Settings(ReaderSettings):
         return self.own_hash_key is not None or (self.home / "hash.key").exists()
 
     @property
-    def is_mixpanel_on(self) -> bool:
-        return self.mixpanel_secret is not None
-
-    @property
-    def mixpanel_base_url(self) -> str:
-        return (self.mixpanel_export_url or MIXPANEL_HOSTS[self.mixpanel_region]).rstrip("/")
-
-    @property
-    def is_stripe_live(self) -> bool:
-        """The mode of the key: objects of the other mode are no business of ours."""
-        return self.stripe_api_key is not None and "_live_" in self.stripe_api_key.get_secret_value()
-
-    @property
-    def prometheus_base_url(self) -> str:
-        return (self.prometheus_url or "").rstrip("/")
-
-    @property
     def secrets(self) -> list[str]:
         """Every secret value, for redaction; of a database URL its password, too."""
-        values = [getattr(self, name) for name in type(self).model_fields]
-        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-        passwords = [urlsplit(secret).password for secret in secrets if "://" in secret]
-        return secrets + [form for password in passwords if password for form in (password, unquote(password))]
+        return [*_secrets(self), *(secret for kind in SourceSettings.kinds() for secret in self.of(kind).secrets)]
 
 
-def _check_stripe_key(key: str, environment: str) -> None:
-    if not _STRIPE_KEY.fullmatch(key):
-        raise ValueError("STRIPE_API_KEY must be a secret key of Stripe, best a restricted one: rk_live_...")
-    if environment == "prod" and "_test_" in key:
-        raise ValueError("STRIPE_API_KEY is a test key, which TAILTRACKER_ENV=prod refuses")
+def _secrets(settings: BaseSettings) -> list[str]:
+    values = [getattr(settings, name) for name in type(settings).model_fields]
+    secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    passwords = [urlsplit(secret).password for secret in secrets if "://" in secret]
+    return secrets + [form for password in passwords if password for form in (password, unquote(password))]

@@ -15,23 +15,8 @@ from tailtracker_bi.errors import SettingsError
 
 SANDBOX_FILE = Path("sandbox", "settings.env")
 """Where in HOME a sandbox says how it is reached."""
-OF_THE_SANDBOX = (
-    "MIXPANEL_PROJECT_ID",
-    "MIXPANEL_USERNAME",
-    "MIXPANEL_SECRET",
-    "MIXPANEL_EXPORT_URL",
-    "MIXPANEL_TIMEZONE",
-    "STRIPE_API_KEY",
-    "STRIPE_API_BASE",
-    "APP_DATABASE_URL",
-    "TAILTRACKER_CSV_FOLDER",
-    "EXCHANGE_RATES_URL",
-    "PROMETHEUS_URL",
-    "TAILTRACKER_ALLOW_LOOPBACK",
-    "TAILTRACKER_HISTORY_START",
-    "TAILTRACKER_NOW",
-)
-"""The settings that a sandbox decides: what it does not name is not set."""
+OF_THE_SANDBOX = ("TAILTRACKER_ALLOW_LOOPBACK", "TAILTRACKER_HISTORY_START", "TAILTRACKER_NOW")
+"""What a sandbox decides besides the settings of sources."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tailtracker_bi.sources.base import Check, DaySource, ObjectSource, Read, So
 from tailtracker_bi.sources.csv_files import CsvFiles
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.foreign_text import visible
-from tailtracker_bi.sources.mixpanel import EventLines, Mixpanel
+from tailtracker_bi.sources.mixpanel import EventLines, Mixpanel, MixpanelSettings
 from tailtracker_bi.sources.prometheus import Prometheus
 from tailtracker_bi.sources.records import (
     ARRIVAL_SCHEMA,
@@ -55,6 +55,7 @@ __all__ = [
     "ExchangeRates",
     "HeldError",
     "Mixpanel",
+    "MixpanelSettings",
     "NotAskedError",
     "ObjectSource",
     "Prometheus",

@@ -25,11 +25,12 @@ import duckdb
 import pyarrow.parquet as pq
 from adbc_driver_manager._reader import AdbcRecordBatchReader
 from adbc_driver_postgresql import dbapi
+from pydantic import Field, SecretStr, model_validator
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from tailtracker_bi.crash_points import reached
+from tailtracker_bi.crash_points import declare, reached
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.settings import Settings, SourceSettings, check_database_url
 from tailtracker_bi.sources.app_tables import (
     JSON_COLUMNS,
     MEMORY_LIMIT,
@@ -50,6 +51,12 @@ from tailtracker_bi.sources.records import (
     SourceUnavailableError,
     Table,
     Versions,
+)
+
+declare(
+    {
+        "app_db.copied": "all tables are copied into the spool",
+    }
 )
 
 TRIES = 4
@@ -162,15 +169,28 @@ class _Snapshot:
         return [name for name, found in self.tables.items() if isinstance(found, _SlowTableError)]
 
 
+class AppDbSettings(SourceSettings):
+    """Where the app's database is, and who reads it."""
+
+    url: SecretStr | None = Field(None, alias="APP_DATABASE_URL")
+
+    @model_validator(mode="after")
+    def _check_url(self) -> AppDbSettings:
+        if self.url is not None:
+            check_database_url("APP_DATABASE_URL", self.url.get_secret_value())
+        return self
+
+
 class AppDb(ObjectSource):
     """Snapshots of the app's tables."""
 
     name = "app_db"
+    title = "App database"
     tables = TABLES
 
     @classmethod
     def is_on(cls, settings: Settings) -> bool:
-        return settings.app_database_url is not None
+        return settings.of(AppDbSettings).url is not None
 
     @contextmanager
     def session(
@@ -271,9 +291,10 @@ class AppDb(ObjectSource):
 
     @contextmanager
     def _connected(self) -> Iterator[dbapi.Cursor]:
-        assert self.settings.app_database_url is not None, "the source is on"  # noqa: S101 - for the type checker
+        url = self.settings.of(AppDbSettings).url
+        assert url is not None, "the source is on"  # noqa: S101 - for the type checker
         try:
-            uri = _with_parameters(self.settings.app_database_url.get_secret_value())
+            uri = _with_parameters(url.get_secret_value())
             with dbapi.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
                 yield cursor
         except dbapi.Error as error:

@@ -36,6 +36,8 @@ class Source(ABC):
     """A place that data comes from, and the tables that it fills."""
 
     name: ClassVar[str]
+    title: ClassVar[str]
+    """What people call it."""
     tables: ClassVar[tuple[Table, ...]]
     why_off: ClassVar[str] = "no credentials are set"
 

@@ -21,8 +21,9 @@ from typing import BinaryIO, cast
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.settings import AbsolutePath, Settings, SourceSettings
 from tailtracker_bi.sources.app_tables import (
     MEMORY_LIMIT,
     TABLES,
@@ -52,16 +53,23 @@ class _Header:
     key: tuple[str, ...]
 
 
+class CsvSettings(SourceSettings):
+    """Where the files are."""
+
+    folder: AbsolutePath | None = Field(None, alias="TAILTRACKER_CSV_FOLDER")
+
+
 class CsvFiles(ObjectSource):
     """Snapshots of the files of a folder."""
 
     name = "csv_files"
+    title = "CSV files"
     tables = tuple(table for table in TABLES if table.name in NAMES)
     why_off = "TAILTRACKER_CSV_FOLDER is not set"
 
     @classmethod
     def is_on(cls, settings: Settings) -> bool:
-        return settings.csv_folder is not None
+        return settings.of(CsvSettings).folder is not None
 
     @contextmanager
     def session(
@@ -106,8 +114,9 @@ class CsvFiles(ObjectSource):
 
     @property
     def _folder(self) -> Path:
-        assert self.settings.csv_folder is not None, "the source is on"  # noqa: S101 - for the type checker
-        return self.settings.csv_folder
+        folder = self.settings.of(CsvSettings).folder
+        assert folder is not None, "the source is on"  # noqa: S101 - for the type checker
+        return folder
 
     def _path(self, table: Table) -> Path:
         return self._folder / f"{table.name}.csv"

@@ -23,8 +23,9 @@ import orjson
 import pyarrow as pa
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
+from pydantic import Field, model_validator
 
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.settings import Settings, SourceSettings, check_base_url
 from tailtracker_bi.sources import http
 from tailtracker_bi.sources.base import Check, KnownIds, ObjectSource, Read, nothing_known
 from tailtracker_bi.sources.foreign_text import readable
@@ -59,10 +60,23 @@ Told = tuple[str, str, str]
 Rate = tuple[date, str, str]
 
 
+class ExchangeRateSettings(SourceSettings):
+    """Where the file of reference rates is."""
+
+    url: str | None = Field(None, alias="EXCHANGE_RATES_URL")
+
+    @model_validator(mode="after")
+    def _check_url(self) -> ExchangeRateSettings:
+        if self.url is not None:
+            check_base_url("EXCHANGE_RATES_URL", self.url, "ecb.europa.eu", self.allow_loopback)
+        return self
+
+
 class ExchangeRates(ObjectSource):
     """Units of a currency for one euro, as decimal text. A rate that the bank corrects is a new version."""
 
     name = "exchange_rates"
+    title = "Exchange rates"
     tables = (
         Table("daily_rates", pa.schema([("date", pa.date32()), ("currency", pa.string()), ("rate", pa.string())])),
     )
@@ -71,7 +85,7 @@ class ExchangeRates(ObjectSource):
 
     @classmethod
     def is_on(cls, settings: Settings) -> bool:
-        return settings.exchange_rates_url is not None
+        return settings.of(ExchangeRateSettings).url is not None
 
     @contextmanager
     def session(
@@ -108,12 +122,12 @@ class ExchangeRates(ObjectSource):
 
     def _receive(self) -> list[Told]:
         """What a whole file tells, unchecked. Raises RetryableError where asking again may help."""
-        where = f"{self.name}: {self.settings.exchange_rates_url}"
+        where = f"{self.name}: {self.settings.of(ExchangeRateSettings).url}"
         refused = http.check_setting("EXCHANGE_RATES_URL")
         with (
             http.client(REQUEST_SECONDS) as client,
             http.answer(
-                client, str(self.settings.exchange_rates_url), where, refused, self.settings.secrets
+                client, str(self.settings.of(ExchangeRateSettings).url), where, refused, self.settings.secrets
             ) as response,
         ):
             file = http.content(response, LARGEST_BYTES, self.name)

@@ -25,10 +25,11 @@ from typing import Any
 import httpx
 import orjson
 import pyarrow as pa
+from pydantic import Field, model_validator
 
 from tailtracker_bi.analytics import ServiceLevel, load_analytics
-from tailtracker_bi.crash_points import reached
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.crash_points import declare, reached
+from tailtracker_bi.settings import Settings, SourceSettings, check_own_url
 from tailtracker_bi.sources import http
 from tailtracker_bi.sources.base import Check, DaySource
 from tailtracker_bi.sources.foreign_text import readable
@@ -42,6 +43,12 @@ from tailtracker_bi.sources.records import (
     Table,
     each_day,
     ranges,
+)
+
+declare(
+    {
+        "prometheus.received": "all answers for some days are whole, nothing of them has landed",
+    }
 )
 
 # It has to divide a day. Rows carry their own length, so days landed with another step stay right. Below 8 s a single
@@ -137,10 +144,27 @@ class _Intervals:
         return Days(self.first, self.last, rows.to_reader(), nothing, counts, self.remarks)
 
 
+class PrometheusSettings(SourceSettings):
+    """Where a Prometheus of one's own is."""
+
+    url: str | None = Field(None, alias="PROMETHEUS_URL")
+
+    @model_validator(mode="after")
+    def _check_url(self) -> PrometheusSettings:
+        if self.url is not None:
+            check_own_url("PROMETHEUS_URL", self.url, "Prometheus", self.allow_loopback)
+        return self
+
+    @property
+    def base_url(self) -> str:
+        return (self.url or "").rstrip("/")
+
+
 class Prometheus(DaySource):
     """Service levels through range queries; it asks without credentials."""
 
     name = "prometheus"
+    title = "Prometheus"
     why_off = "PROMETHEUS_URL is not set"
     tables = (Table("service_levels", SERVICE_LEVELS_SCHEMA),)
     look_back = timedelta(days=2)  # what is written to it remotely may come late
@@ -151,7 +175,7 @@ class Prometheus(DaySource):
 
     @classmethod
     def is_on(cls, settings: Settings) -> bool:
-        return settings.prometheus_url is not None
+        return settings.of(PrometheusSettings).url is not None
 
     @classmethod
     def timezone(cls, settings: Settings) -> str:
@@ -258,7 +282,7 @@ class Prometheus(DaySource):
         """The JSON of one answer that has proven to be whole and says that it is a success."""
         where = f"prometheus: {what}: {first} to {last}"
         grid = _grid(first, last)
-        url = f"{self.settings.prometheus_base_url}/api/v1/query_range"
+        url = f"{self.settings.of(PrometheusSettings).base_url}/api/v1/query_range"
         asked = {"query": query, "start": str(grid[0]), "end": str(grid[-1]), "step": str(STEP_SECONDS)}
         secrets = self.settings.secrets
         with http.answer(

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tailtracker_bi.analytics import Analytics, MetricNotes
 from tailtracker_bi.privacy import hash_personal_id, is_personal_id
 from tailtracker_bi.settings import Settings, history_start
-from tailtracker_bi.sources import SOURCES, DaySource, ObjectSource, each_day
+from tailtracker_bi.sources import SOURCES, DaySource, Mixpanel, ObjectSource, each_day
 from tailtracker_bi.warehouse.calendar import GRAINS, last_days, period_of, touched_days
 from tailtracker_bi.warehouse.lineage import lineage
 
@@ -52,7 +52,7 @@ def config_tables(
     context = (
         settings.today,
         settings.timezone,
-        settings.mixpanel_timezone or "UTC",
+        Mixpanel.timezone(settings),
         settings.currency,
         started,
     )

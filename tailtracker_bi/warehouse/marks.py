@@ -17,6 +17,7 @@ import pyarrow as pa
 from tailtracker_bi.analytics import Analytics
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.shipped import DBT_PROJECT
+from tailtracker_bi.sources import Mixpanel
 from tailtracker_bi.warehouse.engines import Session
 
 PERSON_DAYS = "marts.fct_person_days"
@@ -142,7 +143,7 @@ def fingerprints(settings: Settings, analytics: Analytics) -> dict[str, str]:
     """By family, a hash of what the rows that it keeps depend on besides the lake."""
     common = {
         "timezone": settings.timezone,
-        "mixpanel_timezone": settings.mixpanel_timezone,
+        "mixpanel_timezone": Mixpanel.timezone(settings),
         "nobodys_ids": sorted(analytics.identities.all_nobodys),
         "excluded": [rule.model_dump() for rule in analytics.test_accounts.event_properties],
         "sql": _sql_of(FAMILY_SQL),
@@ -156,12 +157,13 @@ def fingerprints(settings: Settings, analytics: Analytics) -> dict[str, str]:
 
 def definition(settings: Settings, analytics: Analytics) -> str:
     """A hash of all that numbers depend on besides what sources tell: SQL, analytics.yml and settings."""
-    decisive = {"timezone", "mixpanel_timezone", "week_start", "currency", "history_start"}
+    decisive = {"timezone", "week_start", "currency", "history_start"}
     return _hash(
         {
             "sql": _sql_of(("macros", "models")),
             "analytics": analytics.model_dump(exclude={"metrics"}),
             "settings": settings.model_dump(include=decisive),
+            "mixpanel_timezone": Mixpanel.timezone(settings),
         }
     )
 

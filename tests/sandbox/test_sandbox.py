@@ -33,6 +33,7 @@ from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.mixpanel.export import Mixpanel
+from tailtracker_bi.sources.stripe.api import StripeSettings
 from tests.sources.export_lines import event_line
 from tests.worlds.tiny import rows
 
@@ -235,7 +236,7 @@ def test_recorded_files_are_served_as_of_the_day_after_the_last(
     try:
         settings = load_settings()
         assert (settings.now, settings.history_start) == (datetime(2024, 4, 1, 6, tzinfo=UTC), date(2024, 3, 30))
-        assert settings.stripe_api_key is None
+        assert settings.of(StripeSettings).key is None
         source = AppDb(settings)
         with source.session({}, tmp_path) as read, read(source.tables[0]) as versions:
             assert versions.rows.read_all()["user_id"].to_pylist() == ["1"]

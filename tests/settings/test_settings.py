@@ -11,12 +11,16 @@ import pytest
 
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.sandbox.home import SandboxHome
+from tailtracker_bi.settings import Settings, SourceSettings
 from tailtracker_bi.settings.environment import (
     load_own_settings,
     load_reader_settings,
     load_settings,
     reader_environment,
 )
+from tailtracker_bi.sources import SOURCES, MixpanelSettings
+from tailtracker_bi.sources.prometheus import PrometheusSettings
+from tailtracker_bi.sources.stripe.api import StripeSettings
 
 SECRET = "hush-hush-hush-hush"
 CREDENTIALS = {"MIXPANEL_PROJECT_ID": "1", "MIXPANEL_USERNAME": "robot", "MIXPANEL_SECRET": SECRET}
@@ -34,8 +38,8 @@ def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
     settings = load_settings()
     assert settings.home == tmp_path / ".tailtracker"
     assert (settings.timezone, settings.week_start, settings.environment) == ("UTC", "monday", "dev")
-    assert not settings.is_mixpanel_on
-    assert settings.mixpanel_base_url == "https://data.mixpanel.com"
+    assert not settings.of(MixpanelSettings).secret
+    assert settings.of(MixpanelSettings).base_url == "https://data.mixpanel.com"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -43,14 +47,14 @@ def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None
     Path(".env").write_text("MIXPANEL_REGION=eu\nTAILTRACKER_WEEK_START=Sunday\n")
     monkeypatch.setenv("MIXPANEL_REGION", "IN")
     settings = load_settings()
-    assert settings.mixpanel_base_url == "https://data-in.mixpanel.com"
+    assert settings.of(MixpanelSettings).base_url == "https://data-in.mixpanel.com"
     assert settings.week_start == "sunday"
 
 
 def test_empty_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIXPANEL_SECRET", "")
     monkeypatch.setenv("TAILTRACKER_TIMEZONE", "")
-    assert not load_settings().is_mixpanel_on
+    assert not load_settings().of(MixpanelSettings).secret
 
 
 MISTAKES = {
@@ -112,7 +116,7 @@ def test_half_of_the_credentials_are_refused(missing: str) -> None:
 
 def test_secrets_are_in_no_message_and_no_repr() -> None:
     settings = load_settings(**CREDENTIALS, TAILTRACKER_HASH_KEY=SECRET + "-key")
-    assert settings.is_mixpanel_on
+    assert settings.of(MixpanelSettings).secret
     assert sorted(settings.secrets) == [SECRET, SECRET + "-key"]
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
     assert SECRET not in mistake(**CREDENTIALS, TAILTRACKER_HASH_KEY=SECRET, MIXPANEL_REGION="mars")
@@ -134,11 +138,11 @@ def test_a_sandbox_in_home_decides_sources_and_clock(tmp_path: Path, monkeypatch
     settings = load_settings()
     assert settings.now == load_reader_settings().now == datetime(2024, 1, 1, 6, tzinfo=UTC)
     assert settings.secrets == [odd]
-    assert settings.stripe_api_base == "https://api.stripe.com"
+    assert settings.of(StripeSettings).base == "https://api.stripe.com"
     assert settings.timezone == "Europe/Berlin"
     own = load_own_settings()
-    assert (own.fixed_now, own.is_mixpanel_on) == (datetime(2020, 1, 1, tzinfo=UTC), False)
-    assert own.is_stripe_live
+    assert (own.fixed_now, own.of(MixpanelSettings).secret) == (datetime(2020, 1, 1, tzinfo=UTC), None)
+    assert own.of(StripeSettings).is_live
 
 
 # Base URLs.
@@ -183,14 +187,14 @@ def test_url_that_could_carry_credentials_elsewhere_is_refused(url: str, reason:
 def test_this_machine_is_reached_only_where_that_is_allowed(url: str) -> None:
     assert "TAILTRACKER_ALLOW_LOOPBACK=1" in mistake(MIXPANEL_EXPORT_URL=url)
     settings = load_settings(MIXPANEL_EXPORT_URL=url, TAILTRACKER_ALLOW_LOOPBACK="1")
-    assert settings.mixpanel_base_url == url.rstrip("/")
+    assert settings.of(MixpanelSettings).base_url == url.rstrip("/")
 
 
 @pytest.mark.parametrize(
     "url", ["https://data-eu.mixpanel.com", "https://mixpanel.com/proxy/", "https://DATA.mixpanel.com:443"]
 )
 def test_urls_of_the_vendor_are_taken(url: str) -> None:
-    assert load_settings(MIXPANEL_EXPORT_URL=url).mixpanel_base_url == url.rstrip("/")
+    assert load_settings(MIXPANEL_EXPORT_URL=url).of(MixpanelSettings).base_url == url.rstrip("/")
 
 
 # Time.
@@ -204,7 +208,7 @@ def test_urls_of_the_vendor_are_taken(url: str) -> None:
     ],
 )  # fmt: skip
 def test_a_prometheus_of_one_s_own_may_be_plain_inside(url: str) -> None:
-    assert load_settings(PROMETHEUS_URL=url).prometheus_base_url == url.rstrip("/")
+    assert load_settings(PROMETHEUS_URL=url).of(PrometheusSettings).base_url == url.rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +299,7 @@ def test_a_process_that_only_reads_inherits_no_secret_whatever_the_case_of_its_n
     monkeypatch.setenv("mixpanel_project_id", "1")
     monkeypatch.setenv("tailtracker_home", str(tmp_path / "lower"))
     settings = load_settings()
-    assert settings.stripe_api_key
+    assert settings.of(StripeSettings).key
     found = reader_environment(settings)
     assert not any(secret in value for value in found.values() for secret in settings.secrets)
     assert {name: value for name, value in found.items() if name.upper() == "TAILTRACKER_HOME"} == {
@@ -322,3 +326,24 @@ def test_crash_while_the_hash_key_is_written_never_leaves_an_empty_key(
             _ = settings.hash_key
     assert not (tmp_path / "new" / "hash.key").exists()
     assert len(settings.hash_key) == 64
+
+
+def test_what_is_wrong_in_several_sources_is_told_at_once_and_what_they_share_once() -> None:
+    told = mistake(TAILTRACKER_ALLOW_LOOPBACK="maybe", STRIPE_API_BASE="http://stripe.com", MIXPANEL_REGION="mars")
+    assert told.count("TAILTRACKER_ALLOW_LOOPBACK") == 1
+    assert "MIXPANEL_REGION" in told
+
+
+def test_a_sandbox_decides_every_setting_of_every_source(tmp_path: Path) -> None:
+    own = {name for kind in SourceSettings.kinds() for name in kind.own_names()}
+    assert {"MIXPANEL_SECRET", "STRIPE_API_KEY", "APP_DATABASE_URL", "PROMETHEUS_URL"} < own
+    assert {"TAILTRACKER_HOME", "TAILTRACKER_ALLOW_LOOPBACK", "TAILTRACKER_ENV"}.isdisjoint(own)
+    (tmp_path / "home" / "sandbox").mkdir(parents=True)
+    settings = load_settings(TAILTRACKER_HOME=tmp_path / "home")
+    assert not [source.name for source in SOURCES if source.is_on(settings)]
+
+
+def test_every_setting_is_told_of_in_the_example() -> None:
+    example = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8")
+    fields = [field for kind in (Settings, *SourceSettings.kinds()) for field in kind.model_fields.values()]
+    assert {str(field.alias) for field in fields if f"{field.alias}=" not in example} == set()

@@ -1,6 +1,6 @@
 """Mixpanel: its raw export, and how lines of it become rows."""
 
 from tailtracker_bi.sources.mixpanel.event_lines import EVENTS_SCHEMA, EventLines
-from tailtracker_bi.sources.mixpanel.export import Mixpanel
+from tailtracker_bi.sources.mixpanel.export import Mixpanel, MixpanelSettings
 
-__all__ = ["EVENTS_SCHEMA", "EventLines", "Mixpanel"]
+__all__ = ["EVENTS_SCHEMA", "EventLines", "Mixpanel", "MixpanelSettings"]

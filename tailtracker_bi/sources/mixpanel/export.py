@@ -16,13 +16,15 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from time import time_ns
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import httpx
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pyrate_limiter import Duration, Limiter, Rate, SQLiteBucket
 
-from tailtracker_bi.crash_points import reached
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.crash_points import declare, reached
+from tailtracker_bi.settings import Settings, SourceSettings, Timezone, check_base_url, lower
 from tailtracker_bi.sources import http
 from tailtracker_bi.sources.base import Check, DaySource
 from tailtracker_bi.sources.foreign_text import readable
@@ -38,6 +40,18 @@ from tailtracker_bi.sources.records import (
     ranges,
 )
 
+declare(
+    {
+        "mixpanel.answered": "an export has begun to answer, its body is unread",
+        "mixpanel.received": "an export is whole, nothing of it is cleaned",
+    }
+)
+
+HOSTS = {
+    "us": "https://data.mixpanel.com",
+    "eu": "https://data-eu.mixpanel.com",
+    "in": "https://data-in.mixpanel.com",
+}
 REQUESTS_PER_HOUR = 60
 REQUESTS_PER_SECOND = 3
 # Mixpanel counts a request when it arrives, which is later than it was let go, and not always equally so.
@@ -55,10 +69,40 @@ LONGEST_REQUEST_DAYS = 92
 TRANSFER_SECONDS = 1800.0
 
 
+class MixpanelSettings(SourceSettings):
+    """The service account, and where and how the project keeps its data."""
+
+    project_id: str | None = Field(None, alias="MIXPANEL_PROJECT_ID")
+    username: str | None = Field(None, alias="MIXPANEL_USERNAME")
+    secret: SecretStr | None = Field(None, alias="MIXPANEL_SECRET")
+    region: Annotated[Literal["us", "eu", "in"], BeforeValidator(lower)] = Field("us", alias="MIXPANEL_REGION")
+    export_url: str | None = Field(None, alias="MIXPANEL_EXPORT_URL")
+    timezone: Timezone | None = Field(None, alias="MIXPANEL_TIMEZONE")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> MixpanelSettings:
+        credentials = {
+            "MIXPANEL_PROJECT_ID": self.project_id,
+            "MIXPANEL_USERNAME": self.username,
+            "MIXPANEL_SECRET": self.secret,
+        }
+        missing = [name for name, value in credentials.items() if value is None]
+        if missing and len(missing) < len(credentials):
+            raise ValueError(f"{', '.join(missing)} is missing: Mixpanel needs all of {', '.join(credentials)}")
+        if self.export_url is not None:
+            check_base_url("MIXPANEL_EXPORT_URL", self.export_url, "mixpanel.com", self.allow_loopback)
+        return self
+
+    @property
+    def base_url(self) -> str:
+        return (self.export_url or HOSTS[self.region]).rstrip("/")
+
+
 class Mixpanel(DaySource):
     """Events through the raw export API."""
 
     name = "mixpanel"
+    title = "Mixpanel"
     tables = (Table("events", EVENTS_SCHEMA),)
     look_back = timedelta(days=7)
     long_look_back = timedelta(days=35)
@@ -71,11 +115,11 @@ class Mixpanel(DaySource):
 
     @classmethod
     def is_on(cls, settings: Settings) -> bool:
-        return settings.is_mixpanel_on
+        return settings.of(MixpanelSettings).secret is not None
 
     @classmethod
     def timezone(cls, settings: Settings) -> str:
-        return settings.mixpanel_timezone or "UTC"
+        return settings.of(MixpanelSettings).timezone or "UTC"
 
     @classmethod
     def split(cls, days: list[date], records_a_day: float | None) -> list[tuple[date, date]]:
@@ -106,7 +150,9 @@ class Mixpanel(DaySource):
                 pass
         except (BadResponseError, SourceUnavailableError) as error:
             return Check(self.name, is_ok=False, detail=str(error))
-        return Check(self.name, is_ok=True, detail=f"answers to project {self.settings.mixpanel_project_id}")
+        return Check(
+            self.name, is_ok=True, detail=f"answers to project {self.settings.of(MixpanelSettings).project_id}"
+        )
 
     def _receive(self, first: date, last: date, spool: Path) -> EventLines:
         """The lines of one answer that has proven to be whole. The caller closes them."""
@@ -151,7 +197,7 @@ class Mixpanel(DaySource):
         for day, found in lines.utc_offsets().items():
             midnights = [datetime.combine(one, time(), zone) for one in (day, day + timedelta(days=1))]
             if found not in {midnight.utcoffset() for midnight in midnights}:
-                setting = self.settings.mixpanel_timezone or "not set, so that times are taken for UTC"
+                setting = self.settings.of(MixpanelSettings).timezone or "not set, so that times are taken for UTC"
                 advice = f"set it to the project's time zone, one that was at {_offset(found)} then"
                 if not found:
                     advice = f"leave it empty: the project's times are UTC; or {advice}"
@@ -183,19 +229,20 @@ class Mixpanel(DaySource):
     def _answer(self, first: date, last: date) -> Iterator[httpx.Response]:
         """As `_request`, for one that the limits allow."""
         settings = self.settings
-        if not (settings.mixpanel_username and settings.mixpanel_secret):
+        own = settings.of(MixpanelSettings)
+        if not (own.username and own.secret):
             raise SourceUnavailableError("mixpanel: set MIXPANEL_USERNAME and MIXPANEL_SECRET")
-        credentials = (settings.mixpanel_username, settings.mixpanel_secret.get_secret_value())
+        credentials = (own.username, own.secret.get_secret_value())
         try:
             with (
                 http.client(TRANSFER_SECONDS, credentials) as client,
                 client.stream(
                     "GET",
-                    f"{settings.mixpanel_base_url}/api/2.0/export",
+                    f"{own.base_url}/api/2.0/export",
                     params={
                         "from_date": str(first),
                         "to_date": str(last),
-                        "project_id": settings.mixpanel_project_id,
+                        "project_id": own.project_id,
                     },
                 ) as response,
             ):
@@ -205,7 +252,7 @@ class Mixpanel(DaySource):
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             told = readable(str(error), settings.secrets)
-            raise http.UnreachableError(f"mixpanel: can't reach {settings.mixpanel_base_url}: {told}") from None
+            raise http.UnreachableError(f"mixpanel: can't reach {own.base_url}: {told}") from None
         except httpx.HTTPError as error:
             told = f"{type(error).__name__}: {readable(str(error), settings.secrets)}"
             raise http.RetryableError(f"mixpanel: {first} to {last}: {told}") from None
@@ -231,7 +278,7 @@ class Mixpanel(DaySource):
         if status in {400, 401, 403}:
             told += (
                 "; check MIXPANEL_USERNAME, MIXPANEL_SECRET and MIXPANEL_PROJECT_ID, and whether the project's data "
-                f"residency is {self.settings.mixpanel_region} (MIXPANEL_REGION)"
+                f"residency is {self.settings.of(MixpanelSettings).region} (MIXPANEL_REGION)"
             )
         elif status == 402:
             told += "; the project's plan does not include the raw export"

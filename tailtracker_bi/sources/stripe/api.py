@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
+from pydantic import Field, SecretStr, model_validator
 
-from tailtracker_bi.settings import Settings
+from tailtracker_bi.settings import Settings, SourceSettings, check_base_url
 from tailtracker_bi.sources import http
 from tailtracker_bi.sources.foreign_text import readable
 from tailtracker_bi.sources.records import (
@@ -26,8 +27,34 @@ API_VERSION = "2026-10-28.endive"
 REQUEST_SECONDS = 180.0
 MOST_BYTES = 64 << 20
 PAGE = 100
+_KEY = re.compile(r"(?:rk|sk)_(?:live|test)_[A-Za-z0-9_]+")
 _ID = re.compile(r"\b[a-z]{2,8}_(?=\w*[0-9A-Z])\w+")
 TABLES = {f"{type_}s": type_ for type_ in TYPES}
+
+
+class StripeSettings(SourceSettings):
+    """The key, and where Stripe's API is."""
+
+    key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
+    base: str = Field("https://api.stripe.com", alias="STRIPE_API_BASE")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> StripeSettings:
+        check_base_url("STRIPE_API_BASE", self.base, "stripe.com", self.allow_loopback)
+        if self.key is not None:
+            self._check_key(self.key.get_secret_value())
+        return self
+
+    def _check_key(self, key: str) -> None:
+        if not _KEY.fullmatch(key):
+            raise ValueError("STRIPE_API_KEY must be a secret key of Stripe, best a restricted one: rk_live_...")
+        if self.environment == "prod" and "_test_" in key:
+            raise ValueError("STRIPE_API_KEY is a test key, which TAILTRACKER_ENV=prod refuses")
+
+    @property
+    def is_live(self) -> bool:
+        """The mode of the key: objects of the other mode are no business of ours."""
+        return self.key is not None and "_live_" in self.key.get_secret_value()
 
 
 class ForbiddenError(BadResponseError):
@@ -119,7 +146,7 @@ class Api:
         except stripe.APIConnectionError as error:
             cause = error.__cause__
             if isinstance(cause, (httpx.ConnectError, httpx.ConnectTimeout)):
-                base = self._settings.stripe_api_base
+                base = self._settings.of(StripeSettings).base
                 raise http.UnreachableError(f"stripe: can't reach {base}: {type(cause).__name__}") from None
             raise http.RetryableError(f"{where}: {type(cause).__name__}") from None
         except BadResponseError as error:
@@ -158,7 +185,8 @@ class Api:
 def open_api(settings: Settings, say: Callable[[str], None]) -> Iterator[Api]:
     import stripe
 
-    if settings.stripe_api_key is None:
+    own = settings.of(StripeSettings)
+    if own.key is None:
         raise SourceUnavailableError("stripe: set STRIPE_API_KEY")
     stripe.enable_telemetry = False
     with http.client(REQUEST_SECONDS) as connection:
@@ -190,9 +218,9 @@ def open_api(settings: Settings, say: Callable[[str], None]) -> Iterator[Api]:
                     raise stripe.APIConnectionError(type(error).__name__) from error  # type: ignore[no-untyped-call]
 
         client = stripe.StripeClient(
-            settings.stripe_api_key.get_secret_value(),
+            own.key.get_secret_value(),
             stripe_version=API_VERSION,
-            base_addresses={"api": settings.stripe_api_base.rstrip("/")},
+            base_addresses={"api": own.base.rstrip("/")},
             max_network_retries=0,
             http_client=HttpClient(),
         )

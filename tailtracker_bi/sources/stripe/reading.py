@@ -28,7 +28,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from tailtracker_bi.crash_points import reached
+from tailtracker_bi.crash_points import declare, reached
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.base import Check, KnownIds, ObjectSource, Read, nothing_known
 from tailtracker_bi.sources.records import (
@@ -42,6 +42,7 @@ from tailtracker_bi.sources.stripe.api import (
     Api,
     ForbiddenError,
     MissingError,
+    StripeSettings,
     as_object,
     open_api,
     what_to_allow,
@@ -51,6 +52,12 @@ from tailtracker_bi.sources.stripe.version_file import VersionFile
 
 if TYPE_CHECKING:
     pass
+
+declare(
+    {
+        "stripe.events_read": "the events feed is read, no table is",
+    }
+)
 OVERLAP = timedelta(days=1)
 """How far behind the last time to begin: events come late."""
 LONGEST_GAP = timedelta(days=29)
@@ -81,6 +88,7 @@ class Stripe(ObjectSource):
     """Customers, what they subscribed to, and what they paid. Every object is kept as JSON, less what is withheld."""
 
     name = "stripe"
+    title = "Stripe"
     follows_changes = True
     tables = tuple(
         Table(name, pa.schema([("created_at", pa.timestamp("us")), ("content", pa.string())])) for name in TABLES
@@ -88,7 +96,7 @@ class Stripe(ObjectSource):
 
     @classmethod
     def is_on(cls, settings: Settings) -> bool:
-        return settings.stripe_api_key is not None
+        return settings.of(StripeSettings).key is not None
 
     @contextmanager
     def session(
@@ -126,9 +134,9 @@ class Stripe(ObjectSource):
             return Check(self.name, is_ok=False, detail=str(error))
         if forbidden:
             return Check(self.name, is_ok=False, detail=f"stripe: {what_to_allow(forbidden)}")
-        mode = "live" if self.settings.is_stripe_live else "test"
+        mode = "live" if self.settings.of(StripeSettings).is_live else "test"
         detail = f"answers to a {mode} key, which may read all {len(TABLES)} tables"
-        key = self.settings.stripe_api_key
+        key = self.settings.of(StripeSettings).key
         if key and key.get_secret_value().startswith("sk_"):
             detail += "; warning: it may also write: use a restricted key that may only read (rk_...)"
         return Check(self.name, is_ok=True, detail=detail)

@@ -24,7 +24,7 @@ from tailtracker_bi.sources.records import (
     Table,
     Versions,
 )
-from tailtracker_bi.sources.stripe.api import API_VERSION, TABLES
+from tailtracker_bi.sources.stripe.api import API_VERSION, TABLES, StripeSettings
 from tailtracker_bi.sources.stripe.objects import STATUSES, TYPES, AllowList, Object
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class VersionFile:
 
     def __init__(self, table: Table, settings: Settings, directory: Path) -> None:
         self._type = TABLES[table.name]
-        self._is_live = settings.is_stripe_live
+        self._is_live = settings.of(StripeSettings).is_live
         self._allowed = AllowList(TYPES[self._type], partial(hash_personal_id, key=settings.hash_key))
         self._today = settings.now.date()
         self.doubt = ""
