@@ -4,6 +4,7 @@ A new one is a module here and a line in SOURCES. What belongs here: all that is
 from any of them (`records.py`). What does not: where it is kept.
 """
 
+from tailtracker_bi.sources.annotations import Annotations
 from tailtracker_bi.sources.app_db import AppDb
 from tailtracker_bi.sources.app_tables import TABLES
 from tailtracker_bi.sources.base import Check, DaySource, ObjectSource, Read, Source
@@ -33,7 +34,7 @@ from tailtracker_bi.sources.records import (
 )
 from tailtracker_bi.sources.stripe import Stripe
 
-SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, CsvFiles, ExchangeRates, Prometheus)
+SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, CsvFiles, ExchangeRates, Prometheus, Annotations)
 
 __all__ = [
     "ARRIVAL_SCHEMA",

@@ -79,7 +79,8 @@ def config_tables(
                     source.is_on(settings),
                     source.why_off,
                     issubclass(source, DaySource),
-                    began[source.name],
+                    # One that has nothing to tell yet, and need not, has told of every day.
+                    began[source.name] or (started if source.name in helping else None),
                     *last_days(settings, source),
                 )
                 for source in SOURCES

@@ -26,7 +26,7 @@ from tailtracker_bi.warehouse.dbt_runner import parsed_project, run_dbt, written
 from tailtracker_bi.warehouse.engines import Engine, Session, engine_of
 
 DAMAGED = "the warehouse file is damaged: it is made anew from the lake"
-DATED_BY = ("created_at", "date")
+DATED_BY = ("created_at", "started_at", "date")
 """The columns that say when an object came to be; a table has one of them, or tells nothing of that."""
 EARLIEST = date(2000, 1, 1)
 """Objects that claim to be older have a clock gone wrong: they open no calendar."""
@@ -161,6 +161,8 @@ class Warehouse:
             for column in DATED_BY
             if column in table.schema.names
         )
+        if not told:
+            return None
         [(first,)] = session.rows(
             f"select min(told_at) from ({told}) as told where told_at >= cast('{EARLIEST}' as timestamp)"
         )

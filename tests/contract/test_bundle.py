@@ -33,6 +33,7 @@ GAP = date(2024, 4, 17)
 """Never pulled: the last complete day is the one before."""
 
 CONTRACT = {
+    "annotations": "kind title started_at ended_at url",
     "metric_values": "metric_id grain period_start segment segment_value numerator denominator value is_complete",
     "metric_catalog": (
         "metric_id label description not_for unit format bigger_is_better domain owner decision status target "
@@ -61,6 +62,7 @@ CONTRACT = {
     "bundle_info": "build built_at as_of currency engine version run_id finished_at landing definition",
 }
 KEYS = {
+    "annotations": "kind, title, started_at",
     "metric_values": "metric_id, grain, period_start, segment, segment_value",
     "metric_catalog": "metric_id",
     "retention_cohorts": "retention_id, mode, cohort_grain, cohort_start, segment, segment_value, period_index",
@@ -75,7 +77,7 @@ KEYS = {
     "reconciliation": "what, period_start, currency",
     "restatements": "metric_id, grain, period_start, segment, segment_value, build",
 }
-OFF_HERE = {"mrr_movements", "payment_outcomes", "reconciliation", "slo_status", "restatements"}
+OFF_HERE = {"annotations", "mrr_movements", "payment_outcomes", "reconciliation", "slo_status", "restatements"}
 """Tables that stay empty without Stripe, the app database and Prometheus, which `tests/metrics/` fills, and in a
 first build."""
 USER_ID, DEVICE_ID, EMAIL = "canary-user", "canary-device", "canary.jane@example.com"

@@ -1,6 +1,7 @@
 """Records what the sources show of a story at a moment, in files.
 
-    Scenario --tell--> Story --record--> mixpanel/<day>.jsonl.gz, stripe/<table>.jsonl.gz, app_db/<table>.csv
+    Scenario --tell--> Story --record--> mixpanel/<day>.jsonl.gz, stripe/<table>.jsonl.gz, app_db/<table>.csv,
+                                         annotations.json
 
 What a source shows at a moment is what had happened, and arrived, by then: so what is recorded for a later moment goes
 on from what was recorded for an earlier one.
@@ -11,7 +12,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from tailtracker_bi.sandbox.shown import app_db, mixpanel, stripe
+from tailtracker_bi.sandbox.shown import app_db, mixpanel, stripe, timeline
 from tailtracker_bi.sandbox.story.story import Progress, Story, say_nothing
 
 
@@ -22,7 +23,7 @@ def record(
     since: datetime | None = None,
     progress: Progress = say_nothing,
 ) -> None:
-    """Record what the three sources show at `as_of` (UTC), in files below the directory.
+    """Record what the sources show at `as_of` (UTC), in files below the directory.
 
     Where the directory holds what they showed at `since`, only what changed is written: of Mixpanel the days into
     which something arrived, of the others everything. A file that is read meanwhile is the old one or the new one.
@@ -31,3 +32,4 @@ def record(
     mixpanel.write(story, directory / "mixpanel", now, before, progress)
     stripe.write(story, directory / "stripe", now, progress)
     app_db.write(story, directory / "app_db", now, progress)
+    timeline.write(story, directory / "annotations.json", now)

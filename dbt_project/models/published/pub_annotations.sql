@@ -1,0 +1,7 @@
+select
+    kind,
+    title,
+    started_at,
+    ended_at,
+    url
+from {{ ref('stg_annotations__annotations') }}
