@@ -11,7 +11,8 @@ from datetime import date, datetime
 from tailtracker_bi import bundle as bundles
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.sandbox.story.story import Story
-from tailtracker_bi.sandbox.truth import UNKNOWABLE, Value, quotients, truth
+from tailtracker_bi.sandbox.truth.frame import Value
+from tailtracker_bi.sandbox.truth.metrics import UNKNOWABLE, quotients, truth
 
 Key = tuple[str, str, date]
 """Metric, grain, period start."""

@@ -5,7 +5,7 @@ from any of them (`records.py`). What does not: where it is kept.
 """
 
 from tailtracker_bi.sources.annotations import Annotations
-from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.app_tables import TABLES
 from tailtracker_bi.sources.base import Check, DaySource, ObjectSource, Read, Source
 from tailtracker_bi.sources.csv_files import CsvFiles

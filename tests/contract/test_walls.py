@@ -192,8 +192,8 @@ ANSWERED = {"headers", "text", "content", "reason_phrase", "user_message", "json
 
 
 def is_our_word(node: ast.FormattedValue) -> bool:
-    """The type of an error, the system's word for a failed call, or what `_reason` makes of a database's states."""
-    return ast.unparse(node.value).startswith(("type(", "error.strerror", "_reason("))
+    """The type of an error, the system's word for a failed call, or what `reason_of` makes of a database's states."""
+    return ast.unparse(node.value).startswith(("type(", "error.strerror", "reason_of("))
 
 
 def test_words_of_others_come_in_through_one_function() -> None:

@@ -18,7 +18,7 @@ import pytest
 from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.settings.environment import load_settings
-from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.prometheus import SERVICE_LEVELS_SCHEMA
 from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, Counts, Days, each_day
 from tailtracker_bi.sources.stripe.reading import Stripe

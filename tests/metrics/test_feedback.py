@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tailtracker_bi.lake.lake import Lake
-from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.base import ObjectSource
 from tailtracker_bi.sources.csv_files import CsvFiles
 from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions

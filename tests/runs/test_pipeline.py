@@ -22,7 +22,7 @@ from tailtracker_bi.runs.report import Progress, new_report
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.history import note_first_run
 from tailtracker_bi.settings.model import Settings
-from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.records import each_day
 from tailtracker_bi.sources.stripe.reading import Stripe
 from tailtracker_bi.warehouse import BuildError, DuckDb

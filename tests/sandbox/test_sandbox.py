@@ -27,11 +27,12 @@ from tailtracker_bi.sandbox.servers.faults import spoilt_day
 from tailtracker_bi.sandbox.service import DAY, Plan, morning_after, serving
 from tailtracker_bi.sandbox.shown.recording import record
 from tailtracker_bi.sandbox.story.story import Scenario, Story, tell
-from tailtracker_bi.sandbox.truth import Value, truth
+from tailtracker_bi.sandbox.truth.frame import Value
+from tailtracker_bi.sandbox.truth.metrics import truth
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import SOURCES
-from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.mixpanel.export import Mixpanel
 from tailtracker_bi.sources.stripe.api import StripeSettings
 from tests.sources.export_lines import event_line

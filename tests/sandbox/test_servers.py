@@ -18,7 +18,7 @@ from tailtracker_bi.sandbox.servers import export_api, prometheus_api, stripe_ap
 from tailtracker_bi.sandbox.servers.app_database import OWN_SCHEMA, AppDatabase, serve_on
 from tailtracker_bi.sandbox.servers.faults import ExportFaults, PrometheusFaults, StripeFaults
 from tailtracker_bi.settings.model import Settings
-from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.app_db.reading import AppDb
 
 DAY, NEXT_DAY = date(2024, 1, 1), date(2024, 1, 2)
 ANNA, BOB = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"

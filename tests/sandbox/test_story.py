@@ -17,7 +17,6 @@ import pytest
 import yaml
 
 from tailtracker_bi.bundle.pointer import Bundle
-from tailtracker_bi.sandbox import truth as truths
 from tailtracker_bi.sandbox.check import Difference, differences
 from tailtracker_bi.sandbox.servers.app_database import SCHEMA
 from tailtracker_bi.sandbox.shown.recording import record
@@ -34,7 +33,9 @@ from tailtracker_bi.sandbox.story.money import (
 )
 from tailtracker_bi.sandbox.story.plot import DAY, HOUR, NEVER
 from tailtracker_bi.sandbox.story.story import Scenario, Story, tell
-from tailtracker_bi.sandbox.truth import Truth, truth
+from tailtracker_bi.sandbox.truth import metrics as truths
+from tailtracker_bi.sandbox.truth.frame import GRAINS, Truth
+from tailtracker_bi.sandbox.truth.metrics import truth
 
 CATALOGUE = Path(__file__).parents[2] / "dbt_project/models/metrics"
 UNTIL = date(2026, 10, 31)
@@ -191,7 +192,7 @@ def test_the_feed_tells_of_thirty_days_and_of_all_that_nothing_else_tells(story:
 
 def test_true_numbers_add_up(story: Story) -> None:
     found = list(truth(story, MORNING_AFTER))
-    for grain in truths.GRAINS:
+    for grain in GRAINS:
         of = values(found, grain)
         active = of["active_users"]
         previous = 0

@@ -15,8 +15,9 @@ import pytest
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.sandbox.servers.app_database import PASSWORD, AppDatabase
 from tailtracker_bi.settings.model import Settings
-from tailtracker_bi.sources import app_db
-from tailtracker_bi.sources.app_db import TRIES, AppDb
+from tailtracker_bi.sources.app_db import connection
+from tailtracker_bi.sources.app_db import reading as app_db
+from tailtracker_bi.sources.app_db.reading import TRIES, AppDb
 from tailtracker_bi.sources.app_tables import TABLES, AppTable
 from tailtracker_bi.sources.records import (
     QUARANTINE_SCHEMA,
@@ -348,7 +349,7 @@ def test_a_role_needs_no_more_than_the_columns_that_are_read(
 def test_a_table_that_takes_too_long_is_named(
     make_source: MakeSource, app_database: AppDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_db, "STATEMENT_TIMEOUT", "300ms")
+    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT", "300ms")
     app_database.execute(
         "drop table pet_sightings; create view pet_sightings as select 1 as id from pg_sleep(30); "
         "grant select on pet_sightings to analytics"
@@ -499,14 +500,14 @@ def test_no_password_goes_over_a_connection_that_a_server_will_not_encrypt(
     ],
 )
 def test_another_machine_has_to_prove_its_name_unless_the_url_says_otherwise(url: str, is_checked: bool) -> None:
-    parameters = app_db._with_parameters(url)
+    parameters = connection.with_parameters(url)
     assert parameters.startswith(url)
     assert ("sslmode=verify-full" in parameters) == is_checked
     assert ("sslrootcert=system" in parameters) == is_checked
 
 
 def test_an_authority_of_ones_own_is_the_one_that_is_asked() -> None:
-    parameters = app_db._with_parameters("postgresql://u:p@db.example.com/app?sslrootcert=/own/ca.crt")
+    parameters = connection.with_parameters("postgresql://u:p@db.example.com/app?sslrootcert=/own/ca.crt")
     assert "sslmode=verify-full" in parameters
     assert parameters.count("sslrootcert") == 1
 

@@ -44,8 +44,9 @@ from tailtracker_bi.runs.pulling import pull
 from tailtracker_bi.runs.report import Progress, RunReport, new_report
 from tailtracker_bi.sandbox.servers.app_database import PASSWORD, AppDatabase, AppServer
 from tailtracker_bi.settings.model import Settings
-from tailtracker_bi.sources import app_db
-from tailtracker_bi.sources.app_db import TRIES, AppDb
+from tailtracker_bi.sources.app_db import connection
+from tailtracker_bi.sources.app_db import reading as app_db
+from tailtracker_bi.sources.app_db.reading import TRIES, AppDb
 from tailtracker_bi.sources.app_tables import TABLES
 from tests.sources.tls_server import AUTHORITY, NAME, serve_tls
 from tests.worlds.tiny import assert_adds_up
@@ -158,7 +159,7 @@ def locked(world: World, table: str) -> Iterator[Callable[[], None]]:
 
 
 def test_a_table_that_stays_locked_is_named_and_the_others_land(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_db, "STATEMENT_TIMEOUT", "3s")
+    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT", "3s")
     with locked(world, "pets"):
         report = world.pull(at_fault={"pets"})
     assert report.errors == ["app_db: pets: reading it took longer than 3s: is it locked, or the server overloaded?"]
@@ -167,7 +168,7 @@ def test_a_table_that_stays_locked_is_named_and_the_others_land(world: World, mo
 
 
 def test_a_lock_that_passes_costs_another_snapshot_and_no_table(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_db, "STATEMENT_TIMEOUT", "3s")
+    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT", "3s")
     with locked(world, "pets") as unlock:
 
         class Unlocking(list[str]):
@@ -281,7 +282,7 @@ def test_a_key_that_two_rows_share_is_an_error_of_its_table(world: World) -> Non
 
 
 def test_what_a_replica_tells_is_as_of_when_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_db, "_REPLICA", "select true, 10800.0::float8")
+    monkeypatch.setattr(connection, "REPLICA", "select true, 10800.0::float8")
     world.settings = world.settings.model_copy(update={"fixed_now": world.settings.now + timedelta(days=1)})
     report = world.pull()
     assert report.exit_code == 0
@@ -295,14 +296,14 @@ def test_a_replica_that_fell_behind_what_has_landed_changes_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first pull was of 1 o'clock, from the primary; this one is of the same hour, as it was 3 hours before.
-    monkeypatch.setattr(app_db, "_REPLICA", "select true, 10800.0::float8")
+    monkeypatch.setattr(connection, "REPLICA", "select true, 10800.0::float8")
     report = world.pull(at_fault=ALL)
     assert report.exit_code == 1
     assert "before what has landed" in report.errors[0]
 
 
 def test_a_replica_that_knows_nothing_of_its_age_is_not_believed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_db, "_REPLICA", "select true, null::float8")
+    monkeypatch.setattr(connection, "REPLICA", "select true, null::float8")
     report = world.pull(at_fault=ALL)
     assert report.exit_code == 1
     assert "the replica has replayed nothing yet" in report.errors[0]

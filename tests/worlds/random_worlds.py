@@ -22,7 +22,7 @@ from tailtracker_bi.analytics.rules import Analytics
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
-from tailtracker_bi.sources.app_db import AppDb
+from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.base import ObjectSource
 from tailtracker_bi.sources.mixpanel.event_lines import EventLines
 from tailtracker_bi.sources.records import (

@@ -7,8 +7,6 @@ Every line ends up in exactly one place: a row, a duplicate that was dropped, or
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +35,21 @@ from tailtracker_bi.privacy import (
     is_personal_id,
     mask_text,
 )
+from tailtracker_bi.sources.mixpanel.event_sql import (
+    BROKEN,
+    CANDIDATES,
+    CLOSING,
+    COUNT,
+    CREATE,
+    DEDUPLICATE,
+    ESCAPED,
+    JUDGE,
+    MIDDLE,
+    OPENING,
+    RECEIVE,
+    TAKE_APART,
+    UTC_OFFSETS,
+)
 from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, BadResponseError, Counts, Remark, TooLargeError, each_day
 
 EVENTS_SCHEMA = pa.schema(
@@ -56,11 +69,6 @@ EVENTS_SCHEMA = pa.schema(
     ]
 )
 
-# A whole pair, half of one (the group), or another escape, in whose backslash none may begin.
-_ESCAPED = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\[\s\S]"
-)
-
 _SPOOL_SCHEMA = pa.schema([("line", pa.int64()), *EVENTS_SCHEMA])
 
 MEMORY_LIMIT = "512MB"
@@ -69,208 +77,6 @@ HOPELESS_LINES = 100_000
 """An answer that begins with so many lines, none of which is an event, is no export."""
 LONGEST_NAME, MOST_REMARKS = 100, 5
 """Characters of a name of an event or property that are told, and properties of a day."""
-
-_PROPERTIES = {
-    "time": "time",
-    "distinct_id": "distinct_id",
-    "device_id": "$device_id",
-    "user_id": "$user_id",
-    "insert_id": "$insert_id",
-    "processed": "mp_processing_time_ms",
-    "os": "$os",
-    "platform": "platform",
-    "country_code": "mp_country_code",
-    "country": "country",
-    "app_version": "$app_version_string",
-}
-_STRUCTURE = json.dumps(dict.fromkeys(_PROPERTIES.values(), "VARCHAR"))
-
-_CREATE = """
-    create table received (line bigint, day date, identity ubigint);
-    create table quarantined (line bigint, day date, reason varchar, record varchar);
-    create table duplicates (line bigint, day date);
-"""
-
-# What stands in front of an event's name, and between it and its properties, in a line as Mixpanel writes it.
-_OPENING, _MIDDLE, _CLOSING = '{"event":"', '","properties":', "}}"
-
-# A line that is written in another way.
-_TAKE_APART = """
-    select line, is_suspect, record, found[1] ->> '$' as event, found[2] as error, found[3] as properties
-    from (
-        select *, json_extract(record, ['$.event', '$.error', '$.properties']) as found
-        from batch
-        where json_valid(record)
-    )
-"""
-
-# Seconds since 1970; what is too large for that is taken for milliseconds. An event that misses the days asked for by
-# no more than time zones differ (14 hours) is told apart: the project's days are then not what the settings say.
-_JUDGE = f"""
-    with parsed as (
-        select line, event, error, properties, from_json(properties, '{_STRUCTURE}') as found
-        from lines
-    ),
-
-    fields as (
-        select
-            line, event, error, properties[1] as opening,
-            {", ".join(f'found."{sent}" as {name}' for name, sent in _PROPERTIES.items())}
-        from parsed
-    ),
-
-    numbers as (
-        select *, try_cast(time as double) as sent_time, try_cast(processed as double) as processed_ms
-        from fields
-    ),
-
-    timed as (
-        select
-            * exclude (time),
-            try_cast(case
-                when abs(sent_time) < 1e11 then sent_time * 1e6
-                when abs(sent_time) < 1e14 then sent_time * 1e3
-            end
-                as bigint) as microseconds
-        from numbers
-    ),
-
-    dated as (
-        select
-            *,
-            make_timestamp(microseconds) as time,
-            greatest(
-                epoch_us($first::timestamp) - microseconds,
-                microseconds - epoch_us($last::timestamp + interval 1 day),
-                -1
-            )
-                / 1e6 as seconds_outside
-        from timed
-    ),
-
-    judged as (
-        select
-            *,
-            case
-                when event is null and error is not null then 'error'
-                when event is null then 'no event name'
-                when opening is distinct from '{{' then 'no properties'
-                when time is null then 'no readable time'
-                -- One sent empty says that the event is nobody's; without any it is not Mixpanel's.
-                when coalesce(distinct_id, user_id, device_id) is null then 'no distinct_id'
-                when time::date between $first and $last then null
-                when seconds_outside between 1.000001 and 14 * 3600 then 'shifted'
-                else 'time outside the days asked for'
-            end as reason
-        from dated
-    )
-
-    select
-        line,
-        reason,
-        case when time::date between $first and $last then time::date else $first end as day,
-        event,
-        time,
-        distinct_id,
-        nullif(device_id, '') as device_id,
-        nullif(user_id, '') as user_id,
-        nullif(insert_id, '') as insert_id,
-        make_timestamp(case when abs(processed_ms) < 1e14 then (processed_ms * 1000)::bigint end) as processed_at,
-        lower(coalesce(
-            platform,
-            case
-                when lower(os) in ('ios', 'ipados') then 'ios'
-                when lower(os) = 'android' then 'android'
-                when os is not null then 'web'
-            end
-        )) as platform,
-        coalesce(country_code, country) as country,
-        app_version
-    from judged
-"""
-
-# The day of a line that is not JSON is the one its text claims, so that the same line always counts for the same day.
-_BROKEN = """
-    select
-        line,
-        is_suspect,
-        'not JSON' as reason,
-        record,
-        case when claimed between $first and $last then claimed else $first end as day
-    from (
-        select
-            *,
-            make_timestamp(
-                nullif(regexp_extract(record, '"time"\\s*:\\s*"?([0-9]{9,10})', 1), '')::bigint * 1000000
-            )::date as claimed
-        from batch
-        where not json_valid(record)
-    )
-"""
-
-_RECEIVE = """
-    insert into received
-    select line, day, case when insert_id is not null then hash(day, event, distinct_id, insert_id) end
-    from rows
-"""
-
-# Few events share the hash of what identifies them with another one: only these are compared.
-_CANDIDATES = """
-    select line
-    from received
-    where identity in (select identity from received group by identity having count(*) > 1)
-    order by line
-"""
-
-# The copy processed last stays; equal copies are told apart by their text, so that the order of lines never matters.
-_DEDUPLICATE = """
-    insert into duplicates
-    select line, day
-    from (
-        select
-            line,
-            day,
-            row_number() over (
-                partition by day, event, distinct_id, insert_id
-                order by processed_at desc nulls last, properties desc, line
-            ) as copy
-        from copies
-    )
-    where copy > 1
-"""
-
-_COUNT = """
-    select day, sum(received)::bigint, sum(deduplicated)::bigint, sum(quarantined)::bigint
-    from (
-        select day, count(*) as received, 0 as deduplicated, 0 as quarantined from received group by day
-        union all
-        select day, 0, count(*), 0 from duplicates group by day
-        union all
-        select day, count(*), 0, count(*) from quarantined group by day
-    )
-    group by day
-"""
-
-# Processing follows the event, mostly within minutes, so that what lies between the two tells by how many quarter hours
-# the times are off UTC. A clock may be some minutes ahead. A time counts once: jobs send thousands of events at one.
-_UTC_OFFSETS = """
-    with delays as (
-        select distinct day, time, floor((epoch(processed_at) - epoch(time) + 300) / 900)::bigint as quarter_hours
-        from events
-        where processed_at is not null
-    ),
-
-    shares as (
-        select day, quarter_hours, count(*) as times, sum(count(*)) over (partition by day) as all_times
-        from delays
-        group by day, quarter_hours
-    )
-
-    select day, -15 * quarter_hours
-    from shares
-    where all_times >= 100 and times > all_times / 2 and abs(quarter_hours) <= 14 * 4
-    order by day
-"""
 
 
 class EventLines:
@@ -296,7 +102,7 @@ class EventLines:
         }
         self._connection = self._stack.enter_context(duckdb.connect(config=config))
         self._connection.execute("set enable_progress_bar = false")
-        self._connection.execute(_CREATE)
+        self._connection.execute(CREATE)
         self._file = self._stack.enter_context(pa.OSFile(str(self._directory / "rows.arrow"), "wb"))
         self._writer = pa.ipc.new_stream(self._file, _SPOOL_SCHEMA)
         self.received = 0
@@ -347,20 +153,20 @@ class EventLines:
             parsed = self._judge(as_usual)
         if len(as_usual) < len(lines):
             others = lines.filter(pc.invert(pc.is_in(lines["line"], as_usual["line"])))
-            readable = self._run(_TAKE_APART, batch=others)
+            readable = self._run(TAKE_APART, batch=others)
             if len(readable) < len(others):
                 others = _mend_halves(others)
-                readable = self._run(_TAKE_APART, batch=others)
+                readable = self._run(TAKE_APART, batch=others)
             parsed = pa.concat_tables([parsed, self._judge(readable)]).sort_by("line")
             if len(readable) < len(others):
-                self._set_aside(self._run(_BROKEN, self._bounds, batch=others), clean_broken_json)
+                self._set_aside(self._run(BROKEN, self._bounds, batch=others), clean_broken_json)
         is_event = pc.is_null(parsed["reason"])
         self._keep(parsed.filter(is_event))
         self._set_aside(parsed.filter(pc.invert(is_event)), self._clean_json)
 
     def _judge(self, lines: pa.Table) -> pa.Table:
         """The lines with their typed columns, and the reason why one is no event of these days, if so."""
-        judged = self._run(_JUDGE, self._bounds, lines=lines.select(["line", "event", "error", "properties"]))
+        judged = self._run(JUDGE, self._bounds, lines=lines.select(["line", "event", "error", "properties"]))
         for column in ("is_suspect", "record", "properties"):
             judged = judged.append_column(column, lines[column])
         return judged
@@ -368,7 +174,7 @@ class EventLines:
     def _keep(self, parsed: pa.Table) -> None:
         self._note_cards(parsed)
         rows = _cleaned(parsed, self._cleaners()).select(_SPOOL_SCHEMA.names)
-        self._run(_RECEIVE, rows=rows)
+        self._run(RECEIVE, rows=rows)
         self._events += len(rows)
         self._writer.write_table(rows.cast(_SPOOL_SCHEMA))
 
@@ -418,13 +224,13 @@ class EventLines:
         """
         self._writer.close()
         self._file.close()
-        candidates = self._run(_CANDIDATES)["line"]
+        candidates = self._run(CANDIDATES)["line"]
         if len(candidates):
             copies = (batch.filter(pc.is_in(batch["line"], candidates)) for batch in self._spooled())
             reader = pa.RecordBatchReader.from_batches(_SPOOL_SCHEMA, copies)
-            self._run(_DEDUPLICATE, copies=reader)
+            self._run(DEDUPLICATE, copies=reader)
         counts = {day: Counts() for day in each_day(self._first, self._last)}
-        for day, received, deduplicated, quarantined in self._connection.execute(_COUNT).fetchall():
+        for day, received, deduplicated, quarantined in self._connection.execute(COUNT).fetchall():
             counts[day] = Counts(
                 received=received,
                 loaded=received - deduplicated - quarantined,
@@ -472,7 +278,7 @@ class EventLines:
         columns = ["day", "time", "processed_at"]
         schema = pa.schema([_SPOOL_SCHEMA.field(name) for name in columns])
         batches = (batch.select(columns) for batch in self._spooled())
-        found = self._run(_UTC_OFFSETS, events=pa.RecordBatchReader.from_batches(schema, batches))
+        found = self._run(UTC_OFFSETS, events=pa.RecordBatchReader.from_batches(schema, batches))
         days, minutes = found.columns
         return dict(zip(days.to_pylist(), (timedelta(minutes=each) for each in minutes.to_pylist()), strict=True))
 
@@ -521,7 +327,7 @@ def _mend_halves(lines: pa.Table) -> pa.Table:
     JSON allows them, and no text can hold them. Mended lines are suspects: the sieve catches every escape.
     """
     records = [
-        _ESCAPED.sub(lambda escape: "\ufffd" if escape[1] else escape[0], record)
+        ESCAPED.sub(lambda escape: "\ufffd" if escape[1] else escape[0], record)
         for record in lines["record"].to_pylist()
     ]
     return lines.set_column(lines.schema.get_field_index("record"), "record", pa.array(records, pa.string()))
@@ -530,12 +336,12 @@ def _mend_halves(lines: pa.Table) -> pa.Table:
 def _take_apart(lines: pa.Table) -> pa.Table:
     """Of the lines that are written as Mixpanel writes them, and are JSON if their properties are, also those."""
     record = pl.col("record")
-    name_end = record.str.find(_MIDDLE + "{", literal=True)
-    start = name_end + len(_MIDDLE)
+    name_end = record.str.find(MIDDLE + "{", literal=True)
+    start = name_end + len(MIDDLE)
     # Of other lines nothing is cut: it could be amid a character.
-    is_cut_out = record.str.starts_with(_OPENING) & record.str.ends_with(_CLOSING) & name_end.is_not_null()
+    is_cut_out = record.str.starts_with(OPENING) & record.str.ends_with(CLOSING) & name_end.is_not_null()
     raw, length = pl.when(is_cut_out).then(record).cast(pl.Binary), record.str.len_bytes()
-    event = raw.bin.slice(len(_OPENING), name_end - len(_OPENING)).cast(pl.String)
+    event = raw.bin.slice(len(OPENING), name_end - len(OPENING)).cast(pl.String)
     parts = pl.DataFrame({"record": pl.Series(lines["record"])}).select(
         event=event,
         properties=raw.bin.slice(start, length - start - 1).cast(pl.String),

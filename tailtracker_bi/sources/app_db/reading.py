@@ -12,14 +12,12 @@ per statement is not. What a replica tells is as of the last transaction that it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import duckdb
 import pyarrow.parquet as pq
@@ -31,6 +29,20 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from tailtracker_bi.crash_points import declare, reached
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.settings import Settings, SourceSettings, check_database_url
+from tailtracker_bi.sources.app_db.connection import (
+    HINTS,
+    INTERRUPTIONS,
+    LASTING,
+    STRUCTURE,
+    TOLD,
+    begin_snapshot,
+    bypass_for,
+    grant_for,
+    how_far_behind,
+    lag_of,
+    reason_of,
+    with_parameters,
+)
 from tailtracker_bi.sources.app_tables import (
     JSON_COLUMNS,
     MEMORY_LIMIT,
@@ -60,67 +72,8 @@ declare(
 )
 
 TRIES = 4
-STATEMENT_TIMEOUT = "10min"
 WORTH_SAYING = timedelta(minutes=5)
 """A replica that is as far behind is remarked."""
-_BEGIN = (
-    "begin isolation level repeatable read, read only",
-    "set local row_security = off",  # what row-level security would hide is an error, not a table without rows
-    "set local time zone 'UTC'",
-    "set local datestyle = 'ISO'",
-)
-_PARAMETERS = {
-    "application_name": "tailtracker-bi",
-    "connect_timeout": "15",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-}
-
-
-_STRUCTURE = f"""
-    select
-        c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
-        pg_catalog.has_column_privilege(c.oid, a.attnum, 'select'),
-        pg_catalog.row_security_active(c.oid), pg_catalog.has_table_privilege(c.oid, 'insert, update, delete'),
-        pg_catalog.quote_ident(current_user)
-    from pg_catalog.pg_class as c
-    join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where
-        c.relname in ({", ".join(f"'{table.name}'" for table in TABLES)})
-        and c.relkind in ('r', 'p', 'v', 'm', 'f')
-        and pg_catalog.pg_table_is_visible(c.oid)
-"""
-# Whether it is a replica, and how many seconds it is behind; null where nobody knows. One that has replayed all that it
-# received is not behind, however old that is; unless nothing sends to it, as then it would not know.
-_REPLICA = """
-    select
-        pg_catalog.pg_is_in_recovery(),
-        case
-            when
-                exists (select from pg_catalog.pg_stat_wal_receiver)
-                and pg_catalog.pg_last_wal_receive_lsn() = pg_catalog.pg_last_wal_replay_lsn()
-                then 0
-            else extract(epoch from clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp())
-        end::float8
-"""
-# A passing trouble of the server or the way to it (SQLSTATE): the snapshot is gone, another may be whole.
-_INTERRUPTIONS = ("08", "40", "53", "57P", "58")
-_LASTING = re.compile("authentication failed|does not exist|pg_hba.conf|certificate|does not support SSL")
-# What to do about it, by what the error says.
-_HINTS = {
-    "password authentication failed": ": is the password wrong, or has it expired?",
-    "does not support SSL": "; add ?sslmode=disable if the network is to be trusted",
-    "does not match host name": (
-        ": connect by a name that the certificate has; or add ?sslmode=require if the network is to be trusted"
-    ),
-    "certificate": (
-        ": name the file of who signed the server's certificate, ?sslrootcert=/path/to/ca.crt; "
-        "or add ?sslmode=require if the network is to be trusted"
-    ),
-}
-# What a server or the network said, without the address that libpq puts before it.
-_TOLD = re.compile(r".*(?:FATAL|ERROR|failed|to address): +(.*)")
 
 
 class _InterruptedError(SourceUnavailableError):
@@ -227,8 +180,8 @@ class AppDb(ObjectSource):
     def check(self) -> Check:
         try:
             with self._connected() as cursor:
-                behind = _behind(cursor)
-                _begin(cursor)
+                behind = how_far_behind(cursor)
+                begin_snapshot(cursor)
                 found = self._structure(cursor)
         except SourceUnavailableError as error:
             return Check(self.name, is_ok=False, detail=str(error))
@@ -241,13 +194,13 @@ class AppDb(ObjectSource):
         problems = [
             core
             and f"missing: {', '.join(core)} (does the role's search_path name their schema, and may it use that?)",
-            refused and f"not permitted: {_grant(role, *refused)}",
-            hidden and f"row-level security hides rows of {', '.join(hidden)}: {_bypass(role)}",
+            refused and f"not permitted: {grant_for(role, *refused)}",
+            hidden and f"row-level security hides rows of {', '.join(hidden)}: {bypass_for(role)}",
         ]
         details = [
             f"{role} reads {len({*found} - {*refused, *hidden})} of {len(TABLES)} tables",
             *problems,
-            behind >= WORTH_SAYING and _lag(behind).text,
+            behind >= WORTH_SAYING and lag_of(behind).text,
             (optional := sorted({*missing} - {*core})) and f"optional and absent: {', '.join(optional)}",
             writable and f"warning: {role} can write to {', '.join(writable)}: use a role that can only read",
         ]
@@ -255,7 +208,7 @@ class AppDb(ObjectSource):
 
     def counts(self) -> dict[str, int]:
         with self._connected() as cursor:
-            _begin(cursor)
+            begin_snapshot(cursor)
             found = self._structure(cursor)
             permitted = [table for table in TABLES if table.name in found and found[table.name].is_permitted(table)]
             counts = {}
@@ -273,8 +226,8 @@ class AppDb(ObjectSource):
         """All tables as of one moment; `landed` are those that were there before."""
         with self._connected() as cursor:
             # Before the transaction sees its moment: so it can't claim more than it sees.
-            behind, now = _behind(cursor), self.settings.now
-            _begin(cursor)
+            behind, now = how_far_behind(cursor), self.settings.now
+            begin_snapshot(cursor)
             found = self._structure(cursor)
             if not found:
                 raise SourceUnavailableError(
@@ -287,14 +240,14 @@ class AppDb(ObjectSource):
                 else _absent(table, landed)
                 for table in TABLES
             }
-        return _Snapshot(tables, now - behind, [_lag(behind)] if behind >= WORTH_SAYING else [])
+        return _Snapshot(tables, now - behind, [lag_of(behind)] if behind >= WORTH_SAYING else [])
 
     @contextmanager
     def _connected(self) -> Iterator[dbapi.Cursor]:
         url = self.settings.of(AppDbSettings).url
         assert url is not None, "the source is on"  # noqa: S101 - for the type checker
         try:
-            uri = _with_parameters(url.get_secret_value())
+            uri = with_parameters(url.get_secret_value())
             with dbapi.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
                 yield cursor
         except dbapi.Error as error:
@@ -302,19 +255,19 @@ class AppDb(ObjectSource):
 
     def _unavailable(self, error: str) -> SourceUnavailableError:
         """What happened to the connection, on one line, without its address."""
-        told = readable((_TOLD.findall(error) or [""])[-1], self.settings.secrets)
+        told = readable((TOLD.findall(error) or [""])[-1], self.settings.secrets)
         if not told and "Failed to connect" in error:
             return SourceUnavailableError(
                 "app_db: APP_DATABASE_URL is not understood: write postgresql://user:password@host:port/database, "
                 "with other characters than letters and digits in the password as %XX"
             )
-        if _LASTING.search(error):
-            hint = next((hint for text, hint in _HINTS.items() if text in error), "")
+        if LASTING.search(error):
+            hint = next((hint for text, hint in HINTS.items() if text in error), "")
             return SourceUnavailableError(f"app_db: {told}; check APP_DATABASE_URL{hint}")
         return _InterruptedError(f"app_db: no connection, or it broke off{told and ': '}{told}")
 
     def _structure(self, cursor: dbapi.Cursor) -> dict[str, _Found]:
-        cursor.execute(_STRUCTURE)
+        cursor.execute(STRUCTURE)
         found: dict[str, _Found] = {}
         for table, column, type_, can_read, hides_rows, can_write, role in cursor.fetchall():
             seen = found.setdefault(table, _Found(role, hides_rows, can_write, {}, set()))
@@ -338,11 +291,11 @@ class AppDb(ObjectSource):
         try:
             self._copy(cursor, table, copy)
         except dbapi.Error as error:
-            if error.sqlstate is None or error.sqlstate.startswith(_INTERRUPTIONS):
+            if error.sqlstate is None or error.sqlstate.startswith(INTERRUPTIONS):
                 raise
             cursor.execute("rollback to savepoint table_begins")
             kind = _SlowTableError if error.sqlstate == "57014" else BadResponseError
-            return kind(f"{where}: {_reason(error, table.name, found.role)}")
+            return kind(f"{where}: {reason_of(error, table.name, found.role)}")
         return copy
 
     def _copy(self, cursor: dbapi.Cursor, table: AppTable, copy: TextRows) -> None:
@@ -357,47 +310,11 @@ class AppDb(ObjectSource):
                 file.write_batch(masked(batch, table, hash_key))
 
 
-def _begin(cursor: dbapi.Cursor) -> None:
-    """Begin a transaction that sees one moment and can't write."""
-    for statement in (*_BEGIN, f"set local statement_timeout = '{STATEMENT_TIMEOUT}'"):
-        cursor.execute(statement)
-
-
-def _behind(cursor: dbapi.Cursor) -> timedelta:
-    """How far the server is behind. Raises SourceUnavailableError where it can't tell."""
-    cursor.execute(_REPLICA)
-    ((is_replica, seconds),) = cursor.fetchall()
-    if not is_replica:
-        return timedelta()
-    if seconds is None:
-        raise SourceUnavailableError(
-            "app_db: the replica has replayed nothing yet and nothing is sent to it, so it can't tell as of when it is"
-        )
-    return timedelta(seconds=max(seconds, 0.0))
-
-
-def _lag(behind: timedelta) -> Remark:
-    minutes = int(behind.total_seconds() // 60)
-    told = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-    return Remark(f"the replica is {told} behind")
-
-
 def _absent(table: AppTable, landed: set[str]) -> AbsentTableError | None:
     """A table that was never there is no failure; one that was has gone."""
     if table.name in landed:
         return None
     return AbsentTableError(f"app_db: {table.name}: the database has no such table")
-
-
-def _with_parameters(url: str) -> str:
-    """The URL with what it leaves open: time limits, and on the way to another machine encryption to the right one."""
-    given = dict(parse_qsl(urlsplit(url).query))
-    host = given.get("host") or given.get("hostaddr") or urlsplit(url).hostname or ""
-    is_here = host in {"", "localhost", "::1"} or host.startswith(("/", "%2f", "127."))
-    checked = {} if is_here or "sslmode" in given else {"sslmode": "verify-full", "sslrootcert": "system"}
-    wanted = _PARAMETERS | checked
-    added = {name: value for name, value in wanted.items() if name not in given}
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(added, quote_via=quote)}"
 
 
 def _as_text(column: str) -> str:
@@ -406,22 +323,3 @@ def _as_text(column: str) -> str:
         return f'"{column}"::text'
     path = f"""'$."{column}" ? (@.type() == "string")'"""
     return f"""jsonb_path_query_first("{JSON_COLUMNS[column]}"::jsonb, {path}) #>> '{{}}' as {column}"""
-
-
-def _reason(error: dbapi.Error, table: str, role: str) -> str:
-    """Why a single table can't be read, and what to do. Never the server's text: it may hold values."""
-    if error.sqlstate == "42501":
-        if "row-level security" in str(error):
-            return f"row-level security would hide rows: {_bypass(role)}"
-        return f"permission denied: {_grant(role, table)}"
-    if error.sqlstate == "57014":
-        return f"reading it took longer than {STATEMENT_TIMEOUT}: is it locked, or the server overloaded?"
-    return f"the server can't read it (SQLSTATE {error.sqlstate})"
-
-
-def _grant(role: str, *tables: str) -> str:
-    return f"grant select on {', '.join(tables)} to {role}"
-
-
-def _bypass(role: str) -> str:
-    return f"alter role {role} bypassrls"
