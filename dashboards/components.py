@@ -18,7 +18,7 @@ from tailtracker_bi.figures.charts import Layers
 from tailtracker_bi.figures.csv_output import to_csv
 from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.figures.not_counted import beside
-from tailtracker_bi.figures.readings import COHORTS, Reading, days_apart, latest, latest_cohorts
+from tailtracker_bi.figures.readings import COHORTS, Reading, days_apart, latest
 from tailtracker_bi.figures.wording import day, period, plain, source_name
 
 DATA_STATUS_PAGE = "app_pages/data_status.py"
@@ -248,14 +248,11 @@ def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str
     for first in range(0, len(known), TILES_A_ROW):
         row = known[first : first + TILES_A_ROW]
         for place, (metric, grain) in zip(st.columns(TILES_A_ROW), row, strict=False):
-            points = data.series(build, metric.metric_id, grain)
             with place:
-                if metric.cohort_days:
-                    reading = latest_cohorts(metric, points)
-                    compared = "" if reading.before.value is None else f" vs the {COHORTS} before"
-                    tile(build, reading, when=f"last {COHORTS} complete daily cohorts{compared}")
-                else:
-                    tile(build, latest(metric, points, days_apart(metric, grain)), grain=grain)
+                reading = latest(metric, data.series(build, metric.metric_id, grain), days_apart(metric, grain))
+                compared = "" if reading.before.value is None else f" vs the {COHORTS} before"
+                when = f"last {COHORTS} complete daily cohorts{compared}" if metric.cohort_days else ""
+                tile(build, reading, grain=grain, when=when)
 
 
 def definition(metric: Metric) -> str:

@@ -13,7 +13,7 @@ import streamlit as st
 
 from tailtracker_bi import bundle
 from tailtracker_bi.bundle import Bundle, BundleError
-from tailtracker_bi.figures import catalogue, data_status, not_counted, points, reconciliation
+from tailtracker_bi.figures import catalogue, data_status, not_counted, points
 from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.not_counted import LeftOut
 from tailtracker_bi.settings import load_reader_settings
@@ -94,12 +94,6 @@ def series_by_segment(build: Bundle, metric: Metric, grain: str, segment: str) -
     return points.by_segment(metric, whole, values(build, metric.metric_id, segment, grain=grain))
 
 
-def without_total(build: Bundle, metric: Metric, grain: str) -> dict[pd.Timestamp, list[str]]:
-    """Periods whose total over currencies is not known, with the foreign currencies of their amounts."""
-    whole = series(build, metric.metric_id, grain)
-    return points.without_total(metric, whole, values(build, metric.metric_id, "currency", grain=grain))
-
-
 def segments_of(build: Bundle, metric_id: str) -> set[str]:
     """The segments that a metric is split by; `all` is one."""
     return set(rows(build, "metric_values", metric_id=metric_id)["segment"])
@@ -108,13 +102,3 @@ def segments_of(build: Bundle, metric_id: str) -> set[str]:
 def grains_of(build: Bundle, metric_id: str) -> list[str]:
     """The grains in which a metric has values, the shortest first."""
     return points.grains(values(build, metric_id))
-
-
-def longest_complete_grain(build: Bundle, metric_id: str) -> str:
-    """The longest grain of which a period is complete, a day where none is."""
-    return points.longest_complete_grain(values(build, metric_id))
-
-
-def compared(build: Bundle) -> pd.DataFrame:
-    """What was compared between sources, newest first."""
-    return reconciliation.titled(rows(build, "reconciliation"), catalog(build))

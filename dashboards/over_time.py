@@ -29,7 +29,8 @@ from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.exported import as_data, each_as_data
-from tailtracker_bi.figures.points import within
+from tailtracker_bi.figures.points import within, without_total
+from tailtracker_bi.figures.reconciliation import titled
 from tailtracker_bi.figures.wording import day, is_money, number, period, plain
 
 SEGMENTS = {
@@ -164,17 +165,18 @@ def say_where_there_is_no_total(build: Bundle, metric: Metric, grain: str, dates
     """That a total over currencies is missing in some periods, and which exchange rates it would need."""
     if not is_money(metric.format):
         return
-    untold = data.without_total(build, metric, grain)
-    starts = list(within(pd.DataFrame({"start": sorted(untold)}), "start", dates, grain)["start"])
-    if not starts:
+    parts = data.values(build, metric.metric_id, "currency", grain=grain)
+    whole = data.series(build, metric.metric_id, grain)
+    untold = within(without_total(metric, whole, parts), "period_start", dates, grain)
+    if untold.empty:
         return
-    foreign = sorted({currency for start in starts for currency in untold[start]})
+    starts, foreign = untold["period_start"].unique(), sorted(untold["segment_value"].unique())
     span = period(starts[0], grain)
     if len(starts) > 1:
         span = f"{len(starts)} periods from {span} to {period(starts[-1], grain)}"
-    needed = f" It needs the rates of {', '.join(map(plain, foreign))}." if foreign else ""
     st.warning(
-        f"**{metric.label} has no total in {data.currency(build)} for {span}:** an exchange rate is missing.{needed} "
+        f"**{metric.label} has no total in {data.currency(build)} for {span}:** an exchange rate is missing. "
+        f"It needs the rates of {', '.join(map(plain, foreign))}. "
         "The amounts in each currency are known: choose a currency, or split by currency.",
         icon=":material/currency_exchange:",
     )
@@ -186,7 +188,7 @@ def differences(build: Bundle, domains: Sequence[str] | None = None, *, and_the_
     A comparison belongs to the domain of the metric that `what` begins with. One that begins with no metric is shown
     with those that are left over: where `and_the_rest` names the domains that other pages show.
     """
-    found = data.compared(build)
+    found = titled(data.rows(build, "reconciliation"), data.catalog(build))
     if domains is not None:
         known = found["domain"].isin(domains)
         found = found[known | ~found["domain"].isin(and_the_rest)] if and_the_rest else found[known]

@@ -27,14 +27,15 @@ from dashboards.components import (
     tiles,
     why_no_data,
 )
+from dashboards.over_time import by_period
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.exported import as_data
 from tailtracker_bi.figures.not_counted import beside
 from tailtracker_bi.figures.points import within
-from tailtracker_bi.figures.readings import COHORTS, Reading, latest, latest_cohorts
-from tailtracker_bi.figures.wording import NO_DATA, day, number, period, words
+from tailtracker_bi.figures.readings import COHORTS, Reading, latest
+from tailtracker_bi.figures.wording import NO_DATA, day, period, words
 
 # The others go by day, where they are counted by day: each figure compares with one whose days do not overlap its own;
 # a day, with the same weekday.
@@ -87,14 +88,7 @@ def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
         INCOMPLETE_NOTE,
     )
     say_what_is_left_out(build, [metric])
-    newest_first = points.iloc[::-1]
-    table = pd.DataFrame(
-        {
-            "Period": [period(start, grain) for start in newest_first["period_start"]],
-            metric.label: [number(value, metric.format) for value in newest_first["value"]],
-            "State": newest_first["is_complete"].map(charts.STATES),
-        }
-    )
+    table = by_period(points.assign(segment_value=metric.label), grain, {metric.label: metric.format})
     rows = as_data(metric, points, grain)
     table_behind(build, table, rows, f"{metric.metric_id}_by_{grain}", metric.label)
 
@@ -167,10 +161,9 @@ def in_the_table(build: Bundle, reading: Reading, grain: str) -> dict[str, str]:
 def latest_reading(build: Bundle, metric: Metric, grain: str) -> tuple[Reading, str]:
     """The latest value and the grain that it is of; cohorts of one day are too small to compare."""
     grains = data.grains_of(build, metric.metric_id)
-    if metric.cohort_days and grains:
-        return latest_cohorts(metric, data.series(build, metric.metric_id, "day")), f"{COHORTS} daily cohorts"
-    used = grain if grain in grains else "day"
-    return latest(metric, data.series(build, metric.metric_id, used)), used
+    used = grain if grain in grains and not metric.cohort_days else "day"
+    reading = latest(metric, data.series(build, metric.metric_id, used))
+    return reading, f"{COHORTS} daily cohorts" if metric.cohort_days else used
 
 
 def labels(metrics: dict[str, Metric]) -> dict[str, str]:

@@ -34,7 +34,7 @@ from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.exported import each_as_data, of_metric
-from tailtracker_bi.figures.points import within
+from tailtracker_bi.figures.points import longest_complete_grain, within
 from tailtracker_bi.figures.wording import number, words
 
 RATES = {
@@ -184,7 +184,7 @@ elif "payments" not in known:
     why_no_data(build, payments)
 if not known:
     st.stop()
-longest = data.longest_complete_grain(build, known[0])
+longest = longest_complete_grain(data.values(build, known[0]))
 st.header("Latest complete figures", help=COMPARED)
 tiles(build, metrics, dict.fromkeys(TILES, longest))
 with st.container(horizontal=True, vertical_alignment="top"):

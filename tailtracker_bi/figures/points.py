@@ -51,18 +51,14 @@ def by_segment(metric: Metric, whole: pd.DataFrame, parts: pd.DataFrame) -> pd.D
     return filled[["period_start", "segment_value", "numerator", "denominator", "value", "size", "is_complete"]]
 
 
-def without_total(metric: Metric, whole: pd.DataFrame, parts: pd.DataFrame) -> dict[pd.Timestamp, list[str]]:
-    """Periods with amounts in single currencies but no total, as a rate was missing; with their foreign currencies.
+def without_total(metric: Metric, whole: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
+    """Amounts in foreign currencies of the periods that have no total in `whole`, as a rate was missing, in order.
 
-    `parts` are the metric's values by currency, `whole` is the `series` of the totals.
+    `parts` are the metric's values by currency.
     """
     untold = whole[whole["value"].isna()]["period_start"]
     found = ordered(parts.dropna(subset=["value"]), "period_start")
-    found = found[found["period_start"].isin(untold) & (found["segment_value"] != currency_of(metric.format))]
-    return {
-        start: sorted(found[found["period_start"] == start]["segment_value"])
-        for start in found["period_start"].unique()
-    }
+    return found[found["period_start"].isin(untold) & (found["segment_value"] != currency_of(metric.format))]
 
 
 def grains(values: pd.DataFrame) -> list[str]:

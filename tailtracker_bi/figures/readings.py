@@ -156,7 +156,14 @@ def complete(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def latest(metric: Metric, points: pd.DataFrame, days_back: int = 0) -> Reading:
-    """The latest complete value, and the last complete one at least `days_back` days before it."""
+    """The latest complete value, and the last complete one at least `days_back` days before it.
+
+    Of retention: over the last COHORTS complete days, and over as many before them where there are.
+    """
+    if metric.cohort_days:
+        found = points[points["is_complete"] & points["denominator"].notna()]
+        before = found.iloc[-2 * COHORTS : -COHORTS]
+        return Reading(metric, pooled(found.iloc[-COHORTS:]), pooled(before) if len(before) == COHORTS else NOT_KNOWN)
     found = complete(points)
     if found.empty:
         return Reading(metric)
@@ -179,13 +186,6 @@ def pooled(points: pd.DataFrame) -> Figure:
     if not under:
         return Figure(period_start=start, is_complete=is_complete)
     return Figure(over / under, over, under, start, is_complete)
-
-
-def latest_cohorts(metric: Metric, points: pd.DataFrame) -> Reading:
-    """A ratio over the last COHORTS complete days, and over as many before them where there are."""
-    found = points[points["is_complete"] & points["denominator"].notna()]
-    before = found.iloc[-2 * COHORTS : -COHORTS]
-    return Reading(metric, pooled(found.iloc[-COHORTS:]), pooled(before) if len(before) == COHORTS else NOT_KNOWN)
 
 
 def retention_curve(cohorts: pd.DataFrame) -> pd.DataFrame:

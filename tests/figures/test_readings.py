@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pandas as pd
 import pytest
 
 from tailtracker_bi.figures.catalogue import Metric
-from tailtracker_bi.figures.readings import (
-    COHORTS,
-    Figure,
-    Reading,
-    at,
-    judged,
-    latest,
-    latest_cohorts,
-    pooled,
-    retention_curve,
-)
+from tailtracker_bi.figures.readings import COHORTS, Figure, Reading, at, judged, latest, pooled, retention_curve
 
 
 def metric(form: str, *, better: bool | None = True) -> Metric:
@@ -103,11 +94,12 @@ def test_only_complete_values_are_compared() -> None:
 
 
 def test_cohorts_are_compared_with_as_many_before_them_or_none() -> None:
+    retention = replace(metric("percent"), metric_id="retention_d7")
     points = days([0.5] * COHORTS + [0.25] * COHORTS + [1.0], of=8, unfinished=1)
-    reading = latest_cohorts(metric("percent"), points)
+    reading = latest(retention, points)
     assert (reading.shown, reading.shown_before, reading.sample) == ("25.0%", "50.0%", "n = 224, before 224")
     assert reading.now.period_start == pd.Timestamp("2025-01-01") + pd.Timedelta(days=COHORTS)
-    too_few = latest_cohorts(metric("percent"), points.iloc[1:])
+    too_few = latest(retention, points.iloc[1:])
     assert (too_few.shown, too_few.shown_before) == ("25.0%", "no data")
 
 
