@@ -160,8 +160,7 @@ def in_the_table(build: Bundle, reading: Reading, grain: str) -> dict[str, str]:
 
 def latest_reading(build: Bundle, metric: Metric, grain: str) -> tuple[Reading, str]:
     """The latest value and the grain that it is of; cohorts of one day are too small to compare."""
-    grains = data.grains_of(build, metric.metric_id)
-    used = grain if grain in grains and not metric.cohort_days else "day"
+    used = grain if grain in data.grains_of(build, metric.metric_id) and not metric.cohort_days else "day"
     reading = latest(metric, data.series(build, metric.metric_id, used))
     return reading, f"{COHORTS} daily cohorts" if metric.cohort_days else used
 

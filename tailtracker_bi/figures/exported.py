@@ -42,5 +42,4 @@ def each_as_data(named: Mapping[str, Metric], points: pd.DataFrame, grain: str) 
 def of_metric(metric: Metric, rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of another table than the metrics' values, which begin with the metric that they break down."""
     told = {"metric_id": metric.metric_id, "unit": metric.unit}
-    named = rows.assign(**told)
-    return named[[*told, *rows.columns]]
+    return rows.assign(**told)[[*told, *rows.columns]]

@@ -1,7 +1,6 @@
 """A metric's values over time as frames, a row a period: whole or split, and which of its rows are asked for.
 
-Pure: rows of `metric_values` in, rows out. Who reads them, and whether they are kept in memory, is the reader's
-business.
+Pure: rows of `metric_values` in, rows out.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ import pandas as pd
 from tailtracker_bi import bundle
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.figures import catalogue, points
-from tailtracker_bi.figures.readings import Figure, Reading, at, complete, pooled
+from tailtracker_bi.figures import catalogue
+from tailtracker_bi.figures.points import series, within
+from tailtracker_bi.figures.readings import Reading, at, complete, pooled
 from tailtracker_bi.figures.wording import day
 
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
@@ -44,8 +45,8 @@ class Figures:
     def __init__(self, build: Bundle, metric_ids: Iterable[str], currency: str) -> None:
         self.metrics = catalogue.catalog(bundle.read(build, "metric_catalog"), currency)
         values = bundle.read(build, "metric_values", None, metric_id=sorted(set(metric_ids)), segment="all")
-        self._series = {key: points.series(own) for key, own in values.groupby(["metric_id", "grain"])}
-        self._none = points.series(values.head(0))
+        self._series = {key: series(own) for key, own in values.groupby(["metric_id", "grain"])}
+        self._none = series(values.head(0))
 
     def series(self, metric_id: str, grain: str) -> pd.DataFrame:
         """A metric over time; no rows where it is not counted by this grain."""
@@ -61,8 +62,9 @@ class Figures:
             last = week + WEEK - DAY
             return Kpi(metric, at(by_day, last), at(by_day, last - WEEK), when=f"on {day(last)}")
         first = week - timedelta(days=metric.cohort_days)
-        when = f"who signed up {day(first)} to {day(first + WEEK - DAY)}"
-        return Kpi(metric, _seven_days(by_day, first), _seven_days(by_day, first - WEEK), when)
+        weeks = [(start, start + WEEK - DAY) for start in (first, first - WEEK)]
+        now, before = (pooled(within(by_day, "period_start", days, "day")) for days in weeks)
+        return Kpi(metric, now, before, when=f"who signed up {' to '.join(map(day, weeks[0]))}")
 
     def last_week(self, as_of: date) -> date:
         """The last week that was over by then and of which a figure is complete. Raises NoWeekError."""
@@ -72,8 +74,3 @@ class Figures:
         if over.empty:
             raise NoWeekError(f"no week was complete by {as_of}: there is nothing to report on")
         return pd.Timestamp(over.max()).date()
-
-
-def _seven_days(by_day: pd.DataFrame, first: date) -> Figure:
-    """A ratio over the seven days from the first on, of those that have one."""
-    return pooled(by_day[by_day["period_start"].isin(pd.date_range(first, periods=7))])
