@@ -11,7 +11,6 @@ import pandas as pd
 import streamlit as st
 
 from dashboards import data
-from dashboards.data import Reading
 from tailtracker_bi.bundle import Bundle, NoBundleError
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.figures.catalogue import Metric
@@ -19,8 +18,8 @@ from tailtracker_bi.figures.charts import Layers
 from tailtracker_bi.figures.csv_output import to_csv
 from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.figures.not_counted import beside
-from tailtracker_bi.figures.readings import verdict
-from tailtracker_bi.figures.wording import change, day, number, period, plain, sample, source_name
+from tailtracker_bi.figures.readings import COHORTS, Reading, days_apart, latest
+from tailtracker_bi.figures.wording import day, period, plain, source_name
 
 DATA_STATUS_PAGE = "app_pages/data_status.py"
 PAGE, NOTES = "page", "notes"
@@ -28,8 +27,7 @@ PAGE, NOTES = "page", "notes"
 LONGEST_ASKED = 60
 T = TypeVar("T")
 NUMBER_WIDTH, TEXT_WIDTH = 100, 320
-TILES_A_ROW, TRAILING_DAYS = 3, 30
-DAYS_BACK = {"dau": 7, "wau": 7}
+TILES_A_ROW = 3
 COMPARED = "Each is compared with an earlier, complete time of the same length."
 GRAINS = {"day": "Day", "week": "Week", "month": "Month"}
 BADGES = {
@@ -220,55 +218,41 @@ def say_what_is_left_out(build: Bundle, metrics: Sequence[Metric]) -> None:
         st.caption(f":material/rule: Not counted: {plain(what)}. See Data status.")
 
 
-def tile(
-    build: Bundle, metric: Metric, reading: Reading, *, grain: str = "day", label: str = "", when: str = ""
-) -> None:
+def tile(build: Bundle, reading: Reading, *, grain: str = "day", label: str = "", when: str = "") -> None:
     """A metric's latest complete value against an earlier complete one, its definition on hover."""
-    difference = change(reading.now.value, reading.before.value, metric.format)
-    judged = verdict(metric, reading.now, reading.before)
-    has_risen = (reading.now.value or 0) > (reading.before.value or 0)
-    is_same = difference == change(0, 0, metric.format)
-    span = "no complete period yet" if reading.start is None else period(reading.start, grain)
-    compared = "" if reading.before_start is None else f" vs {period(reading.before_start, grain)}"
+    metric, start, before = reading.metric, reading.now.period_start, reading.before.period_start
+    span = "no complete period yet" if start is None else period(start, grain)
+    compared = "" if before is None else f" vs {period(before, grain)}"
     # Green is up by itself; where down is better, it is the other way round.
     colors: dict[str, Literal["normal", "inverse"]] = {
-        "better": "normal" if has_risen else "inverse",
-        "worse": "inverse" if has_risen else "normal",
+        "better": "normal" if reading.has_risen else "inverse",
+        "worse": "inverse" if reading.has_risen else "normal",
     }
     with st.container(border=True, height="stretch", gap=None):
         st.metric(
             label or metric.label,
-            number(reading.now.value, metric.format),
-            difference or None,
-            delta_color="off" if is_same else colors.get(judged, "off"),
-            delta_arrow="off" if is_same else "auto",
+            reading.shown,
+            reading.change or None,
+            delta_color="off" if reading.is_same else colors.get(reading.judged, "off"),
+            delta_arrow="off" if reading.is_same else "auto",
             help=definition(metric),
         )
-        of = sample(reading.now.denominator, reading.before.denominator)
-        chance = judged if judged not in colors else ""
-        st.caption(" · ".join(part for part in (when or span + compared, of, chance) if part))
+        chance = reading.judged if reading.judged not in colors else ""
+        st.caption(" · ".join(part for part in (when or span + compared, reading.sample, chance) if part))
         say_what_is_left_out(build, [metric])
 
 
-def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str], cohorts: int = 28) -> None:
-    """Tiles in rows of three: each metric's latest complete period of the grain given.
-
-    By day, what is compared does not overlap: DAYS_BACK days lie between, unless a metric looks back fewer days.
-    Retention takes as many daily cohorts together.
-    """
+def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str]) -> None:
+    """Tiles in rows of three: each metric's latest complete period of the grain given; of retention, its cohorts."""
     known = [(metrics[metric_id], grain) for metric_id, grain in grains.items() if metric_id in metrics]
     for first in range(0, len(known), TILES_A_ROW):
         row = known[first : first + TILES_A_ROW]
         for place, (metric, grain) in zip(st.columns(TILES_A_ROW), row, strict=False):
-            points = data.series(build, metric.metric_id, grain)
             with place:
-                if metric.cohort_days:
-                    reading = data.pooled(points, cohorts)
-                    compared = "" if reading.before.value is None else f" vs the {cohorts} before"
-                    tile(build, metric, reading, when=f"last {cohorts} complete daily cohorts{compared}")
-                else:
-                    days_back = DAYS_BACK.get(metric.metric_id, TRAILING_DAYS) if grain == "day" else 0
-                    tile(build, metric, data.latest(points, days_back), grain=grain)
+                reading = latest(metric, data.series(build, metric.metric_id, grain), days_apart(metric, grain))
+                compared = "" if reading.before.value is None else f" vs the {COHORTS} before"
+                when = f"last {COHORTS} complete daily cohorts{compared}" if metric.cohort_days else ""
+                tile(build, reading, grain=grain, when=when)
 
 
 def definition(metric: Metric) -> str:

@@ -28,6 +28,9 @@ from dashboards.components import (
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.exported import as_data, each_as_data
+from tailtracker_bi.figures.points import within, without_total
+from tailtracker_bi.figures.reconciliation import titled
 from tailtracker_bi.figures.wording import day, is_money, number, period, plain
 
 SEGMENTS = {
@@ -85,7 +88,7 @@ def over_time(build: Bundle, metric: Metric, segment: str, grain: str, dates: Da
         points = points[points["segment_value"].isin(chosen)].sort_values(
             "segment_value", key=lambda values: values.map(chosen.index), kind="stable"
         )
-    points = data.within(points, "period_start", dates, grain)
+    points = within(points, "period_start", dates, grain)
     if points.empty:
         nothing_here("Nothing to show: choose other values or dates.")
         return
@@ -103,7 +106,7 @@ def over_time(build: Bundle, metric: Metric, segment: str, grain: str, dates: Da
             charts.trend(points, label=metric.label, unit=metric.unit, form=form, grain=grain),
             INCOMPLETE_NOTE,
         )
-    rows = data.as_data(build, metric, points, grain, segment)
+    rows = as_data(metric, points, grain, segment)
     name = f"{metric.metric_id}_by_{grain}_{segment}"
     table_behind(build, by_period(points, grain, forms), rows, name, metric.label)
 
@@ -128,7 +131,7 @@ def together(
         return
     st.header(heading, help="\n\n".join(f"**{name}:** {definition(metric)}" for name, metric in named.items()))
     parts = [data.series(build, metric.metric_id, grain).assign(segment_value=name) for name, metric in named.items()]
-    points = data.within(pd.concat(parts), "period_start", dates, grain)
+    points = within(pd.concat(parts), "period_start", dates, grain)
     first = next(iter(named.values()))
     if not any(data.grains_of(build, metric.metric_id) for metric in named.values()):
         why_no_data(build, first)
@@ -142,16 +145,9 @@ def together(
     )
     say_what_is_left_out(build, list(named.values()))
     forms = {name: metric.format for name, metric in named.items()}
-    rows = each_as_data(build, named, points, grain)
+    rows = each_as_data(named, points, grain)
     table_behind(
         build, by_period(points, grain, forms), rows, f"{heading.lower().replace(' ', '_')}_by_{grain}", heading
-    )
-
-
-def each_as_data(build: Bundle, named: Mapping[str, Metric], points: pd.DataFrame, grain: str) -> pd.DataFrame:
-    """The values of several metrics as they are handed out; `segment_value` of the points is the name of each."""
-    return pd.concat(
-        data.as_data(build, metric, points[points["segment_value"] == name], grain) for name, metric in named.items()
     )
 
 
@@ -169,17 +165,18 @@ def say_where_there_is_no_total(build: Bundle, metric: Metric, grain: str, dates
     """That a total over currencies is missing in some periods, and which exchange rates it would need."""
     if not is_money(metric.format):
         return
-    untold = data.without_total(build, metric, grain)
-    starts = list(data.within(pd.DataFrame({"start": sorted(untold)}), "start", dates, grain)["start"])
-    if not starts:
+    parts = data.values(build, metric.metric_id, "currency", grain=grain)
+    whole = data.series(build, metric.metric_id, grain)
+    untold = within(without_total(metric, whole, parts), "period_start", dates, grain)
+    if untold.empty:
         return
-    foreign = sorted({currency for start in starts for currency in untold[start]})
+    starts, foreign = untold["period_start"].unique(), sorted(untold["segment_value"].unique())
     span = period(starts[0], grain)
     if len(starts) > 1:
         span = f"{len(starts)} periods from {span} to {period(starts[-1], grain)}"
-    needed = f" It needs the rates of {', '.join(map(plain, foreign))}." if foreign else ""
     st.warning(
-        f"**{metric.label} has no total in {data.currency(build)} for {span}:** an exchange rate is missing.{needed} "
+        f"**{metric.label} has no total in {data.currency(build)} for {span}:** an exchange rate is missing. "
+        f"It needs the rates of {', '.join(map(plain, foreign))}. "
         "The amounts in each currency are known: choose a currency, or split by currency.",
         icon=":material/currency_exchange:",
     )
@@ -191,7 +188,7 @@ def differences(build: Bundle, domains: Sequence[str] | None = None, *, and_the_
     A comparison belongs to the domain of the metric that `what` begins with. One that begins with no metric is shown
     with those that are left over: where `and_the_rest` names the domains that other pages show.
     """
-    found = data.reconciliation(build)
+    found = titled(data.rows(build, "reconciliation"), data.catalog(build))
     if domains is not None:
         known = found["domain"].isin(domains)
         found = found[known | ~found["domain"].isin(and_the_rest)] if and_the_rest else found[known]

@@ -17,10 +17,13 @@ from dashboards.components import (
     switch,
     table_behind,
 )
-from dashboards.over_time import Dates, by_period, each_as_data, grain_and_dates, over_time, split_by
+from dashboards.over_time import Dates, by_period, grain_and_dates, over_time, split_by
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.exported import each_as_data
+from tailtracker_bi.figures.points import within
+from tailtracker_bi.figures.readings import retention_curve
 from tailtracker_bi.figures.wording import number, period, words
 
 ACTIVE = ("active_users", "dau", "wau", "mau")
@@ -51,7 +54,7 @@ def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str,
         help="\n\n".join(f"**{name}:** {metrics[key].description}" for key, name in GROUPS.items() if key in metrics),
     )
     points = pd.concat(data.series(build, key, grain).assign(group=name) for key, name in GROUPS.items())
-    points = data.within(points, "period_start", dates, grain)
+    points = within(points, "period_start", dates, grain)
     if points.empty:
         nothing_here("No activity between these dates.")
         return
@@ -71,7 +74,7 @@ def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str,
     )
     points = points.rename(columns={"group": "segment_value"})
     forms = dict.fromkeys(GROUPS.values(), "integer")
-    rows = each_as_data(build, {name: metrics[key] for key, name in GROUPS.items() if key in metrics}, points, grain)
+    rows = each_as_data({name: metrics[key] for key, name in GROUPS.items() if key in metrics}, points, grain)
     table_behind(build, by_period(points, grain, forms), rows, f"lifecycle_by_{grain}", "Who came and who left")
 
 
@@ -112,7 +115,7 @@ def retention(build: Bundle, dates: Dates) -> None:
         grains = {key: GRAINS[key] for key in GRAINS if key in set(own["cohort_grain"])}
         grain = switch("Cohorts by", grains, "cohorts", "week" if "week" in grains else next(iter(grains)))
     cohorts = own[(own["mode"] == mode) & (own["cohort_grain"] == grain)]
-    cohorts = data.within(cohorts, "cohort_start", dates, grain).sort_values(["cohort_start", "period_index"])
+    cohorts = within(cohorts, "cohort_start", dates, grain).sort_values(["cohort_start", "period_index"])
     cohorts = cohorts.assign(cohort_start=pd.to_datetime(cohorts["cohort_start"]))
     starts = sorted(cohorts["cohort_start"].unique())[-MOST_PERIODS[grain] :]
     drawn = cohorts[cohorts["cohort_start"].isin(starts) & (cohorts["period_index"] <= MOST_PERIODS[grain])]
@@ -120,7 +123,7 @@ def retention(build: Bundle, dates: Dates) -> None:
         nothing_here("No cohort in this range is old enough to have come back: choose an earlier start.")
         return
     st.subheader("Average of the cohorts")
-    curve = data.retention_curve(cohorts)
+    curve = retention_curve(cohorts)
     if curve[curve["period_index"] > 0].empty:
         nothing_here("No later period is complete yet.")
     else:

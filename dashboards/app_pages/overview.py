@@ -27,18 +27,19 @@ from dashboards.components import (
     tiles,
     why_no_data,
 )
-from dashboards.data import Reading
+from dashboards.over_time import by_period
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.exported import as_data
 from tailtracker_bi.figures.not_counted import beside
-from tailtracker_bi.figures.readings import verdict
-from tailtracker_bi.figures.wording import NO_DATA, change, day, number, period, sample, words
+from tailtracker_bi.figures.points import within
+from tailtracker_bi.figures.readings import COHORTS, Reading, latest
+from tailtracker_bi.figures.wording import NO_DATA, day, period, words
 
 # The others go by day, where they are counted by day: each figure compares with one whose days do not overlap its own;
 # a day, with the same weekday.
 BY_WEEK = {"users_new", "lost_pet_alerts", "payments", "payment_success_rate", "gross_volume"}
-COHORT_DAYS = 28
 RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All"}
 
 
@@ -52,7 +53,7 @@ def headline_tiles(build: Bundle, metrics: dict[str, Metric]) -> None:
             by_domain.setdefault(metric.domain, {})[metric.metric_id] = grain
     for domain, own in by_domain.items():
         st.subheader(words(domain))
-        tiles(build, metrics, own, COHORT_DAYS)
+        tiles(build, metrics, own)
 
 
 def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
@@ -74,7 +75,7 @@ def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
     if chosen_range != "all":
         last = points["period_start"].max().date()
         first = last - timedelta(days=int(chosen_range) - 1)
-        points = data.within(points, "period_start", (first, last), grain)
+        points = within(points, "period_start", (first, last), grain)
     draw(
         charts.trend(
             points,
@@ -87,15 +88,8 @@ def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
         INCOMPLETE_NOTE,
     )
     say_what_is_left_out(build, [metric])
-    newest_first = points.iloc[::-1]
-    table = pd.DataFrame(
-        {
-            "Period": [period(start, grain) for start in newest_first["period_start"]],
-            metric.label: [number(value, metric.format) for value in newest_first["value"]],
-            "State": newest_first["is_complete"].map(charts.STATES),
-        }
-    )
-    rows = data.as_data(build, metric, points, grain)
+    table = by_period(points.assign(segment_value=metric.label), grain, {metric.label: metric.format})
+    rows = as_data(metric, points, grain)
     table_behind(build, table, rows, f"{metric.metric_id}_by_{grain}", metric.label)
 
 
@@ -117,13 +111,8 @@ def funnels(build: Bundle, metrics: dict[str, Metric]) -> None:
         start = pd.Timestamp(own["entry_start"].max())
         left, right = st.columns([1, 3])
         with left:
-            tile(
-                build,
-                metric,
-                data.latest(data.series(build, metric.metric_id, "week")),
-                grain="week",
-                label="Conversion",
-            )
+            reading = latest(metric, data.series(build, metric.metric_id, "week"))
+            tile(build, reading, grain="week", label="Conversion")
         with right:
             draw(people_charts.funnel(own[pd.to_datetime(own["entry_start"]) == start], start))
 
@@ -132,38 +121,36 @@ def all_metrics(build: Bundle, metrics: dict[str, Metric]) -> None:
     st.header(
         "All metrics",
         help="Metrics that are not counted by the chosen period are shown by day; "
-        f"retention over {COHORT_DAYS} daily cohorts.",
+        f"retention over {COHORTS} daily cohorts.",
     )
     grain = switch("Compare by", GRAINS, "compare", "week")
-    readings = {metric: latest_reading(build, metric, grain) for metric in metrics.values()}
-    table = pd.DataFrame([in_the_table(metric, reading, used) for metric, (reading, used) in readings.items()])
+    readings = [latest_reading(build, metric, grain) for metric in metrics.values()]
+    table = pd.DataFrame([in_the_table(build, reading, used) for reading, used in readings])
     show_table(table, "All metrics with their latest complete value", right=["Latest", "Before", "Change", "Target"])
     rows = [
-        data.as_data(build, metric, pd.DataFrame([latest_point(reading)]), used).assign(
-            before_start=reading.before_start, before=reading.before.value, target=metric.target
+        as_data(reading.metric, pd.DataFrame([reading.now]), used).assign(
+            before_start=reading.before.period_start, before=reading.before.value, target=reading.metric.target
         )
-        for metric, (reading, used) in readings.items()
-        if reading.start is not None
+        for reading, used in readings
+        if reading.now.period_start is not None
     ]
     if rows:
         download(build, pd.concat(rows), f"all_metrics_by_{grain}")
 
 
-def in_the_table(metric: Metric, reading: Reading, grain: str) -> dict[str, str]:
-    span = NO_DATA
-    if reading.start is not None:
-        span = f"cohorts from {day(reading.start)}" if metric.cohort_days else period(reading.start, grain)
-    difference = change(reading.now.value, reading.before.value, metric.format)
-    judged = verdict(metric, reading.now, reading.before)
+def in_the_table(build: Bundle, reading: Reading, grain: str) -> dict[str, str]:
+    metric, start, span = reading.metric, reading.now.period_start, NO_DATA
+    if start is not None:
+        span = f"cohorts from {day(start)}" if metric.cohort_days else period(start, grain)
     return {
         "Area": words(metric.domain),
         "Metric": metric.label,
-        "Latest": number(reading.now.value, metric.format),
-        "Before": number(reading.before.value, metric.format),
-        "Change": difference,
-        "Judged": judged if difference else "",
-        "Of": sample(reading.now.denominator, reading.before.denominator),
-        "Target": number(metric.target, metric.format) if metric.target is not None else "",
+        "Latest": reading.shown,
+        "Before": reading.shown_before,
+        "Change": reading.change,
+        "Judged": reading.judged,
+        "Of": reading.sample,
+        "Target": reading.target,
         "Period": span,
         "Not counted": beside([metric.metric_id], data.left_out(build)),
         "Owner": metric.owner,
@@ -171,25 +158,11 @@ def in_the_table(metric: Metric, reading: Reading, grain: str) -> dict[str, str]
     }
 
 
-def latest_point(reading: Reading) -> dict[str, object]:
-    """The latest value as a row of `series`."""
-    now = reading.now
-    return {
-        "period_start": reading.start,
-        "numerator": now.numerator,
-        "denominator": now.denominator,
-        "value": now.value,
-        "is_complete": True,
-    }
-
-
 def latest_reading(build: Bundle, metric: Metric, grain: str) -> tuple[Reading, str]:
     """The latest value and the grain that it is of; cohorts of one day are too small to compare."""
-    grains = data.grains_of(build, metric.metric_id)
-    if metric.cohort_days and grains:
-        return data.pooled(data.series(build, metric.metric_id, "day"), COHORT_DAYS), f"{COHORT_DAYS} daily cohorts"
-    used = grain if grain in grains else "day"
-    return data.latest(data.series(build, metric.metric_id, used)), used
+    used = grain if grain in data.grains_of(build, metric.metric_id) and not metric.cohort_days else "day"
+    reading = latest(metric, data.series(build, metric.metric_id, used))
+    return reading, f"{COHORTS} daily cohorts" if metric.cohort_days else used
 
 
 def labels(metrics: dict[str, Metric]) -> dict[str, str]:

@@ -24,7 +24,6 @@ from dashboards.over_time import (
     Dates,
     by_period,
     differences,
-    each_as_data,
     grain_and_dates,
     over_time,
     say_where_there_is_no_total,
@@ -34,6 +33,8 @@ from dashboards.over_time import (
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.exported import each_as_data, of_metric
+from tailtracker_bi.figures.points import longest_complete_grain, within
 from tailtracker_bi.figures.wording import number, words
 
 RATES = {
@@ -60,7 +61,7 @@ def outcomes(build: Bundle, payments: Metric, grain: str, dates: Dates) -> None:
         help="Booked on the day of the first attempt. Recovered: the first attempt failed and a later one succeeded.",
     )
     found = of_all_currencies(data.rows(build, "payment_outcomes", grain=grain))
-    found = data.within(found, "period_start", dates, grain)
+    found = within(found, "period_start", dates, grain)
     if found.empty:
         nothing_here("No payment between these dates.")
         return
@@ -81,7 +82,7 @@ def outcomes(build: Bundle, payments: Metric, grain: str, dates: Dates) -> None:
     order = [name for name in colors if name in set(rows["segment_value"])]
     rows = rows.sort_values("segment_value", key=lambda names: names.map(order.index), kind="stable")
     forms = dict.fromkeys(order, "integer")
-    told = data.of_metric(payments, found)
+    told = of_metric(payments, found)
     table_behind(build, by_period(rows, grain, forms), told, f"payment_outcomes_by_{grain}", "How payments ended")
 
 
@@ -98,7 +99,7 @@ def decline_codes(build: Bundle, payments: Metric, dates: Dates) -> None:
         help="The decline code of a payment's first failure, over the complete days between the dates.",
     )
     found = of_all_currencies(data.rows(build, "payment_outcomes", grain="day"))
-    found = data.within(found[found["is_complete"]], "period_start", dates, "day")
+    found = within(found[found["is_complete"]], "period_start", dates, "day")
     declined = found[found["outcome"].isin(["failed", "recovered"])].fillna({"decline_code": "(unknown)"})
     if declined.empty:
         nothing_here("No payment failed between these dates.")
@@ -124,7 +125,7 @@ def decline_codes(build: Bundle, payments: Metric, dates: Dates) -> None:
     show_table(table, "Decline codes by number of payments", right=list(table.columns[1:]))
     told = ranked[["decline_code", "payments", "share", "recovered", "recovered_share"]]
     told = told.assign(first_day=dates[0], last_day=dates[1], is_complete=True)
-    download(build, data.of_metric(payments, told), "decline_codes")
+    download(build, of_metric(payments, told), "decline_codes")
 
 
 def volume(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) -> None:
@@ -135,7 +136,7 @@ def volume(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) 
         help="Each on its own date: a refund counts on the day it was paid back, whenever the payment was.",
     )
     parts = [data.series(build, metric.metric_id, grain).assign(group=metric.label) for metric in known]
-    points = data.within(pd.concat(parts), "period_start", dates, grain) if parts else pd.DataFrame()
+    points = within(pd.concat(parts), "period_start", dates, grain) if parts else pd.DataFrame()
     if points.empty:
         nothing_here("No payment between these dates.")
         return
@@ -158,12 +159,12 @@ def volume(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) 
         "Pale: not complete yet.",
     )
     if net is not None:
-        own = data.within(data.series(build, net.metric_id, grain), "period_start", dates, grain)
+        own = within(data.series(build, net.metric_id, grain), "period_start", dates, grain)
         points = pd.concat([points, own.assign(group=net.label)])
     points = points.rename(columns={"group": "segment_value"})
     forms = dict.fromkeys(points["segment_value"].unique(), known[0].format)
     named = {metric.label: metric for metric in (*known, *([net] if net else []))}
-    rows = each_as_data(build, named, points, grain)
+    rows = each_as_data(named, points, grain)
     table_behind(
         build, by_period(points, grain, forms), rows, f"volume_by_{grain}", "Volume, refunds, disputes and fees"
     )
@@ -183,7 +184,7 @@ elif "payments" not in known:
     why_no_data(build, payments)
 if not known:
     st.stop()
-longest = data.longest_complete_grain(build, known[0])
+longest = longest_complete_grain(data.values(build, known[0]))
 st.header("Latest complete figures", help=COMPARED)
 tiles(build, metrics, dict.fromkeys(TILES, longest))
 with st.container(horizontal=True, vertical_alignment="top"):

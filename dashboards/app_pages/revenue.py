@@ -30,6 +30,8 @@ from dashboards.over_time import (
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.exported import of_metric
+from tailtracker_bi.figures.points import within
 from tailtracker_bi.figures.wording import number, period, words
 
 OVER_TIME = (
@@ -67,7 +69,7 @@ def movements(build: Bundle, mrr: Metric, dates: Dates) -> None:
     )
     currency, segment, value = chosen_part(build)
     found = data.rows(build, "mrr_movements", grain="month", currency=currency, segment=segment, segment_value=value)
-    found = data.within(found, "period_start", dates, "month")
+    found = within(found, "period_start", dates, "month")
     if found.empty:
         nothing_here("No movement between these dates: choose others, or other subscribers.")
         return
@@ -96,7 +98,7 @@ def movements(build: Bundle, mrr: Metric, dates: Dates) -> None:
         "The table is rounded to whole cents; the CSV has every decimal.",
     )
     name = f"mrr_movements_{currency}_{segment}_{value}".lower().replace(" ", "_")
-    table_behind(build, as_a_sum(wide, shown, form), data.of_metric(mrr, found), name, "Opening, movements and closing")
+    table_behind(build, as_a_sum(wide, shown, form), of_metric(mrr, found), name, "Opening, movements and closing")
 
 
 def chosen_part(build: Bundle) -> tuple[str, str, str]:

@@ -4,4 +4,7 @@ What belongs here: the catalogue, readings of a metric, states of the data, how 
 not: where frames come from, and any page. Each of its modules may be used by itself: charts take a second to load.
 """
 
-__all__ = ["catalogue", "charts", "csv_output", "data_status", "not_counted", "readings", "wording"]
+__all__ = [
+    "catalogue", "charts", "csv_output", "data_status", "exported", "not_counted", "points", "readings",
+    "reconciliation", "wording",
+]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import altair as alt
 import pandas as pd
 
-from tailtracker_bi.figures.readings import LENGTHS
+from tailtracker_bi.figures.points import LENGTHS
 from tailtracker_bi.figures.wording import AXIS_FORMATS, number, period, titled
 
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart

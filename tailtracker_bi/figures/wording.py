@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import pandas as pd
 from babel.numbers import format_currency, get_currency_precision, get_currency_symbol
 
-NO_DATA = "no data"
+NO_DATA, NO_CHANGE = "no data", "no change"
 HUGE = 1e15
 """From here on a number has more digits than a double knows, or than anybody reads."""
 AXIS_FORMATS: dict[str, str] = {"integer": ",~d", "percent": ".0%", "decimal": ",.2~f"}
@@ -64,7 +64,7 @@ def change(now: float | None, before: float | None, form: str) -> str:
     shown, shown_before = _shown(now, form), _shown(before, form)
     difference = shown - shown_before
     if not difference:
-        return "no change"
+        return NO_CHANGE
     if form == "percent":
         return f"{difference:+,.1f} points"
     if (form == "integer" or is_money(form)) and shown_before > 0 and shown >= 0:

@@ -17,8 +17,8 @@ from pathlib import Path
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.reports import weekly
-from tailtracker_bi.reports.figures import NoWeekError
 from tailtracker_bi.reports.rendering import Report
+from tailtracker_bi.reports.week import NoWeekError
 
 __all__ = ["REPORTS", "NoWeekError", "write_report"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import pandas as pd
 
@@ -16,9 +16,10 @@ from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts, data_status
 from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState
 from tailtracker_bi.figures.not_counted import beside, left_out
+from tailtracker_bi.figures.readings import at
 from tailtracker_bi.figures.wording import day, number, period, source_name
-from tailtracker_bi.reports.figures import WEEK, Figures, Kpi
 from tailtracker_bi.reports.rendering import Report, fill, one_line, picture
+from tailtracker_bi.reports.week import DAY, WEEK, Figures, Kpi
 
 KPIS = {
     "Engagement": ("active_users", "mau", "retention_d7"),
@@ -80,7 +81,7 @@ def make(build: Bundle, as_of: date | None = None) -> Report:
         "weekly.html",
         subject=subject,
         title=f"TailTracker, {period(week, 'week')}",
-        week=f"{day(week)} to {day(week + WEEK - timedelta(days=1))}",
+        week=f"{day(week)} to {day(week + WEEK - DAY)}",
         headline=_headline(kpis),
         left_out=beside(HEADLINE, left_out(bundle.read_if_there(build, "not_counted"))),
         warnings=list(_warnings(states, age, weeks_behind, unfinished)),
@@ -138,8 +139,8 @@ def _headline(kpis: Mapping[str, Kpi]) -> str:
     facts = []
     for metric_id, said in HEADLINE.items():
         kpi = kpis.get(metric_id)
-        if kpi is not None and kpi.now.number is not None and kpi.now.is_complete:
-            value = number(kpi.now.number, kpi.metric.format, kpi.metric.unit)
+        if kpi is not None and kpi.now.value is not None and kpi.now.is_complete:
+            value = number(kpi.now.value, kpi.metric.format, kpi.metric.unit)
             facts.append(said.format(value) + (f" ({kpi.change})" if kpi.change else ""))
     if not facts:
         return "None of the main figures of this week is complete."
@@ -182,9 +183,9 @@ def _movements(figures: Figures, week: date) -> str:
     """What moved MRR in the week; empty where it is not known."""
     parts = []
     for metric_id, said in MRR_MOVEMENTS.items():
-        value = figures.at(metric_id, "week", week)
-        if value.number is None or not value.is_complete:
+        moved = at(figures.series(metric_id, "week"), week)
+        if moved.value is None or not moved.is_complete:
             return ""
-        if value.number:
-            parts.append(said.format(number(value.number, figures.metrics[metric_id].format)))
+        if moved.value:
+            parts.append(said.format(number(moved.value, figures.metrics[metric_id].format)))
     return f"In the week: {', '.join(parts)}." if parts else "In the week nothing moved."

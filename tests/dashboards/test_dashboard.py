@@ -30,6 +30,7 @@ from streamlit.testing.v1 import AppTest
 from dashboards import components, data
 from tailtracker_bi import bundle
 from tailtracker_bi.figures import wording
+from tailtracker_bi.figures.exported import as_data
 from tests.worlds import sample_bundle, sample_money
 
 APP = Path(__file__).parents[2] / "dashboards" / "streamlit_app.py"
@@ -587,33 +588,6 @@ def test_a_share_of_nothing_is_unknown_and_a_sum_of_nothing_is_zero() -> None:
     assert shares.loc[silent, "value"].isna().all()
 
 
-def test_only_complete_values_are_compared() -> None:
-    points = pd.DataFrame(
-        {
-            "period_start": pd.date_range("2025-01-01", periods=4),
-            "numerator": [10.0, None, 30.0, 99.0],
-            "denominator": None,
-            "value": [10.0, None, 30.0, 99.0],
-            "is_complete": [True, False, True, False],
-        }
-    )
-    reading = data.latest(points)
-    assert (reading.now.value, reading.before.value, reading.before_start) == (30.0, 10.0, pd.Timestamp("2025-01-01"))
-
-
-def test_retention_over_cohorts_is_sum_over_sum_of_complete_cells() -> None:
-    cohorts = pd.DataFrame(
-        {
-            "cohort_start": pd.to_datetime(["2025-01-06", "2025-01-13", "2025-01-20"]),
-            "period_index": [1, 1, 1],
-            "cohort_size": [10, 90, 50],
-            "retained": [10, 0, 50],
-            "is_complete": [True, True, False],
-        }
-    )
-    assert data.retention_curve(cohorts)["share"].tolist() == [0.1]
-
-
 def test_numbers_are_written_by_their_format() -> None:
     written = [
         wording.number(1234.0, "integer", "people"),
@@ -676,10 +650,10 @@ def test_what_is_downloaded_is_data(
 def test_amounts_in_their_own_currency_say_so_in_the_csv(monkeypatch: pytest.MonkeyPatch) -> None:
     build = data.current_build()
     mrr = data.catalog(build)["mrr"]
-    told = data.as_data(build, mrr, data.series_by_segment(build, mrr, "day", "currency"), "day", "currency")
+    told = as_data(mrr, data.series_by_segment(build, mrr, "day", "currency"), "day", "currency")
     assert (told["currency"] == told["segment_value"]).all()
-    assert set(data.as_data(build, mrr, data.series(build, "mrr", "day"), "day")["currency"]) == {"EUR"}
-    pets = data.as_data(build, data.catalog(build)["total_pets"], data.series(build, "total_pets", "day"), "day")
+    assert set(as_data(mrr, data.series(build, "mrr", "day"), "day")["currency"]) == {"EUR"}
+    pets = as_data(data.catalog(build)["total_pets"], data.series(build, "total_pets", "day"), "day")
     assert set(pets["exact_since"]) == {date(2025, 1, 20)}
     assert set(pets["caveat"]) == {"Deletions are known from 2025-01-20 on."}
 

@@ -1,11 +1,15 @@
-"""Whether a change is good, bad, or may be chance: by hand."""
+"""What is compared, and whether a change is good, bad, or may be chance: by hand."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+
+import pandas as pd
 import pytest
 
 from tailtracker_bi.figures.catalogue import Metric
-from tailtracker_bi.figures.readings import Figure, verdict
+from tailtracker_bi.figures.readings import COHORTS, Figure, Reading, at, judged, latest, pooled, retention_curve
 
 
 def metric(form: str, *, better: bool | None = True) -> Metric:
@@ -30,10 +34,10 @@ def share(part: float, size: float) -> Figure:
 )
 def test_a_count_is_judged_where_it_is_large_and_further_apart_than_chance(before: int, now: int, said: str) -> None:
     figures = [Figure(value, value) for value in (now, before)]
-    assert verdict(metric("integer"), *figures) == said
-    assert verdict(metric("integer", better=None), *figures) == ""
+    assert judged(metric("integer"), *figures) == said
+    assert judged(metric("integer", better=None), *figures) == ""
     other = {"better": "worse", "worse": "better"}.get(said, said)
-    assert verdict(metric("integer", better=False), *figures) == other
+    assert judged(metric("integer", better=False), *figures) == other
 
 
 @pytest.mark.parametrize(
@@ -49,12 +53,72 @@ def test_a_count_is_judged_where_it_is_large_and_further_apart_than_chance(befor
     ],
 )
 def test_a_share_is_judged_by_the_test_of_two_proportions(before: Figure, now: Figure, said: str) -> None:
-    assert verdict(metric("percent"), now, before) == said
+    assert judged(metric("percent"), now, before) == said
 
 
 def test_an_average_is_judged_by_how_many_it_is_of_and_money_always() -> None:
-    assert verdict(metric("decimal"), share(90, 30), share(60, 30)) == "better"
-    assert verdict(metric("decimal"), share(90, 29), share(60, 30)) == "may be chance"
-    assert verdict(metric("decimal"), Figure(3.0), Figure(2.0)) == "may be chance"
-    assert verdict(metric("money EUR"), Figure(300.0, 300.0), Figure(200.0, 200.0)) == "better"
-    assert verdict(metric("money EUR"), Figure(), Figure(200.0)) == ""
+    assert judged(metric("decimal"), share(90, 30), share(60, 30)) == "better"
+    assert judged(metric("decimal"), share(90, 29), share(60, 30)) == "may be chance"
+    assert judged(metric("decimal"), Figure(3.0), Figure(2.0)) == "may be chance"
+    assert judged(metric("money EUR"), Figure(300.0, 300.0), Figure(200.0, 200.0)) == "better"
+    assert judged(metric("money EUR"), Figure(), Figure(200.0)) == ""
+
+
+def days(values: list[float | None], *, of: float | None = None, unfinished: int = 0) -> pd.DataFrame:
+    """Values of days from 1 January on, the last few of which are not complete; ratios `of` so many."""
+    numerators = pd.Series(values, dtype=float) * (1.0 if of is None else of)
+    return pd.DataFrame(
+        {
+            "period_start": pd.date_range("2025-01-01", periods=len(values)),
+            "numerator": numerators,
+            "denominator": of,
+            "value": pd.Series(values, dtype=float),
+            "is_complete": [place < len(values) - unfinished for place in range(len(values))],
+        }
+    )
+
+
+def test_only_complete_values_are_compared() -> None:
+    points = days([10, None, 30, 99], unfinished=1)
+    reading = latest(metric("integer"), points)
+    assert (reading.now.value, reading.before.value) == (30, 10)
+    assert reading.before.period_start == pd.Timestamp("2025-01-01")
+    assert (reading.shown, reading.change, reading.judged) == ("30", "+200.0%", "better")
+    alone = latest(metric("integer"), points, days_back=3)
+    assert (alone.now.value, alone.before.value, alone.change, alone.judged) == (30, None, "", "")
+    assert alone.not_compared == "nothing to compare with"
+    unfinished = Reading(metric("integer"), at(points, date(2025, 1, 4)), at(points, date(2025, 1, 3)))
+    assert (unfinished.change, unfinished.judged, unfinished.not_compared) == ("", "", "not complete yet")
+    unknown = Reading(metric("integer"), at(points, date(2025, 1, 2)), at(points, date(2025, 2, 1)))
+    assert (unknown.shown, unknown.shown_before, unknown.not_compared) == ("no data", "no data", "")
+
+
+def test_cohorts_are_compared_with_as_many_before_them_or_none() -> None:
+    retention = replace(metric("percent"), metric_id="retention_d7")
+    points = days([0.5] * COHORTS + [0.25] * COHORTS + [1.0], of=8, unfinished=1)
+    reading = latest(retention, points)
+    assert (reading.shown, reading.shown_before, reading.sample) == ("25.0%", "50.0%", "n = 224, before 224")
+    assert reading.now.period_start == pd.Timestamp("2025-01-01") + pd.Timedelta(days=COHORTS)
+    too_few = latest(retention, points.iloc[1:])
+    assert (too_few.shown, too_few.shown_before) == ("25.0%", "no data")
+
+
+def test_a_ratio_over_periods_is_sum_over_sum_and_complete_where_all_are() -> None:
+    points = pd.concat([days([0.1], of=90), days([0.9], of=10, unfinished=1)])
+    assert (pooled(points).value, pooled(points).is_complete) == (0.18, False)
+    assert pooled(points.head(1)).is_complete
+    assert pooled(points.assign(denominator=0.0)).value is None
+    assert pooled(points.head(0)) == Figure()
+
+
+def test_retention_over_cohorts_is_sum_over_sum_of_complete_cells() -> None:
+    cohorts = pd.DataFrame(
+        {
+            "cohort_start": pd.to_datetime(["2025-01-06", "2025-01-13", "2025-01-20"]),
+            "period_index": [1, 1, 1],
+            "cohort_size": [10, 90, 50],
+            "retained": [10, 0, 50],
+            "is_complete": [True, True, False],
+        }
+    )
+    assert retention_curve(cohorts)["share"].tolist() == [0.1]

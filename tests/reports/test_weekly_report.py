@@ -14,8 +14,7 @@ from tailtracker_bi import bundle
 from tailtracker_bi.bundle.pointer import Bundle
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.figures.wording import number
-from tailtracker_bi.reports import REPORTS, rendering, weekly, write_report
-from tailtracker_bi.reports.figures import NoWeekError
+from tailtracker_bi.reports import REPORTS, NoWeekError, rendering, weekly, write_report
 from tests.worlds import sample_bundle
 from tests.worlds.sample_bundle import changed, with_mixpanel
 
