@@ -19,7 +19,7 @@ from tailtracker_bi.figures.csv_output import to_csv
 from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.figures.not_counted import beside
 from tailtracker_bi.figures.readings import COHORTS, Reading, days_apart, latest
-from tailtracker_bi.figures.wording import day, period, plain, source_name
+from tailtracker_bi.figures.wording import day, period, plain
 
 DATA_STATUS_PAGE = "app_pages/data_status.py"
 PAGE, NOTES = "page", "notes"
@@ -120,9 +120,9 @@ def _say_what_is_wrong(build: Bundle) -> None:
 def _badge(worst: TablesInAState) -> str:
     until = f"up to {worst.last_day}" if worst.last_day else ""
     said = {"ok": until or "complete", "off": "off", "empty": "nothing received yet"}
-    part = worst.share_of_source.removeprefix(source_name(worst.source))
+    part = worst.share_of_source.removeprefix(worst.title)
     text = said.get(worst.status, f"{worst.status}, {until}").removesuffix(", ")
-    return f"{plain(source_name(worst.source))}: {text}{part}"
+    return f"{plain(worst.title)}: {text}{part}"
 
 
 def select(label: str, options: Mapping[str, str], key: str, default: str | None = None) -> str:

@@ -10,7 +10,7 @@ from dashboards.components import download, find_build, nothing_here, say_how_ol
 from dashboards.over_time import differences
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures.data_status import TablesInAState, by_state, complete_through, severity, what_to_do
-from tailtracker_bi.figures.wording import NO_DATA, day, number, period, plain, source_name
+from tailtracker_bi.figures.wording import NO_DATA, day, number, period, plain
 
 SIGNS = {"ok": "✓", "late": "◷", "failed": "✕", "held": "‖", "suspect": "!", "off": "○", "empty": "○"}
 """The state is read in words; the sign makes it found."""
@@ -49,7 +49,7 @@ def tables(build: Bundle) -> None:
     if found.empty:
         nothing_here("No source is known to this build.")
         return
-    names = {"all": "All sources"} | {name: source_name(name) for name in found["source"].unique()}
+    names = {"all": "All sources"} | dict(zip(found["source"], found["source_title"], strict=True))
     with st.container(width=240):
         chosen = select("Source", names, "source")
     own = found if chosen == "all" else found[found["source"] == chosen]
@@ -57,7 +57,7 @@ def tables(build: Bundle) -> None:
     table = pd.DataFrame(
         {
             "State": [f"{SIGNS.get(status, '?')} {status}" for status in own["status"]],
-            "Source": own["source"].map(source_name),
+            "Source": own["source_title"],
             "Table": own["table_name"],
             "Last day": own["last_day"].map(lambda last: "" if pd.isna(last) else day(last)),
             "Days missing": [number(days, "integer") for days in own["days_missing"]],
@@ -84,7 +84,7 @@ def _in_full(state: TablesInAState) -> str:
 
 def _set_aside(tables: pd.DataFrame) -> list[str]:
     own = tables[tables["quarantined"] > 0]
-    named = [f"{source_name(source)} {table}" for source, table in zip(own["source"], own["table_name"], strict=True)]
+    named = [f"{source} {table}" for source, table in zip(own["source_title"], own["table_name"], strict=True)]
     where = "look at them in quarantine/ of TAILTRACKER_HOME."
     return [f"- **Rows are set aside** of {plain(', '.join(named))}: {where}"] if named else []
 
@@ -106,7 +106,7 @@ def not_counted(build: Bundle) -> None:
     known = data.catalog(build)
     table = pd.DataFrame(
         {
-            "Source": [source_name(one.source) for one in found],
+            "Source": [one.source_title for one in found],
             "What": [f"{one.objects_of_kind}: {one.what}" for one in found],
             "Objects": [number(one.objects, "integer") for one in found],
             "Amount": [one.sum for one in found],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tailtracker_bi.figures.wording import day, source_name
+from tailtracker_bi.figures.wording import day, words
 
 STALE_AFTER_DAYS = 2
 """A build is old when it is as of a day longer ago than that."""
@@ -45,6 +45,11 @@ class TablesInAState:
     of: int
 
     @property
+    def title(self) -> str:
+        """What people call the source."""
+        return str(self.tables["source_title"].iloc[0])
+
+    @property
     def is_trouble(self) -> bool:
         """Whether figures may lack something that readers expect to be there."""
         return self.status not in ALL_IS_WELL
@@ -52,7 +57,7 @@ class TablesInAState:
     @property
     def name(self) -> str:
         """The source and, unless they are all of many, its tables."""
-        source, tables = source_name(self.source), [name for name in self.tables["table_name"] if name]
+        source, tables = self.title, [name for name in self.tables["table_name"] if name]
         if self.of == 1:
             return " ".join([source, *tables])
         return source if len(tables) == self.of else f"{source} ({listed(tables, ', ')})"
@@ -60,7 +65,7 @@ class TablesInAState:
     @property
     def share_of_source(self) -> str:
         """The source and, unless they are all, how many of its tables."""
-        source = source_name(self.source)
+        source = self.title
         return source if len(self.tables) == self.of else f"{source} ({len(self.tables)} of {self.of} tables)"
 
     @property
@@ -98,7 +103,9 @@ class TablesInAState:
 
 def tables(status: pd.DataFrame) -> pd.DataFrame:
     """The rows of `data_status`, one a table of a source; no reason is an empty one."""
-    return status.fillna({"reason": "", "table_name": "", "days_missing": 0})
+    known = status.fillna({"reason": "", "table_name": "", "days_missing": 0})
+    # Builds of earlier versions have no titles.
+    return known if "source_title" in known else known.assign(source_title=known["source"].map(words))
 
 
 def without_settings(reason: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tailtracker_bi.figures.wording import day, money, source_name
+from tailtracker_bi.figures.wording import day, money, words
 
 MOST_BESIDE, MOST_IN_A_LINE = 2, 6
 """Kinds that are named beside a figure, and metrics in a line; the page about the data names all."""
@@ -21,6 +21,7 @@ class LeftOut:
     """Objects of one kind that some metrics lack, for one reason."""
 
     source: str
+    source_title: str
     object_type: str
     what: str
     why: str
@@ -51,7 +52,7 @@ class LeftOut:
     def told(self, metrics: Sequence[str]) -> str:
         """All there is to say of them; `metrics` are the names of those that lack them."""
         lacking = f"They are not, or not exactly, in: {', '.join(metrics)}." if metrics else "No metric reads them."
-        return f"{source_name(self.source)}: {self.brief}. {self.why} {lacking}"
+        return f"{self.source_title}: {self.brief}. {self.why} {lacking}"
 
 
 def left_out(rows: pd.DataFrame) -> list[LeftOut]:
@@ -59,6 +60,8 @@ def left_out(rows: pd.DataFrame) -> list[LeftOut]:
     found = [
         LeftOut(
             source=row["source"],
+            # Builds of earlier versions have no titles.
+            source_title=row.get("source_title") or words(row["source"]),
             object_type=row["object_type"],
             what=row["what"],
             why=row["why"],

@@ -14,8 +14,8 @@ NO_DATA, NO_CHANGE = "no data", "no change"
 HUGE = 1e15
 """From here on a number has more digits than a double knows, or than anybody reads."""
 AXIS_FORMATS: dict[str, str] = {"integer": ",~d", "percent": ".0%", "decimal": ",.2~f"}
-COUNTED = {"people", "events", "pets", "alerts", "hours", "customers", "payments", "tickets", "milliseconds"}
-SOURCE_NAMES = {"app_db": "App database", "csv_files": "CSV files", "exchange_rates": "Exchange rates"}
+NOTHING_COUNTED = {"", "share", "ratio", "currency"}
+"""Units that are no word to put beside a number."""
 
 
 def number(value: float | None, form: str, unit: str = "") -> str:
@@ -27,7 +27,7 @@ def number(value: float | None, form: str, unit: str = "") -> str:
     if is_money(form):
         return money(value, currency_of(form))
     text = {"integer": f"{value:,.0f}", "percent": f"{value:.1%}"}.get(form, f"{value:,.2f}")
-    return f"{text} {unit}" if unit in COUNTED else text
+    return text if unit in NOTHING_COUNTED else f"{text} {unit}"
 
 
 def money(value: float, currency: str) -> str:
@@ -49,7 +49,7 @@ def currency_of(form: str) -> str:
 
 def titled(label: str, form: str, unit: str) -> str:
     """A label with what is counted, unless it says so itself: `Sign-ups (people)`, `Fees (EUR)`, `Payments`."""
-    counted = currency_of(form) if is_money(form) else unit if unit in COUNTED else ""
+    counted = currency_of(form) if is_money(form) else "" if unit in NOTHING_COUNTED else unit
     return f"{label} ({counted})" if counted and counted not in label.lower() else label
 
 
@@ -105,10 +105,6 @@ def period(start: date | pd.Timestamp, grain: str) -> str:
 def words(identifier: str) -> str:
     """`sign_up` as `Sign up`."""
     return identifier.replace("_", " ").capitalize()
-
-
-def source_name(source: str) -> str:
-    return SOURCE_NAMES.get(source, words(source))
 
 
 def plain(text: object) -> str:

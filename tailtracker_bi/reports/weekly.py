@@ -17,7 +17,7 @@ from tailtracker_bi.figures import charts, data_status
 from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState
 from tailtracker_bi.figures.not_counted import beside, left_out
 from tailtracker_bi.figures.readings import at
-from tailtracker_bi.figures.wording import day, number, period, source_name
+from tailtracker_bi.figures.wording import day, number, period
 from tailtracker_bi.reports.rendering import Report, fill, one_line, picture
 from tailtracker_bi.reports.week import DAY, WEEK, Figures, Kpi
 
@@ -105,7 +105,7 @@ def _subject(week: date, states: Sequence[TablesInAState], age: int, weeks_behin
     """What is wrong comes first: a phone shows the beginning alone."""
     wrong = []
     for status in dict.fromkeys(state.status for state in sorted(states, key=data_status.worst_first)):
-        named = dict.fromkeys(source_name(state.source) for state in states if state.status == status)
+        named = dict.fromkeys(state.title for state in states if state.status == status)
         if status not in data_status.ALL_IS_WELL:
             wrong.append(f"data {status}: {', '.join(named)}")
     if age > STALE_AFTER_DAYS:

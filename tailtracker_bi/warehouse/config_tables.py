@@ -65,6 +65,7 @@ def config_tables(
             _schema(
                 source=_STRING,
                 table_name=_STRING,
+                title=_STRING,
                 is_on=_BOOL,
                 why_off=_STRING,
                 is_daily=_BOOL,
@@ -76,6 +77,7 @@ def config_tables(
                 (
                     source.name,
                     table.name,
+                    source.title,
                     source.is_on(settings),
                     source.why_off,
                     issubclass(source, DaySource),

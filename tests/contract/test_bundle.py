@@ -55,8 +55,10 @@ CONTRACT = {
         "is_complete"
     ),
     "event_catalog": "event first_day last_day events people property filled_share is_new",
-    "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason",
-    "not_counted": ("source object_type what why objects amount currency example metric_ids first_day last_day"),
+    "data_status": "source table_name last_day days_missing rows quarantined loaded_at status reason source_title",
+    "not_counted": (
+        "source object_type what why objects amount currency example metric_ids first_day last_day source_title"
+    ),
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "restatements": ("metric_id grain period_start segment segment_value old_value new_value build restated_on reason"),
     "bundle_info": "build built_at as_of currency engine version run_id finished_at landing definition",
@@ -418,7 +420,7 @@ def test_an_example_is_a_keyed_hash_and_no_raw_id_reaches_the_file(built: bundle
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
         connection.execute(
             "insert into published.pub_not_counted values ('stripe', 'charge', 'a', 'b', 1, null, null, "
-            f"'{USER_ID}-1', '', null, null)"
+            f"'{USER_ID}-1', '', null, null, 'Stripe')"
         )
 
     def example(key: bytes) -> str:

@@ -22,6 +22,7 @@ import duckdb
 import pandas as pd
 
 from tailtracker_bi.bundle.pointer import Bundle
+from tailtracker_bi.sources import SOURCES as SOURCES_OF_THE_APP
 from tests.worlds.sample_money import (
     invent_customers,
     invent_payments,
@@ -441,7 +442,10 @@ TYPES = (
     | dict.fromkeys(["loaded_at", "built_at"], "timestamp")
 )
 INFO = "build built_at as_of currency engine version run_id"
-STATUS = "source table_name last_day complete_through days_missing rows quarantined excluded loaded_at status reason"
+STATUS = (
+    "source table_name last_day complete_through days_missing rows quarantined excluded loaded_at status reason "
+    "source_title"
+)
 COLUMNS = {
     "metric_catalog": METRIC,
     "metric_values": "metric_id grain period_start segment segment_value numerator denominator value is_complete",
@@ -454,7 +458,8 @@ COLUMNS = {
     "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "restatements": "metric_id grain period_start segment segment_value old_value new_value build restated_on reason",
-    "not_counted": "source object_type what why objects amount currency example metric_ids first_day last_day",
+    "not_counted": "source object_type what why objects amount currency example metric_ids first_day last_day "
+    "source_title",
     "data_status": STATUS,
     "bundle_info": INFO,
 }
@@ -471,6 +476,12 @@ def data_status(mixpanel: tuple[str, str | None], off: Collection[str]) -> Itera
                 yield source, table, None, None, None, 0, 0, 0, None, "empty", "the app has no such table"
             else:
                 yield source, table, LAST, LAST, 0, 40 + 97 * number, 0, 0, received, "ok", None
+
+
+def titled(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, each with what people call the source that it begins with."""
+    titles = {source.name: source.title for source in SOURCES_OF_THE_APP}
+    yield from ((*row, titles[row[0]]) for row in rows)
 
 
 def publish(
@@ -502,8 +513,8 @@ def publish(
         "payment_outcomes": payment_outcomes(payments),
         "reconciliation": [] if off else reconciliation(people),
         "restatements": restatements(build),
-        "not_counted": not_counted(off),
-        "data_status": data_status(mixpanel, off),
+        "not_counted": titled(not_counted(off)),
+        "data_status": titled(data_status(mixpanel, off)),
         "bundle_info": [
             (build, datetime.fromisoformat("2025-03-12T06:00"), date(2025, 3, 12), "EUR", "duckdb", "0.1.0", "run-1")
         ],

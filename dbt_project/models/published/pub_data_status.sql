@@ -126,6 +126,7 @@ described as (
     select
         sources.source,
         sources.table_name,
+        sources.title,
         sources.is_on,
         sources.why_off,
         sources.is_daily,
@@ -203,5 +204,6 @@ select
         else remark
     end as reason,
     complete_through,
-    coalesce(excluded, 0) as excluded
+    coalesce(excluded, 0) as excluded,
+    title as source_title
 from described

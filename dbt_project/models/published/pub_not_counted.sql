@@ -10,6 +10,12 @@ definitions as (
 
 ),
 
+titles as (
+
+    select distinct source, title from {{ source('config', 'sources') }}
+
+),
+
 -- What a metric may lack something of: a model, a table of a source, or itself.
 names as (
 
@@ -65,8 +71,10 @@ select
     min(not_counted.object_id) as example,
     coalesce(metrics.metric_ids, '') as metric_ids,
     min(not_counted.day) as first_day,
-    max(not_counted.day) as last_day
+    max(not_counted.day) as last_day,
+    titles.title as source_title
 from not_counted
+left join titles on not_counted.source = titles.source
 left join metrics
     on
         not_counted.source = metrics.source
@@ -77,5 +85,6 @@ group by
     not_counted.what,
     not_counted.why,
     not_counted.currency,
-    coalesce(metrics.metric_ids, '')
+    coalesce(metrics.metric_ids, ''),
+    titles.title
 having sum(not_counted.objects) > 0
