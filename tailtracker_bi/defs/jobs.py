@@ -23,7 +23,7 @@ daily = dg.define_asset_job(
     "says which days are needed.",
 )
 
-every_morning = dg.ScheduleDefinition(
+daily_schedule = dg.ScheduleDefinition(
     name="daily",
     job=daily,
     cron_schedule="0 6 * * *",
@@ -38,7 +38,7 @@ weekly = dg.define_asset_job(
     description="Write the reports on the week that is over, from the published build.",
 )
 
-every_week = dg.ScheduleDefinition(
+weekly_schedule = dg.ScheduleDefinition(
     name="weekly",
     job=weekly,
     cron_schedule=f"0 7 * * {load_settings().week_start[:3]}",

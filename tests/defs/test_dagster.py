@@ -465,3 +465,22 @@ def test_every_source_table_and_model_has_an_asset_with_a_group_an_owner_and_a_d
     keys = {node.key.to_user_string() for node in nodes}
     assert {f"raw_{source.name}/{table.name}" for source in SOURCES for table in source.tables} < keys
     assert [n.key for n in nodes if not (n.group_name != "default" and n.owners and n.description)] == []
+
+
+def test_every_check_sensor_and_schedule_says_what_it_is_for_and_schedules_are_named_after_their_jobs(
+    settings: Settings,
+) -> None:
+    from tailtracker_bi.definitions import defs
+
+    repository = defs().get_repository_def()
+    checks = {
+        (spec.asset_key, spec.name): spec.description
+        for assets in repository.assets_defs_by_key.values()
+        for spec in assets.check_specs
+    }
+    assert len(checks) > 100
+    assert [name for name, said in checks.items() if not said] == []
+    assert [sensor.name for sensor in repository.sensor_defs if not sensor.description] == []
+    assert [(schedule.name, bool(schedule.description)) for schedule in repository.schedule_defs] == [
+        (schedule.job_name, True) for schedule in repository.schedule_defs
+    ]
