@@ -314,9 +314,9 @@ def table_behind(build: Bundle, frame: pd.DataFrame, rows: pd.DataFrame, name: s
 
 def download(build: Bundle, rows: pd.DataFrame, name: str) -> None:
     """The rows behind what is shown, as CSV: as data, in order, with the build that they are from."""
-    told = rows.assign(**{key: value for key, value in data.origin(build).items() if key not in rows})
-    names = list(map(str, told.columns))
-    cells = told.astype(object).where(told.notna(), None).values.tolist()
+    exported = rows.assign(**{key: value for key, value in data.origin(build).items() if key not in rows})
+    names = list(map(str, exported.columns))
+    cells = exported.astype(object).where(exported.notna(), None).values.tolist()
     # Times are named so; any other moment is a day.
     in_order = sorted(
         (

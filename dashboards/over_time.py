@@ -224,5 +224,5 @@ def differences(build: Bundle, domains: Sequence[str] | None = None, *, and_the_
     show_table(table, "The newest days on which two sources differ", right=[*columns])
     if len(apart) > MOST_DIFFERENCES:
         st.caption(f"The newest {MOST_DIFFERENCES} of {len(apart):,}. The CSV holds all.")
-    told = ["metric_id", "what", "period_start", "currency", "left_value", "right_value", "difference", "reason"]
-    download(build, apart[told], "differences")
+    exported = ["metric_id", "what", "period_start", "currency", "left_value", "right_value", "difference", "reason"]
+    download(build, apart[exported], "differences")

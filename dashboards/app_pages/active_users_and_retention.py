@@ -95,8 +95,8 @@ def days_active(build: Bundle) -> None:
             "People": [number(users, "integer") for users in people["users"]],
         }
     )
-    told = people[["grain", "period_start", "days_active", "users", "is_complete"]]
-    table_behind(build, table, told, "days_active", "Days active")
+    exported = people[["grain", "period_start", "days_active", "users", "is_complete"]]
+    table_behind(build, table, exported, "days_active", "Days active")
 
 
 def retention(build: Bundle, dates: Dates) -> None:

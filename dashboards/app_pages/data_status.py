@@ -170,12 +170,12 @@ def restated(build: Bundle) -> None:
 def the_build(build: Bundle) -> None:
     st.header("The build", help="One published file. What is shown on all pages comes from it and from nothing else.")
     info = data.rows(build, "bundle_info").iloc[0]
-    told = {
+    facts = {
         "As of": day(data.as_of(build)),
         "Built": f"{pd.Timestamp(info['built_at']):%-d %b %Y %H:%M} UTC",
         **{title: str(info.get(name) or NO_DATA) for name, title in BUILD.items()},
     }
-    show_table(pd.DataFrame({"What": list(told), "Value": list(told.values())}), "The build that is shown")
+    show_table(pd.DataFrame({"What": list(facts), "Value": list(facts.values())}), "The build that is shown")
 
 
 build = find_build("Data status", "What has been received, what has not, and what to do about it.")

@@ -60,8 +60,8 @@ def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
     st.header("Trend")
     with st.container(horizontal=True, vertical_alignment="top"):
         with st.container(width=300):
-            told = [key for key in ("dau", *metrics) if key in metrics and metrics[key].status == "active"]
-            metric = metrics[select("Metric", labels(metrics), "metric", (told or ["dau"])[0])]
+            choices = [key for key in ("dau", *metrics) if key in metrics and metrics[key].status == "active"]
+            metric = metrics[select("Metric", labels(metrics), "metric", (choices or ["dau"])[0])]
         chosen_range = switch("Range", RANGES, "range", "30")
         grain = switch("By", GRAINS, "grain", "day")
     grains = data.grains_of(build, metric.metric_id)

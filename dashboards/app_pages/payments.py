@@ -82,8 +82,8 @@ def outcomes(build: Bundle, payments: Metric, grain: str, dates: Dates) -> None:
     order = [name for name in colors if name in set(rows["segment_value"])]
     rows = rows.sort_values("segment_value", key=lambda names: names.map(order.index), kind="stable")
     forms = dict.fromkeys(order, "integer")
-    told = of_metric(payments, found)
-    table_behind(build, by_period(rows, grain, forms), told, f"payment_outcomes_by_{grain}", "How payments ended")
+    exported = of_metric(payments, found)
+    table_behind(build, by_period(rows, grain, forms), exported, f"payment_outcomes_by_{grain}", "How payments ended")
 
 
 def of_all_currencies(found: pd.DataFrame) -> pd.DataFrame:
@@ -123,9 +123,9 @@ def decline_codes(build: Bundle, payments: Metric, dates: Dates) -> None:
         }
     )
     show_table(table, "Decline codes by number of payments", right=list(table.columns[1:]))
-    told = ranked[["decline_code", "payments", "share", "recovered", "recovered_share"]]
-    told = told.assign(first_day=dates[0], last_day=dates[1], is_complete=True)
-    download(build, of_metric(payments, told), "decline_codes")
+    exported = ranked[["decline_code", "payments", "share", "recovered", "recovered_share"]]
+    exported = exported.assign(first_day=dates[0], last_day=dates[1], is_complete=True)
+    download(build, of_metric(payments, exported), "decline_codes")
 
 
 def volume(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) -> None:

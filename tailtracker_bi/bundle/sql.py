@@ -63,9 +63,9 @@ def ask(build: Path, sql: str, seconds: float) -> pa.Table:
         )
     except subprocess.TimeoutExpired:
         raise QueryError(f"query: it took longer than {seconds:g} s (TAILTRACKER_QUERY_SECONDS)") from None
-    told = " ".join(process.stderr.decode(errors="replace").split())
-    if process.returncode == 1 and told.startswith("query: "):
-        raise QueryError(told)
+    message = " ".join(process.stderr.decode(errors="replace").split())
+    if process.returncode == 1 and message.startswith("query: "):
+        raise QueryError(message)
     if process.returncode:
         raise QueryError("query: the process that was to answer died: it asked for too much, or for what kills DuckDB")
     return pa.ipc.open_stream(process.stdout).read_all()
@@ -146,8 +146,8 @@ def _answering(build: Path, sql: str, *, closed: bool = False) -> Iterator[pa.Re
     except duckdb.OutOfMemoryException:
         raise QueryError(f"query: {TOO_MUCH_MEMORY}") from None
     except (duckdb.Error, pa.ArrowException) as error:
-        told = (str(error).splitlines() or [type(error).__name__])[0]
-        raise QueryError(f"query: {told.replace(str(build.parent), '')}") from None
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        raise QueryError(f"query: {message.replace(str(build.parent), '')}") from None
     finally:
         connection.close()
 

@@ -130,8 +130,8 @@ def status() -> None:
         print(f"  {which}: {state}{': ' + visible(reason) if reason else ''}")
     for line in not_counted.in_lines(not_counted.left_out(bundle.read_if_there(found, "not_counted"))):
         print(f"  not counted: {visible(line)}")
-    for told in events_never_seen(load_analytics(settings.analytics_path), found):
-        print(f"  analytics.yml: {visible(told)}")
+    for warning in events_never_seen(load_analytics(settings.analytics_path), found):
+        print(f"  analytics.yml: {visible(warning)}")
     if not bundle.is_pointer_sound(settings.home):
         raise TailTrackerError(
             "the pointer to the current build is torn: readers take the newest; run `tailtracker-bi rollback --to`"
@@ -177,13 +177,13 @@ def _print_report(report: RunReport) -> None:
     for (source, table), of_table in lines.items():
         received, *parts = (sum(line[name] for line in of_table) for name in COUNTED)
         counts = ", ".join(f"{count} {name}" for count, name in zip(parts, COUNTED[1:], strict=True))
-        told = [f"{received} received = {counts}"] if any(line["status"] == "landed" for line in of_table) else []
+        outcome = [f"{received} received = {counts}"] if any(line["status"] == "landed" for line in of_table) else []
         if any(line["status"] == "held" for line in of_table):
-            told.append(f"{sum(line['held'] for line in of_table)} held back")
+            outcome.append(f"{sum(line['held'] for line in of_table)} held back")
         others = Counter(line["status"] for line in of_table if line["status"] not in {"landed", "held"})
         days = f" of {len(of_table)} days " if len(of_table) > 1 else ""
-        told += [f"{count}{days}{status}" if days else status for status, count in others.items()]
-        print(f"{source}.{table}: {visible('; '.join(told))}")
+        outcome += [f"{count}{days}{status}" if days else status for status, count in others.items()]
+        print(f"{source}.{table}: {visible('; '.join(outcome))}")
     if report.build:
         print(f"bundle {report.build}")
     for error in dict.fromkeys(report.errors):

@@ -55,7 +55,7 @@ def doctor(
                 found.build if sound else "the pointer names no build: run `tailtracker-bi rollback`",
             )
         )
-        rows += [("analytics.yml", True, told) for told in events_never_seen(analytics, found)]
+        rows += [("analytics.yml", True, warning) for warning in events_never_seen(analytics, found)]
     except bundle.NoBundleError as error:
         rows.append(("bundle", True, str(error)))
     for what, is_ok, detail in rows:

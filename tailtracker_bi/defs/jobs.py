@@ -75,11 +75,11 @@ def _untold_builds(instance: dg.DagsterInstance, home: Path) -> list[dg.AssetMat
     """The newest build, where Dagster's latest is another."""
     newest = builds(home)[-1:]
     latest = instance.get_latest_materialization_event(BUNDLE)
-    told = latest.asset_materialization.metadata.get("build") if latest and latest.asset_materialization else None
+    known = latest.asset_materialization.metadata.get("build") if latest and latest.asset_materialization else None
     return [
         dg.AssetMaterialization(BUNDLE, metadata=bundle_metadata(bundle))
         for bundle in newest
-        if told is None or told.value != bundle.build
+        if known is None or known.value != bundle.build
     ]
 
 

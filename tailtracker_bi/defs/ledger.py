@@ -43,17 +43,17 @@ def untold(
     attempts = lake.ledger.attempts(source.name, table.name)
     if not attempts:
         return
-    told = _told(instance, key)
-    if attempts[-1]["landing"] < told:
-        told = -1  # HOME was made anew: so were its numbers
-    if attempts[-1]["landing"] == told:
+    known = _told(instance, key)
+    if attempts[-1]["landing"] < known:
+        known = -1  # HOME was made anew: so were its numbers
+    if attempts[-1]["landing"] == known:
         return
     # By partition: a day, or None for a table that is kept as a whole.
     partitions = [str(row["day"]) if issubclass(source, DaySource) else None for row in attempts]
     latest = dict(zip(partitions, attempts, strict=True))
     landed = {partition: row for partition, row in zip(partitions, attempts, strict=True) if row["status"] == "landed"}
     for partition, row in landed.items():
-        if row["landing"] > told:
+        if row["landing"] > known:
             yield dg.AssetMaterialization(key, partition=partition, metadata=_metadata(row, partition is not None))
     failed = [row for row in latest.values() if row["status"] != "landed"]
     reason = {"failed": ", ".join(str(row["day"]) for row in failed), "reason": failed[-1]["reason"]} if failed else {}
@@ -72,8 +72,8 @@ def untold_lag(instance: dg.DagsterInstance, home: Path, lake: Lake) -> Iterator
         result = lag(home, lake)
     except NoBundleError:
         return
-    told = _last_check(instance, dg.AssetCheckKey(BUNDLE, UP_TO_DATE))
-    if told is None or (told.passed, told.metadata) != (result.passed, result.metadata):
+    last = _last_check(instance, dg.AssetCheckKey(BUNDLE, UP_TO_DATE))
+    if last is None or (last.passed, last.metadata) != (result.passed, result.metadata):
         yield dg.AssetCheckEvaluation(
             asset_key=BUNDLE, check_name=UP_TO_DATE, passed=result.passed, metadata=result.metadata
         )

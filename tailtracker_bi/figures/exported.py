@@ -41,5 +41,5 @@ def each_as_data(named: Mapping[str, Metric], points: pd.DataFrame, grain: str) 
 
 def of_metric(metric: Metric, rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of another table than the metrics' values, which begin with the metric that they break down."""
-    told = {"metric_id": metric.metric_id, "unit": metric.unit}
-    return rows.assign(**told)[[*told, *rows.columns]]
+    about = {"metric_id": metric.metric_id, "unit": metric.unit}
+    return rows.assign(**about)[[*about, *rows.columns]]

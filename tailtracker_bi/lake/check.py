@@ -173,5 +173,5 @@ def _day_of(file: Path) -> date:
 
 def unreadable(where: str, error: Exception, mend: str, *, is_quoted: bool = False) -> Finding:
     """That something can't be read; an error whose words hold no values is quoted."""
-    told = str(error).splitlines()[0] if is_quoted else type(error).__name__
-    return Finding(where, f"can't be read: {told}", mend)
+    cause = str(error).splitlines()[0] if is_quoted else type(error).__name__
+    return Finding(where, f"can't be read: {cause}", mend)

@@ -78,13 +78,13 @@ class Lake:
 
     def check_hash_key(self, key: bytes) -> None:
         """Raise LakeError for another key of the pseudonyms than that of the lake, which is the first it is told."""
-        told = hmac.new(key, b"the key of this lake", hashlib.sha256).hexdigest()
+        mark = hmac.new(key, b"the key of this lake", hashlib.sha256).hexdigest()
         if not self.knows_hash_key:
             self.root.mkdir(parents=True, exist_ok=True)
-            durable.write(self._key_check, told.encode())
+            durable.write(self._key_check, mark.encode())
             return
         try:
-            is_same = self._key_check.read_bytes().strip() == told.encode()
+            is_same = self._key_check.read_bytes().strip() == mark.encode()
         except OSError as error:
             raise LakeError(f"lake/{self._key_check.name} can't be read ({error.strerror})") from None
         if not is_same:
@@ -237,8 +237,8 @@ class Lake:
     def digests(self, source: str, table: str) -> dict[str, str]:
         """The SHA-256 of the files as they were written, by the names that `files` gives them."""
         root = self._table_path(source, table)
-        told = self.ledger.landed(source, table)["digests"].drop_null().to_pylist()
-        return {str(root / name): digest for one in told for name, digest in orjson.loads(one).items()}
+        noted = self.ledger.landed(source, table)["digests"].drop_null().to_pylist()
+        return {str(root / name): digest for one in noted for name, digest in orjson.loads(one).items()}
 
     def damage(self, source: str, table: str) -> dict[str, str]:
         """What is wrong with files that the ledger names, by their names; those that are sound are left out."""
@@ -290,8 +290,8 @@ class Lake:
 
     def _check_set_aside(self, source: str, table: str) -> None:
         """Raise LakeError where records of objects that were set aside are gone: only a full list tells them again."""
-        told = self.ledger.landed(source, table)["set_aside"].drop_null()
-        wanted = told[-1].as_py() if len(told) else 0
+        noted = self.ledger.landed(source, table)["set_aside"].drop_null()
+        wanted = noted[-1].as_py() if len(noted) else 0
         found = self.quarantine(source, table).records() if wanted else 0
         if found < wanted:
             raise LakeError(
@@ -335,12 +335,12 @@ def _json(content: Mapping[str, str]) -> str:
 
 def _reasons(set_aside: SetAside, of: date | None = None) -> str | None:
     """Why so many records were set aside, of one day or of all; None where none was."""
-    told = [
+    counted = [
         {"day": str(day), "reason": mask_text(reason)[:LONGEST_REASON], "records": records}
         for (day, reason), records in sorted(set_aside.items())
         if of in {None, day}
     ]
-    return orjson.dumps({"told": told}).decode() if told else None
+    return orjson.dumps({"told": counted}).decode() if counted else None
 
 
 def _remarked(remarks: Sequence[Remark]) -> dict[str, object]:

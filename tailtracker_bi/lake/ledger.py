@@ -160,8 +160,8 @@ class Ledger:
     def last_landing(self) -> tuple[int, str | None] | None:
         """The last landing and its chain, as noted beside the ledger; None where there is no such note to be read."""
         try:
-            told = orjson.loads(self._head.read_bytes())
-            return int(told["landing"]), told["chain"]
+            head = orjson.loads(self._head.read_bytes())
+            return int(head["landing"]), head["chain"]
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -234,8 +234,8 @@ def chained(before: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
     breaks it, unless it is the end that goes. Columns that a row has no value in do not count, so that new ones change
     nothing.
     """
-    told = [{name: value for name, value in row.items() if value is not None and name != "chain"} for row in rows]
-    return hashlib.sha256(orjson.dumps([before, told], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    content = [{name: value for name, value in row.items() if value is not None and name != "chain"} for row in rows]
+    return hashlib.sha256(orjson.dumps([before, content], option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def broken_links(ledger: Sequence[Mapping[str, Any]]) -> Iterator[str]:

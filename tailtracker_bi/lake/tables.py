@@ -96,9 +96,9 @@ def committed(path: Path, version: int) -> tuple[bool, bool]:
         actions = [orjson.loads(line) for line in commit_of(path, version).read_bytes().split(b"\n") if line]
     except (OSError, ValueError):
         return True, False
-    told = {name: content for action in actions for name, content in action.items()}
-    changes = any(told.get(name, {}).get("dataChange") for name in ("add", "remove"))
-    return changes or version == 0, told.get("commitInfo", {}).get("operation") == "RESTORE"
+    content_of = {name: content for action in actions for name, content in action.items()}
+    changes = any(content_of.get(name, {}).get("dataChange") for name in ("add", "remove"))
+    return changes or version == 0, content_of.get("commitInfo", {}).get("operation") == "RESTORE"
 
 
 def sync_commit(path: Path) -> None:

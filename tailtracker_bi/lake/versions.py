@@ -188,13 +188,13 @@ def _account(connection: duckdb.DuckDBPyConnection, table: Table, said: Counts) 
         "(select count(*) from latest where not is_deleted), "
         "(select count(*) from fresh semi join latest using (object_id) where is_deleted and not is_history)"
     ).fetchone()
-    told, fresh, gone, had, deleted = row or (0, 0, 0, 0, 0)
-    if told != said.received - said.filtered - said.quarantined:
-        raise BadResponseError(f"{table.name}: {said.received} objects received, but {told} were told of")
+    received, fresh, gone, had, deleted = row or (0, 0, 0, 0, 0)
+    if received != said.received - said.filtered - said.quarantined:
+        raise BadResponseError(f"{table.name}: {said.received} objects received, but {received} were told of")
     counts = Counts(
         received=said.received + gone,
         loaded=fresh + gone,
-        deduplicated=told - fresh,
+        deduplicated=received - fresh,
         filtered=said.filtered,
         quarantined=said.quarantined,
     )

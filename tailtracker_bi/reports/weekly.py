@@ -144,8 +144,8 @@ def _headline(kpis: Mapping[str, Kpi]) -> str:
             facts.append(said.format(value) + (f" ({kpi.change})" if kpi.change else ""))
     if not facts:
         return "None of the main figures of this week is complete."
-    told = facts[0] if len(facts) == 1 else f"{', '.join(facts[:-1])} and {facts[-1]}"
-    return f"{told}. In brackets: the change on the week before." if "(" in told else f"{told}."
+    sentence = facts[0] if len(facts) == 1 else f"{', '.join(facts[:-1])} and {facts[-1]}"
+    return f"{sentence}. In brackets: the change on the week before." if "(" in sentence else f"{sentence}."
 
 
 def _drawings(figures: Figures, week: date) -> Iterator[Drawing]:

@@ -141,8 +141,10 @@ def publish(settings: Settings, warehouse: Warehouse, report: RunReport, progres
 
 def landed_since(build: bundle.Bundle, lake: Lake) -> list[str]:
     """The tables, as `source.table`, of which something landed that a published build does not hold yet."""
-    told = bundle.query(build, "select source, table_name, loaded_at from data_status where loaded_at is not null")
-    taken_in = {(row["source"], row["table_name"]): row["loaded_at"].replace(tzinfo=None) for row in told.to_pylist()}
+    published = bundle.query(build, "select source, table_name, loaded_at from data_status where loaded_at is not null")
+    taken_in = {
+        (row["source"], row["table_name"]): row["loaded_at"].replace(tzinfo=None) for row in published.to_pylist()
+    }
     landed = {
         (row["source"], row["table_name"]): row["landed_at"]
         for row in lake.ledger.landings().to_pylist()

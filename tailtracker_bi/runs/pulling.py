@@ -224,8 +224,8 @@ class _Pull:
             if remark.is_alarm:
                 self.report.notes.append(f"{source.name}: {table}: {day}: {remark}")
                 self.progress.say(self.report.notes[-1])
-        told = {"remarks": list(map(str, remarks))} if remarks else {}
-        self._note(source, table, day, status="landed", reason=None, **vars(counts), **fields, **told)
+        noticed = {"remarks": list(map(str, remarks))} if remarks else {}
+        self._note(source, table, day, status="landed", reason=None, **vars(counts), **fields, **noticed)
 
     def _note(self, source: Source, table: str, day: date, **outcome: object) -> None:
         nothing = dict.fromkeys((*COUNTED, "held"), 0)

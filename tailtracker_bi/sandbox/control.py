@@ -48,15 +48,15 @@ def start(
     place = SandboxHome(settings.home)
     with locked(settings.home, progress):
         before = Plan.read(place)
-        told = before.story if before else None
-        scenario = scenario_of(settings, told, people, days, seed, until)
+        scenario_before = before.story if before else None
+        scenario = scenario_of(settings, scenario_before, people, days, seed, until)
         _check_one_world(place, scenario)
         files, now = place.folder / "story", morning_after(scenario.until)
-        if told == scenario and files.exists():
+        if scenario_before == scenario and files.exists():
             now = load_settings().fixed_now or now  # days may have passed there
         else:
             place.stop()
-            if told != scenario:
+            if scenario_before != scenario:
                 Plan.forget(place)
             _write_anew(scenario, files, progress)
         plan = Plan(
@@ -106,7 +106,7 @@ def compared(progress: Progress) -> Comparison:
 
 def scenario_of(
     settings: Settings,
-    told: Scenario | None,
+    before: Scenario | None,
     people: int | None,
     days: int | None,
     seed: int | None,
@@ -114,7 +114,7 @@ def scenario_of(
 ) -> Scenario:
     """What is asked for; else what is told already; else the defaults."""
     yesterday = settings.now.date() - timedelta(days=1)
-    base = told or Scenario(PEOPLE, DAYS, yesterday, SEED, DAYS_AHEAD)
+    base = before or Scenario(PEOPLE, DAYS, yesterday, SEED, DAYS_AHEAD)
     last_day = until.date() if until else yesterday if settings.fixed_now else base.until
     return Scenario(people or base.people, days or base.days, last_day, base.seed if seed is None else seed, base.ahead)
 

@@ -93,16 +93,16 @@ class Annotations(ObjectSource):
 
     def check(self) -> Check:
         try:
-            told, _ = self._told()
+            objects, _ = self._told()
         except (BadResponseError, SourceUnavailableError) as error:
             return Check(self.name, is_ok=False, detail=str(error))
-        wrong = [reason for _, reason in map(_judged, told) if reason]
-        return Check(self.name, is_ok=not wrong, detail="; ".join([f"{len(told)} annotations", *wrong[:1]]))
+        wrong = [reason for _, reason in map(_judged, objects) if reason]
+        return Check(self.name, is_ok=not wrong, detail="; ".join([f"{len(objects)} annotations", *wrong[:1]]))
 
     @contextmanager
     def _read(self, table: Table) -> Iterator[Versions]:
-        told, written_at = self._told()
-        judged = [_judged(item) for item in told]
+        objects, written_at = self._told()
+        judged = [_judged(item) for item in objects]
         ids = Counter(found.id for found, _ in judged if found)
         if twice := sorted(id_ for id_, count in ids.items() if count > 1):
             raise BadResponseError(f"{self.name}: id should tell annotations apart, and {len(twice)} stand twice")
@@ -121,7 +121,7 @@ class Annotations(ObjectSource):
             rows=pa.Table.from_pylist(rows, pa.schema([*VERSION_SCHEMA, *table.schema])).to_reader(),
             is_snapshot=True,
             quarantine=pa.Table.from_pylist(aside, QUARANTINE_SCHEMA).to_reader(),
-            counts=Counts(received=len(told), quarantined=len(aside)),
+            counts=Counts(received=len(objects), quarantined=len(aside)),
             as_of=min(written_at, self.settings.now),
         )
 
@@ -136,14 +136,14 @@ class Annotations(ObjectSource):
             why = f"{error.strerror}: is TAILTRACKER_ANNOTATIONS_FILE the right one?"
             raise SourceUnavailableError(f"{self.name}: {file} can't be read: {why}") from None
         try:
-            told = orjson.loads(content)
+            objects = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             line, column = error.lineno, error.colno
             where = f"line {line}, column {column}"
             raise BadResponseError(f"{self.name}: {file}: {where}: not JSON: is it still being written?") from None
-        if not isinstance(told, list):
+        if not isinstance(objects, list):
             raise BadResponseError(f"{self.name}: {file} holds no list of objects")
-        return told, written_at
+        return objects, written_at
 
 
 def _judged(item: object) -> tuple[Annotation | None, str]:

@@ -187,12 +187,12 @@ def _records(file: BinaryIO, where: str) -> Iterator[tuple[int, list[str]]]:
                 yield begin, fields
             begin = reader.line_num + 1
     except csv.Error as error:
-        told = (
+        fault = (
             f"a quote has no end: {_WRITING}"
             if "end of data" in str(error)
             else f"it is no CSV: {readable(str(error), ())}"
         )
-        raise BadResponseError(f"{where}: line {begin}: {told}") from None
+        raise BadResponseError(f"{where}: line {begin}: {fault}") from None
 
 
 def _header(fields: list[str], table: AppTable, where: str) -> _Header:

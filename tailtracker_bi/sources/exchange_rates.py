@@ -104,14 +104,14 @@ class ExchangeRates(ObjectSource):
 
     @contextmanager
     def _read(self, table: Table) -> Iterator[Versions]:
-        told = http.retrying(self.settings, self.say)(self._receive)
-        rates, quarantine = self._sorted(told)
+        received = http.retrying(self.settings, self.say)(self._receive)
+        rates, quarantine = self._sorted(received)
         doubt = self._doubt(rates)
         yield Versions(
             rows=_versions(rates, table),
             is_snapshot=False,
             quarantine=pa.Table.from_pylist(quarantine, QUARANTINE_SCHEMA).to_reader(),
-            counts=Counts(received=len(told), quarantined=len(quarantine)),
+            counts=Counts(received=len(received), quarantined=len(quarantine)),
             remarks=[Remark(doubt, is_alarm=True)] if doubt else [],
         )
 
@@ -134,17 +134,17 @@ class ExchangeRates(ObjectSource):
         try:
             return _parsed(file)
         except (ParseError, DefusedXmlException) as error:
-            told = f"{type(error).__name__}: {readable(str(error), self.settings.secrets)}"
-            what = f"not whole, or not the bank's XML ({told})"
+            message = f"{type(error).__name__}: {readable(str(error), self.settings.secrets)}"
+            what = f"not whole, or not the bank's XML ({message})"
             raise http.RetryableError(f"{self.name}: the file is {what}") from None
 
-    def _sorted(self, told: list[Told]) -> tuple[list[Rate], list[dict[str, object]]]:
+    def _sorted(self, received: list[Told]) -> tuple[list[Rate], list[dict[str, object]]]:
         """The rates that can be used, and rows of the quarantine."""
         of_a_day = defaultdict(set)
-        for day, currency, rate in told:
+        for day, currency, rate in received:
             of_a_day[day, currency].add(rate)
         rates, quarantine = [], []
-        for day, currency, rate in told:
+        for day, currency, rate in received:
             found = _date(day)
             reason = _what_is_wrong(found, currency, rate, self._today)
             if not reason and len(of_a_day[day, currency]) > 1:

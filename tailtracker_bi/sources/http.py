@@ -196,8 +196,8 @@ def answer(
             yield response
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         base = f"{httpx.URL(url).scheme}://{httpx.URL(url).netloc.decode()}"
-        told = readable(str(error), secrets)
-        raise UnreachableError(f"{where.partition(':')[0]}: can't reach {base}: {told}") from None
+        message = readable(str(error), secrets)
+        raise UnreachableError(f"{where.partition(':')[0]}: can't reach {base}: {message}") from None
     except httpx.HTTPError as error:
         raise RetryableError(f"{where}: {type(error).__name__}: {readable(str(error), secrets)}") from None
 
@@ -207,12 +207,12 @@ def judge(response: httpx.Response, where: str, refused: Refused, secrets: Seque
     status = response.status_code
     if status == 200:
         return
-    told = f"{where}: answered {status}{_told(response, secrets)}"
+    message = f"{where}: answered {status}{_told(response, secrets)}"
     if status == 429:
-        raise BusyError(told, retry_after(response.headers))
+        raise BusyError(message, retry_after(response.headers))
     if status >= 500:
-        raise RetryableError(told, retry_after(response.headers))
-    raise refused(status, f"{told}; redirects are not followed" if 300 <= status < 400 else told)
+        raise RetryableError(message, retry_after(response.headers))
+    raise refused(status, f"{message}; redirects are not followed" if 300 <= status < 400 else message)
 
 
 def _told(response: httpx.Response, secrets: Sequence[str]) -> str:

@@ -251,8 +251,8 @@ class Prometheus(DaySource):
         for day, reasons in unknown.items():
             if reasons:
                 what = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-                told = f"; Prometheus warns: {warnings[day]}" if day in warnings else ""
-                found.remark(day, f"{level}: {reasons.total()} of {POINTS_A_DAY} intervals unknown ({what}){told}")
+                warning = f"; Prometheus warns: {warnings[day]}" if day in warnings else ""
+                found.remark(day, f"{level}: {reasons.total()} of {POINTS_A_DAY} intervals unknown ({what}){warning}")
             for info in sorted({info for answer in answers for info in answer.infos}):
                 found.remark(day, f"{level}: Prometheus says: {info}")
 
@@ -261,21 +261,21 @@ class Prometheus(DaySource):
     ) -> _Answer:
         """The points of a query. One with warnings is asked again for each day, to know the days that they are of."""
         where = f"prometheus: {what}: {first} to {last}"
-        told = http.retrying(self.settings, self.say)(self._received, client, query, what, first, last)
-        if told.get("warnings") and first < last:
+        answered = http.retrying(self.settings, self.say)(self._received, client, query, what, first, last)
+        if answered.get("warnings") and first < last:
             answer = _Answer()
             for day in each_day(first, last):
                 answer.add(self._asked(client, query, what, day, day, by_bucket=by_bucket))
             return answer
         try:
-            answer = _Answer(_series(told["data"], by_bucket, first, last))
+            answer = _Answer(_series(answered["data"], by_bucket, first, last))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             why = f"{type(error).__name__}: {readable(str(error), self.settings.secrets)}"
             raise BadResponseError(f"{where}: not what a range query gives: {why}") from None
-        if told.get("warnings"):
-            answer.warnings[first] = _texts(told["warnings"], self.settings.secrets)
-        if told.get("infos"):
-            answer.infos.add(_texts(told["infos"], self.settings.secrets))
+        if answered.get("warnings"):
+            answer.warnings[first] = _texts(answered["warnings"], self.settings.secrets)
+        if answered.get("infos"):
+            answer.infos.add(_texts(answered["infos"], self.settings.secrets))
         return answer
 
     def _received(self, client: httpx.Client, query: str, what: str, first: date, last: date) -> dict[str, Any]:
@@ -290,23 +290,23 @@ class Prometheus(DaySource):
         ) as response:
             content = http.content(response, MOST_BYTES, where)
         try:
-            told = orjson.loads(content)
+            answered = orjson.loads(content)
         except orjson.JSONDecodeError:
             raise http.RetryableError(f"{where}: the answer is not JSON") from None
-        if not isinstance(told, dict) or told.get("status") != "success":
+        if not isinstance(answered, dict) or answered.get("status") != "success":
             raise http.RetryableError(f"{where}: the answer is no success{http.shown(content, secrets)}")
-        return told
+        return answered
 
 
-def _refused(status: int, told: str, query: str) -> Exception:
+def _refused(status: int, message: str, query: str) -> Exception:
     """Refused as it stands: the days, the query, or who asks."""
-    if status == 400 and "maximum resolution" in told:
-        return BadResponseError(f"{told}; a step of {STEP_SECONDS} s is too short for so many days")
+    if status == 400 and "maximum resolution" in message:
+        return BadResponseError(f"{message}; a step of {STEP_SECONDS} s is too short for so many days")
     if status == 422:
-        return BadResponseError(f"{told}; it was asked for {query}")
+        return BadResponseError(f"{message}; it was asked for {query}")
     if status == 400:
-        return SourceUnavailableError(f"{told}; it was asked for {query}: check service_levels in analytics.yml")
-    return SourceUnavailableError(f"{told}; check PROMETHEUS_URL, and whether it may be asked without credentials")
+        return SourceUnavailableError(f"{message}; it was asked for {query}: check service_levels in analytics.yml")
+    return SourceUnavailableError(f"{message}; check PROMETHEUS_URL, and whether it may be asked without credentials")
 
 
 def _grid(first: date, last: date) -> range:
@@ -363,6 +363,6 @@ def _doubt(values: list[float | None], resets: float | None, *, is_warned: bool)
     return "reset" if resets else None
 
 
-def _texts(told: Any, secrets: Sequence[str]) -> str:
+def _texts(texts: Any, secrets: Sequence[str]) -> str:
     """Warnings on one line, without secrets and personal data."""
-    return readable("; ".join(map(str, told)) if isinstance(told, list) else str(told), secrets)
+    return readable("; ".join(map(str, texts)) if isinstance(texts, list) else str(texts), secrets)

@@ -78,13 +78,13 @@ def _upstream(manifest: Mapping[str, Any], metric_model: str, apart_from: Collec
         node = manifest["nodes"].get(found, {})
         if needed_for == TEST_ACCOUNTS or not node:
             continue
-        told = node["config"].get("meta", {}).get("reads", {})
+        purposes = node["config"].get("meta", {}).get("reads", {})
         for other in node["depends_on"]["nodes"]:
             name = other.split(".")[2]
             if other.startswith("model.") and name in apart_from:
                 continue
             meta = manifest["nodes"].get(other, {"config": {}})["config"].get("meta", {})
-            purpose = told.get(name) or meta.get("read_for") or ALL
+            purpose = purposes.get(name) or meta.get("read_for") or ALL
             read = other, purpose if needed_for == ALL or purpose == TEST_ACCOUNTS else needed_for
             if read not in seen:
                 seen.add(read)

@@ -116,7 +116,7 @@ def drop_outdated(
     """
     before = dict(session.rows("select family, fingerprint from marks.fingerprints"))
     there = {f"{schema}.{name}" for schema, name in session.tables()}
-    told = []
+    notes = []
     for family, fingerprint in fingerprints.items():
         is_there = there.issuperset(FAMILIES[family])
         if not full_refresh and is_there and before.get(family) == fingerprint:
@@ -124,13 +124,13 @@ def drop_outdated(
         for table in FAMILIES[family]:
             session.drop(table)
         if full_refresh:
-            told.append(f"{family}: rebuilt in full, as asked")
+            notes.append(f"{family}: rebuilt in full, as asked")
         elif family in before:
-            told.append(f"{family}: rebuilt in full, because settings, analytics.yml or SQL changed")
+            notes.append(f"{family}: rebuilt in full, because settings, analytics.yml or SQL changed")
     if not had_finished:
         session.drop(PERSON_DAYS)
     session.write("marks", "fingerprints", FINGERPRINTS, list(fingerprints.items()))
-    return told
+    return notes
 
 
 def outdated(session: Session, fingerprints: Mapping[str, str]) -> list[str]:

@@ -79,7 +79,7 @@ class Warehouse:
         `progress` is told the node just finished, and how many of how many. Raises BuildError.
         """
 
-        def told(what: str, done: int, total: int) -> None:
+        def tell(what: str, done: int, total: int) -> None:
             progress(what, done, total)
             if done == 1:
                 reached("build.first_model")
@@ -88,7 +88,7 @@ class Warehouse:
 
         manifest = parsed_project(self._settings.home)
         arguments = ["build", "--exclude-resource-type", "unit_test", "--no-write-json"]
-        self.results = run_dbt(self.engine, arguments, told, manifest).results
+        self.results = run_dbt(self.engine, arguments, tell, manifest).results
         reached("build.ran")
         landing = pc.max(self._lake.ledger.landings()["landing"]).as_py()
         with self.engine.session() as session:
@@ -155,16 +155,16 @@ class Warehouse:
         """The reporting day on which a source's oldest object came to be; None for days, and where there is none."""
         if not issubclass(source, ObjectSource):
             return None
-        told = " union all ".join(
+        moments = " union all ".join(
             f"select cast({column} as timestamp) as told_at from raw_{source.name}.{table.name}"
             for table in source.tables
             for column in DATED_BY
             if column in table.schema.names
         )
-        if not told:
+        if not moments:
             return None
         [(first,)] = session.rows(
-            f"select min(told_at) from ({told}) as told where told_at >= cast('{EARLIEST}' as timestamp)"
+            f"select min(told_at) from ({moments}) as moments where told_at >= cast('{EARLIEST}' as timestamp)"
         )
         zone = ZoneInfo(self._settings.timezone)
         return first.replace(tzinfo=UTC).astimezone(zone).date() if first else None

@@ -19,7 +19,7 @@ def write(story: Story, file: Path, now: int) -> None:
         *(("release", f"Version {version}", plot.start + day * DAY, None) for version, day in plot.releases),
         ("incident", "The app crashes and cards are declined", *plot.incident),
     ]
-    told = [
+    listed = [
         {
             "id": f"{kind}-{begins}",
             "kind": kind,
@@ -31,7 +31,7 @@ def write(story: Story, file: Path, now: int) -> None:
         if begins <= now
     ]
     with replaced(file) as content:
-        content.write(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+        content.write(orjson.dumps(listed, option=orjson.OPT_INDENT_2))
 
 
 def _moment(at: int) -> str:

@@ -253,8 +253,8 @@ def _keep_pets(random: np.random.Generator, draft: _Draft, people: People, pets:
     stays = at < people.deleted[who]
     draft.add("Location Services Enabled", at[stays], who[stays], who[stays], 5)
 
-    def of_alerts(name: str, told: Callable[[int, Alert], list[tuple[int, int]]]) -> None:
-        found = [(at, alert.person, n, value) for n, alert in enumerate(alerts) for at, value in told(n, alert)]
+    def of_alerts(name: str, moments_of: Callable[[int, Alert], list[tuple[int, int]]]) -> None:
+        found = [(at, alert.person, n, value) for n, alert in enumerate(alerts) for at, value in moments_of(n, alert)]
         times, owners, subjects, values = np.array(found, np.int64).reshape(-1, 4).T
         draft.add(name, times, owners, owners, 3, subjects, values)
 

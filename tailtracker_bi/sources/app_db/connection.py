@@ -98,8 +98,8 @@ def how_far_behind(cursor: dbapi.Cursor) -> timedelta:
 
 def lag_of(behind: timedelta) -> Remark:
     minutes = int(behind.total_seconds() // 60)
-    told = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-    return Remark(f"the replica is {told} behind")
+    length = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+    return Remark(f"the replica is {length} behind")
 
 
 def with_parameters(url: str) -> str:

@@ -255,16 +255,16 @@ class AppDb(ObjectSource):
 
     def _unavailable(self, error: str) -> SourceUnavailableError:
         """What happened to the connection, on one line, without its address."""
-        told = readable((TOLD.findall(error) or [""])[-1], self.settings.secrets)
-        if not told and "Failed to connect" in error:
+        message = readable((TOLD.findall(error) or [""])[-1], self.settings.secrets)
+        if not message and "Failed to connect" in error:
             return SourceUnavailableError(
                 "app_db: APP_DATABASE_URL is not understood: write postgresql://user:password@host:port/database, "
                 "with other characters than letters and digits in the password as %XX"
             )
         if LASTING.search(error):
             hint = next((hint for text, hint in HINTS.items() if text in error), "")
-            return SourceUnavailableError(f"app_db: {told}; check APP_DATABASE_URL{hint}")
-        return _InterruptedError(f"app_db: no connection, or it broke off{told and ': '}{told}")
+            return SourceUnavailableError(f"app_db: {message}; check APP_DATABASE_URL{hint}")
+        return _InterruptedError(f"app_db: no connection, or it broke off{message and ': '}{message}")
 
     def _structure(self, cursor: dbapi.Cursor) -> dict[str, _Found]:
         cursor.execute(STRUCTURE)

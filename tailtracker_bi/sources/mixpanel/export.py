@@ -179,8 +179,8 @@ class Mixpanel(DaySource):
             raise http.RetryableError(f"{where}: the last line was cut off")
         errors, example = lines.rejected("error")
         if errors:
-            told = http.shown(example.encode(), self.settings.secrets)
-            raise http.RetryableError(f"{where}: an error in place of events{told}")
+            example_shown = http.shown(example.encode(), self.settings.secrets)
+            raise http.RetryableError(f"{where}: an error in place of events{example_shown}")
         strange = lines.rejected("not JSON")[0] + lines.rejected("no event name")[0]
         if strange and strange == lines.received:
             raise http.RetryableError(f"{where}: not an export: none of {strange} lines is an event")
@@ -251,40 +251,40 @@ class Mixpanel(DaySource):
                 reached("mixpanel.answered")
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            told = readable(str(error), settings.secrets)
-            raise http.UnreachableError(f"mixpanel: can't reach {own.base_url}: {told}") from None
+            message = readable(str(error), settings.secrets)
+            raise http.UnreachableError(f"mixpanel: can't reach {own.base_url}: {message}") from None
         except httpx.HTTPError as error:
-            told = f"{type(error).__name__}: {readable(str(error), settings.secrets)}"
-            raise http.RetryableError(f"mixpanel: {first} to {last}: {told}") from None
+            message = f"{type(error).__name__}: {readable(str(error), settings.secrets)}"
+            raise http.RetryableError(f"mixpanel: {first} to {last}: {message}") from None
 
     def _check_is_over(self, response: httpx.Response, last: date) -> None:
         """Else a clock that is ahead would land days that have not come, as empty. A clock that was set is meant so."""
-        told = http.told_time(response.headers)
-        if self.settings.fixed_now or told is None:
+        clock = http.told_time(response.headers)
+        if self.settings.fixed_now or clock is None:
             return
-        if last >= told.astimezone(ZoneInfo(self.timezone(self.settings))).date():
+        if last >= clock.astimezone(ZoneInfo(self.timezone(self.settings))).date():
             now = datetime.now(UTC)
             raise FutureDaysError(
-                f"mixpanel: {last} is not over: Mixpanel says that it is {told:%Y-%m-%d %H:%M}Z, and this machine "
+                f"mixpanel: {last} is not over: Mixpanel says that it is {clock:%Y-%m-%d %H:%M}Z, and this machine "
                 f"{now:%Y-%m-%d %H:%M}Z; set its clock right"
             )
 
-    def _refused(self, status: int, told: str) -> Exception:
+    def _refused(self, status: int, message: str) -> Exception:
         """Refused as it stands: the days, the credentials, the plan."""
-        if status == 400 and "to_date cannot be later" in told:
+        if status == 400 and "to_date cannot be later" in message:
             return BadResponseError(
-                f"{told}; is {self.timezone(self.settings)} the project's time zone (MIXPANEL_TIMEZONE)?"
+                f"{message}; is {self.timezone(self.settings)} the project's time zone (MIXPANEL_TIMEZONE)?"
             )
         if status in {400, 401, 403}:
-            told += (
+            message += (
                 "; check MIXPANEL_USERNAME, MIXPANEL_SECRET and MIXPANEL_PROJECT_ID, and whether the project's data "
                 f"residency is {self.settings.of(MixpanelSettings).region} (MIXPANEL_REGION)"
             )
         elif status == 402:
-            told += "; the project's plan does not include the raw export"
+            message += "; the project's plan does not include the raw export"
         elif 300 <= status < 400:
-            told += "; check MIXPANEL_EXPORT_URL"
-        return SourceUnavailableError(told)
+            message += "; check MIXPANEL_EXPORT_URL"
+        return SourceUnavailableError(message)
 
 
 def _requests_made(file: Path) -> SQLiteBucket:

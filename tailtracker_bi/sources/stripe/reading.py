@@ -198,10 +198,10 @@ class _Session:
         self._changed[table].add(id_)
         # A subscription is called deleted when it is canceled.
         is_deleted = str(event.get("type")).endswith(".deleted") and type_ != "subscription"
-        told = [(item, "event", is_deleted)]
+        states = [(item, "event", is_deleted)]
         if previous := as_object(data.get("previous_attributes")):
-            told.append((before(item, previous), "before", False))
-        for state, origin, is_gone in told:
+            states.append((before(item, previous), "before", False))
+        for state, origin, is_gone in states:
             self._files[table].add(self._whole(table, state, with_rest_of_now=True), origin, at, is_gone)
 
     def _whole(self, table: str, item: Object, *, with_rest_of_now: bool = False) -> Object:
