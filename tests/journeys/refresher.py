@@ -1,8 +1,8 @@
 """Refreshes as processes of their own that start at once: `python -m tests.journeys.refresher`.
 
-Reads one line a refresh from stdin, a JSON object of environment variables; answers with the pid and then, when the
-refresh has ended, with its exit status, a line each. What takes seconds to import and to parse is there before it
-forks.
+Reads one line a refresh from stdin, JSON of its options and of environment variables; answers with the pid and then,
+when the refresh has ended, with its exit status, a line each. What takes seconds to import and to parse is there before
+it forks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from tempfile import TemporaryDirectory
 
 
 def main() -> None:
+    import dbt.cli.main  # noqa: F401  (seconds that each build would spend)
+
     from tailtracker_bi import cli
     from tailtracker_bi.warehouse.dbt_runner import parsed_project
 
@@ -23,11 +25,12 @@ def main() -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            os.environ.update(json.loads(line))
+            options, environment = json.loads(line)
+            os.environ.update(environment)
             log = os.open(os.environ["TAILTRACKER_HOME"] + ".log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            sys.argv = ["tailtracker-bi", "refresh"]
+            sys.argv = ["tailtracker-bi", "refresh", *options]
             status = 1
             try:
                 cli.main()
