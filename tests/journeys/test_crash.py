@@ -7,8 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +33,7 @@ from tailtracker_bi.sandbox.story.story import Scenario, tell
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.warehouse.warehouse import Warehouse
+from tests.worlds.forked import Forks, forking
 from tests.worlds.tiny import published, rows
 
 if TYPE_CHECKING:
@@ -52,32 +51,20 @@ def noon(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())
 
 
-@contextmanager
-def forking() -> Iterator[subprocess.Popen[str]]:
-    """What refreshes are forked from, one at a time."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.journeys.refresher"],
-        cwd=Path(__file__).parent.parent.parent,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-
-
 class Refresher:
     """Starts refreshes of one HOME against the sources of one story."""
 
-    def __init__(self, home: Path, environment: dict[str, str], process: subprocess.Popen[str]) -> None:
-        self.home, self.environment, self._process = home, environment, process
+    def __init__(self, home: Path, environment: dict[str, str], forks: Forks) -> None:
+        self.home, self.environment, self._forks = home, environment, forks
         home.mkdir()
 
     @property
     def log(self) -> str:
-        return Path(f"{self.home}.log").read_text()
+        return self._log.read_text()
+
+    @property
+    def _log(self) -> Path:
+        return Path(f"{self.home}.log")
 
     def start(self, now: date, *options: str, **more: str) -> int:
         """Begin a refresh on the morning after that day; gives its pid."""
@@ -87,23 +74,16 @@ class Refresher:
             "TAILTRACKER_HOME": str(self.home),
             "TAILTRACKER_NOW": f"{morning_after(now)}",
         }
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps([options, environment | more]) + "\n")
-        self._process.stdin.flush()
-        return int(self._answer())
-
-    def ended(self) -> int:
-        """The exit status of the refresh, when it has ended."""
-        return int(self._answer())
+        return self._forks.start(["refresh", *options], environment | more, self.home.parent, self._log, self._log)
 
     def finish(self, now: date) -> None:
         self.start(now)
-        assert self.ended() == 0, self.log
+        assert self._forks.ended() == 0, self.log
 
     def kill_at(self, step: str, now: date, *options: str) -> None:
         """A refresh that dies at this step."""
         self.start(now, *options, TAILTRACKER_CRASH_AT=step)
-        assert self.ended() == -signal.SIGKILL, f"{step} was not reached: {self.log[-2000:]}"
+        assert self._forks.ended() == -signal.SIGKILL, f"{step} was not reached: {self.log[-2000:]}"
 
     def kill_after(self, seconds: float, now: date) -> bool:
         """A refresh that is killed after so long; whether it was still at work."""
@@ -111,14 +91,10 @@ class Refresher:
         time.sleep(seconds)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        status = self.ended()
+        status = self._forks.ended()
         # Else who counts kills would wait for ever for one of a refresh that always fails before it.
         assert status in (0, -signal.SIGKILL), self.log[-2000:]
         return status == -signal.SIGKILL
-
-    def _answer(self) -> str:
-        assert self._process.stdout
-        return self._process.stdout.readline()
 
 
 @dataclass
@@ -254,7 +230,7 @@ def company(tmp_path: Path, app_database: AppDatabase) -> Iterator[Company]:
         export_api.serve(files / "mixpanel") as mixpanel,
         stripe_api.serve(key=KEY) as stripe,
         prometheus_api.serve(monitoring.series(), keeps_from=monitoring.plot.start) as prometheus,
-        forking() as process,
+        forking("--builds") as forks,
     ):
         environment = {
             "TAILTRACKER_ALLOW_LOOPBACK": "1",
@@ -271,8 +247,8 @@ def company(tmp_path: Path, app_database: AppDatabase) -> Iterator[Company]:
             "APP_DATABASE_URL": app_database.url,
             "PROMETHEUS_URL": prometheus.url,
         }
-        killed = Refresher(tmp_path / "killed", environment, process)
-        undisturbed = Refresher(tmp_path / "undisturbed", environment, process)
+        killed = Refresher(tmp_path / "killed", environment, forks)
+        undisturbed = Refresher(tmp_path / "undisturbed", environment, forks)
         yield Company(killed, undisturbed, files, stripe, app_database)
 
 
