@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -30,6 +31,7 @@ from tailtracker_bi.sources import COUNTED
 from tailtracker_bi.sources.mixpanel import export as mixpanel
 from tailtracker_bi.warehouse import DuckDb
 from tests.worlds import sample_bundle
+from tests.worlds.forked import Forks, forking
 from tests.worlds.tiny import FRIDAY, TINY, TUESDAY
 
 TODAY = TUESDAY + timedelta(days=1)
@@ -42,12 +44,15 @@ class Cli:
 
     api: ExportApi
     home: Path
+    forks: Forks
 
-    def started(self, *arguments: str, at: Path, **variables: str) -> subprocess.Popen[str]:
-        """A command that runs in directory `at`."""
-        environment = {
+    def environment(self, at: Path, variables: dict[str, str]) -> dict[str, str]:
+        """All that a command knows of."""
+        return {
             # Where libraries look for a home directory: never the developer's own.
             "HOME": str(at),
+            # What is tested may be another copy than the one that is installed.
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "TAILTRACKER_HOME": str(self.home),
             "TAILTRACKER_ALLOW_LOOPBACK": "1",
             "TAILTRACKER_RETRY_SCALE": "0",
@@ -57,10 +62,14 @@ class Cli:
             "MIXPANEL_USERNAME": USER,
             "MIXPANEL_SECRET": SECRET,
             "MIXPANEL_EXPORT_URL": self.api.url,
+            **variables,
         }
+
+    def started(self, *arguments: str, at: Path, **variables: str) -> subprocess.Popen[str]:
+        """A command that runs in directory `at`, started as people start it."""
         return subprocess.Popen(
             [sys.executable, "-c", "from tailtracker_bi.cli import main; main()", *arguments],
-            env=environment | variables,
+            env=self.environment(at, variables),
             cwd=at,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -69,19 +78,25 @@ class Cli:
 
     def run(self, *arguments: str, at: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         """A command run in directory `at`; whatever it comes to, nobody is shown a traceback."""
-        with self.started(*arguments, at=at, **variables) as running:
-            stdout, stderr = running.communicate(timeout=180)
-        process = subprocess.CompletedProcess(arguments, running.returncode, stdout, stderr)
-        assert "Traceback" not in process.stdout + process.stderr, process.stderr
-        assert SECRET not in process.stdout + process.stderr
-        return process
+        with TemporaryDirectory() as folder:
+            files = Path(folder, "stdout"), Path(folder, "stderr")
+            self.forks.start(arguments, self.environment(at, variables), at, *files)
+            status = self.forks.ended()
+            return checked(subprocess.CompletedProcess(arguments, status, *(file.read_text() for file in files)))
 
     def ask(self, sql: str, *options: str, at: Path) -> subprocess.CompletedProcess[str]:
         return self.run("query", sql, *options, at=at)
 
     def over(self, home: Path) -> Cli:
         """The same over another HOME."""
-        return Cli(self.api, home)
+        return Cli(self.api, home, self.forks)
+
+
+def checked(process: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """Whatever a command comes to, it shows neither a traceback nor a secret."""
+    assert "Traceback" not in process.stdout + process.stderr, process.stderr
+    assert SECRET not in process.stdout + process.stderr
+    return process
 
 
 def told(process: subprocess.CompletedProcess[str]) -> str:
@@ -94,9 +109,11 @@ def told(process: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.fixture(scope="module")
 def first_refresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cli, subprocess.CompletedProcess[str]]]:
-    with serve(TINY) as api:
-        cli = Cli(api, tmp_path_factory.mktemp("home"))
-        yield cli, cli.run("refresh", at=tmp_path_factory.mktemp("elsewhere"))
+    with serve(TINY) as api, forking() as forks:
+        cli = Cli(api, tmp_path_factory.mktemp("home"), forks)
+        with cli.started("refresh", at=tmp_path_factory.mktemp("elsewhere")) as running:
+            said = running.communicate(timeout=180)
+        yield cli, checked(subprocess.CompletedProcess(["refresh"], running.returncode, *said))
 
 
 @pytest.fixture

@@ -20,9 +20,7 @@ from tailtracker_bi import bundle
 from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.runs.lock import locked
-from tailtracker_bi.runs.planning import plan
-from tailtracker_bi.runs.pulling import pull
-from tailtracker_bi.runs.report import Progress, new_report
+from tailtracker_bi.runs.report import Progress
 from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, ExportApi, serve
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
@@ -31,7 +29,7 @@ from tailtracker_bi.sources.records import each_day
 from tailtracker_bi.warehouse import BuildError
 from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.sources.export_lines import event_line
-from tests.worlds.tiny import at
+from tests.worlds.tiny import at, land
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 30)
 YESTERDAY = date(2024, 4, 1)
@@ -187,13 +185,6 @@ def read_report(file: Path) -> dict[str, Any]:
     report: dict[str, Any] = orjson.loads(file.read_bytes())
     assert report["status"] == "success"
     return report
-
-
-def land(settings: Settings, first: date, last: date) -> None:
-    """Land days as the command line does."""
-    lake = Lake(settings.home)
-    with locked(settings.home, Progress()):
-        pull(settings, lake, plan(settings, lake, first, last), new_report(), Progress())
 
 
 def test_a_run_of_dagster_and_one_of_the_command_line_at_once_give_the_same_bundle(

@@ -7,8 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -33,7 +31,9 @@ from tailtracker_bi.sandbox.shown.recording import record
 from tailtracker_bi.sandbox.story.plot import Plot
 from tailtracker_bi.sandbox.story.story import Scenario, tell
 from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.warehouse.warehouse import Warehouse
+from tests.worlds.forked import Forks, forking
 from tests.worlds.tiny import published, rows
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 FIRST, LAST = date(2026, 8, 1), date(2026, 8, 10)
 NEXT = LAST + timedelta(days=1)
 KEY = "rk_live_crash"
+SECONDS_UNTIL_ANOTHER_LOOK = 0.5
 STORY = Scenario(people=60, days=60, until=LAST, seed=11, ahead=1)
 
 
@@ -53,26 +54,19 @@ def noon(day: date) -> int:
 class Refresher:
     """Starts refreshes of one HOME against the sources of one story."""
 
-    def __init__(self, home: Path, environment: dict[str, str]) -> None:
-        self.home, self.environment = home, environment
+    def __init__(self, home: Path, environment: dict[str, str], forks: Forks) -> None:
+        self.home, self.environment, self._forks = home, environment, forks
         home.mkdir()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.journeys.refresher"],
-            cwd=Path(__file__).parent.parent.parent,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.communicate()
 
     @property
     def log(self) -> str:
-        return Path(f"{self.home}.log").read_text()
+        return self._log.read_text()
 
-    def start(self, now: date, **more: str) -> int:
+    @property
+    def _log(self) -> Path:
+        return Path(f"{self.home}.log")
+
+    def start(self, now: date, *options: str, **more: str) -> int:
         """Begin a refresh on the morning after that day; gives its pid."""
         # The hour's requests are for one refresh, not for hundreds.
         (self.home / "rate_limits.sqlite").unlink(missing_ok=True)
@@ -80,23 +74,16 @@ class Refresher:
             "TAILTRACKER_HOME": str(self.home),
             "TAILTRACKER_NOW": f"{morning_after(now)}",
         }
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(environment | more) + "\n")
-        self._process.stdin.flush()
-        return int(self._answer())
-
-    def ended(self) -> int:
-        """The exit status of the refresh, when it has ended."""
-        return int(self._answer())
+        return self._forks.start(["refresh", *options], environment | more, self.home.parent, self._log, self._log)
 
     def finish(self, now: date) -> None:
         self.start(now)
-        assert self.ended() == 0, self.log
+        assert self._forks.ended() == 0, self.log
 
-    def kill_at(self, step: str, now: date) -> None:
+    def kill_at(self, step: str, now: date, *options: str) -> None:
         """A refresh that dies at this step."""
-        self.start(now, TAILTRACKER_CRASH_AT=step)
-        assert self.ended() == -signal.SIGKILL, f"{step} was not reached: {self.log[-2000:]}"
+        self.start(now, *options, TAILTRACKER_CRASH_AT=step)
+        assert self._forks.ended() == -signal.SIGKILL, f"{step} was not reached: {self.log[-2000:]}"
 
     def kill_after(self, seconds: float, now: date) -> bool:
         """A refresh that is killed after so long; whether it was still at work."""
@@ -104,14 +91,10 @@ class Refresher:
         time.sleep(seconds)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        status = self.ended()
+        status = self._forks.ended()
         # Else who counts kills would wait for ever for one of a refresh that always fails before it.
         assert status in (0, -signal.SIGKILL), self.log[-2000:]
         return status == -signal.SIGKILL
-
-    def _answer(self) -> str:
-        assert self._process.stdout
-        return self._process.stdout.readline()
 
 
 @dataclass
@@ -124,6 +107,24 @@ class Reader:
     troubles: list[str] = field(default_factory=list)
     reads: int = 0
     _content: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    _there: tuple[object, ...] = ()
+    _read_at: float = 0
+
+    def glance(self) -> None:
+        """Look if anything of what is published is not as it was, and now and then if it is.
+
+        A query costs a hundred times what a glance does: time that the refreshes would lack.
+        """
+        published = self.home / "published"
+        found = ((each.name, each.stat()) for each in os.scandir(published)) if published.exists() else ()
+        try:
+            there = tuple(sorted((name, told.st_ino, told.st_size, told.st_mtime_ns) for name, told in found))
+        except FileNotFoundError:  # gone meanwhile: not as it was
+            there = ()
+        if there != self._there or time.monotonic() - self._read_at > SECONDS_UNTIL_ANOTHER_LOOK:
+            self._there = there
+            self.look()
+            self._read_at = time.monotonic()
 
     def look(self) -> None:
         try:
@@ -151,12 +152,12 @@ class Reader:
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """Look again and again until the block ends."""
+        """Glance again and again until the block ends."""
         is_over = threading.Event()
 
         def keep_looking() -> None:
-            while not is_over.wait(0.05):
-                self.look()
+            while not is_over.wait(0.02):
+                self.glance()
 
         thread = threading.Thread(target=keep_looking)
         thread.start()
@@ -229,6 +230,7 @@ def company(tmp_path: Path, app_database: AppDatabase) -> Iterator[Company]:
         export_api.serve(files / "mixpanel") as mixpanel,
         stripe_api.serve(key=KEY) as stripe,
         prometheus_api.serve(monitoring.series(), keeps_from=monitoring.plot.start) as prometheus,
+        forking("--builds") as forks,
     ):
         environment = {
             "TAILTRACKER_ALLOW_LOOPBACK": "1",
@@ -245,35 +247,38 @@ def company(tmp_path: Path, app_database: AppDatabase) -> Iterator[Company]:
             "APP_DATABASE_URL": app_database.url,
             "PROMETHEUS_URL": prometheus.url,
         }
-        killed = Refresher(tmp_path / "killed", environment)
-        undisturbed = Refresher(tmp_path / "undisturbed", environment)
-        try:
-            yield Company(killed, undisturbed, files, stripe, app_database)
-        finally:
-            killed.close()
-            undisturbed.close()
+        killed = Refresher(tmp_path / "killed", environment, forks)
+        undisturbed = Refresher(tmp_path / "undisturbed", environment, forks)
+        yield Company(killed, undisturbed, files, stripe, app_database)
 
 
-def cut_at(company: Company, steps: Sequence[str], now: date) -> None:
+def cut_at(company: Company, steps: Sequence[str], now: date, source: str | None = None) -> None:
+    """Kill a refresh at each step; one that asks only the source that the step or the caller names, if one does."""
     for step in steps:
         is_failure = step == "lake.failure.recorded"
         company.stripe.forbidden = {"disputes"} if is_failure else set()
-        company.killed.kill_at(step, now)
+        of_step, _, _ = step.partition(".")
+        asked = of_step if of_step in {each.name for each in SOURCES} else source
+        company.killed.kill_at(step, now, *(["--source", asked] if asked else []))
     company.stripe.forbidden = set()
 
 
 PULL = [step for step in STEPS if step.split(".")[0] not in {"build", "publish", "refresh"}]
+AFTER_IT = ["pull.tidied", "build.prepared", "build.first_model", "build.ran", "publish.renamed"]
 
 
 def test_a_refresh_killed_at_any_step_is_made_good_by_the_next_and_no_reader_notices(company: Company) -> None:
     killed, undisturbed, reader = company.killed, company.undisturbed, Reader(company.killed.home)
     with reader.looking():
-        cut_at(company, [*PULL, "build.prepared", "build.first_model", "build.ran", "publish.renamed"], LAST)
+        cut_at(company, [step for step in PULL if step not in AFTER_IT], LAST)
+        # By then all has landed: who is killed later need not ask for all of it once more.
+        cut_at(company, AFTER_IT, LAST, "mixpanel")
         killed.finish(LAST)
         undisturbed.finish(LAST)
         company.check_equal()
         company.show(NEXT)
-        cut_at(company, ["lake.day.committed", "lake.version.committed", "build.half", "publish.drafted_pointer"], NEXT)
+        cut_at(company, ["lake.day.committed", "lake.version.committed", "build.half"], NEXT)
+        cut_at(company, ["publish.drafted_pointer"], NEXT, "mixpanel")
         for seconds in (0.3, 1.5, 4.0):
             killed.kill_after(seconds, NEXT)
         killed.finish(NEXT)

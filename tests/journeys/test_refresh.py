@@ -25,9 +25,10 @@ from tailtracker_bi.warehouse import DuckDb, Warehouse
 from tailtracker_bi.warehouse.dbt_runner import run_dbt
 from tailtracker_bi.warehouse.marks import FAMILIES
 from tests.sources.export_lines import event_line
-from tests.worlds.random_worlds import random_world
+from tests.worlds.random_worlds import random_world, tables_built
 from tests.worlds.reference import Event, World, export_day
-from tests.worlds.tiny import FRIDAY, MONDAY, SATURDAY, SUNDAY, TINY, TUESDAY, assert_adds_up, at, published, rows
+from tests.worlds.stripe_worlds import Models
+from tests.worlds.tiny import FRIDAY, MONDAY, SATURDAY, SUNDAY, TINY, TUESDAY, assert_adds_up, at, land, published, rows
 
 MakeSettings = Callable[..., Settings]
 
@@ -99,7 +100,7 @@ def test_tiny_input_gives_the_answers_worked_out_by_hand(make_settings: MakeSett
 
 
 def test_days_are_those_of_the_reporting_zone_also_when_the_clocks_change(
-    make_settings: MakeSettings, tmp_path: Path
+    make_settings: MakeSettings, models: Models, tmp_path: Path
 ) -> None:
     with serve(TINY) as api:
         settings = make_settings(
@@ -107,20 +108,27 @@ def test_days_are_those_of_the_reporting_zone_also_when_the_clocks_change(
             TAILTRACKER_NOW="2024-04-03T12:00:00Z",
             TAILTRACKER_TIMEZONE="Europe/Berlin",
         )
-        assert run(settings, FRIDAY, MONDAY).errors == []
+        assert land(settings, FRIDAY, MONDAY).errors == []
+    tables = tables_built(Warehouse(settings, load_analytics(), Lake(tmp_path)), models)
+
+    def by_date(metric_id: str) -> dict[date, Any]:
+        found = (row for row in tables["pub_metric_values"] if row["metric_id"] == metric_id and row["grain"] == "day")
+        return {row["period_start"]: row["value"] for row in found if row["segment"] == "all"}
 
     # Friday in Berlin began on Thursday UTC, which has not landed. Bob's events are of Sunday 00:30 and Monday 00:30.
-    assert rows(tmp_path, "select min(period_start), max(period_start) from metric_values where metric_id = 'dau'") == [
-        (SATURDAY, MONDAY)
-    ]
-    assert daily(tmp_path, "dau") == [1, 1, 2]
-    assert daily(tmp_path, "events") == [1, 1, 3]
+    assert by_date("dau") == {SATURDAY: 1, SUNDAY: 1, MONDAY: 2}
+    assert by_date("events") == {SATURDAY: 1, SUNDAY: 1, MONDAY: 3}
     # Anna was there on Friday already, a day that is not whole.
-    assert daily(tmp_path, "users_new") == [0, 1, 0]
-    assert daily(tmp_path, "wau") == [1, 2, 2]
+    assert by_date("users_new") == {SATURDAY: 0, SUNDAY: 1, MONDAY: 0}
+    assert by_date("wau") == {SATURDAY: 1, SUNDAY: 2, MONDAY: 2}
+    of_dau = [row["period_start"] for row in tables["pub_metric_values"] if row["metric_id"] == "dau"]
+    assert (min(of_dau), max(of_dau)) == (SATURDAY, MONDAY)
     # Tuesday is over, and has not landed: one day is enough to be late.
-    status = "select status, reason from data_status where source = 'mixpanel'"
-    assert rows(tmp_path, status) == [("late", "complete through 2024-04-01; the last day that is over is 2024-04-02")]
+    [status] = [row for row in tables["pub_data_status"] if row["source"] == "mixpanel"]
+    assert (status["status"], status["reason"]) == (
+        "late",
+        "complete through 2024-04-01; the last day that is over is 2024-04-02",
+    )
 
 
 def by_day(events: Iterable[Event]) -> dict[date, list[bytes]]:
@@ -222,8 +230,8 @@ def test_the_next_run_finds_and_repairs_missing_days_and_the_builds_before_are_k
             TAILTRACKER_NOW="2024-04-20T12:00:00Z",
             TAILTRACKER_HISTORY_START=FRIDAY,
         )
-        run(settings, FRIDAY, SATURDAY)
-        second = run(settings, MONDAY, TUESDAY).build
+        land(settings, FRIDAY, SATURDAY)
+        first = run(settings, MONDAY, TUESDAY).build
         # Sunday is missing: it has no value, and nothing that reads it is complete.
         assert daily(tmp_path, "dau") == [1, 2, None, 1, 0]
         complete = "select period_start from metric_values where segment = 'all' and grain = 'day' and is_complete"
@@ -243,7 +251,7 @@ def test_the_next_run_finds_and_repairs_missing_days_and_the_builds_before_are_k
 
     # The last builds are kept, and can be gone back to.
     assert bundle.current(tmp_path).build == report.build
-    assert bundle.roll_back(tmp_path).build == second
+    assert bundle.roll_back(tmp_path).build == first
     assert daily(tmp_path, "dau") == [1, 2, None, 1, 0]
     # A torn pointer never hides what is there.
     (tmp_path / "published" / "current").write_text("")

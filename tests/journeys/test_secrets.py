@@ -159,7 +159,8 @@ class Told(Progress):
 
 
 def found_in(text: str) -> set[str]:
-    return {part for part in TELLING if part in text.lower()}
+    lowered = text.lower()
+    return {part for part in TELLING if part in lowered}
 
 
 def test_secrets_that_an_answer_repeats_reach_no_file_and_no_output(

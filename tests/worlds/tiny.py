@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tailtracker_bi import bundle
-from tailtracker_bi.runs.report import RunReport
+from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.runs.lock import locked
+from tailtracker_bi.runs.planning import plan
+from tailtracker_bi.runs.pulling import pull
+from tailtracker_bi.runs.report import Progress, RunReport, new_report
+from tailtracker_bi.settings.model import Settings
 from tests.sources.export_lines import event_line
 
 FRIDAY, SATURDAY, SUNDAY = date(2024, 3, 29), date(2024, 3, 30), date(2024, 3, 31)
@@ -46,6 +51,15 @@ def assert_adds_up(report: RunReport) -> None:
     for line in report.days:
         parts = ("loaded", "deduplicated", "filtered", "quarantined")
         assert line["received"] == sum(line[part] for part in parts), line
+
+
+def land(settings: Settings, first: date, last: date) -> RunReport:
+    """Land days as a refresh does, and build nothing."""
+    lake, report = Lake(settings.home), new_report()
+    with locked(settings.home, Progress()):
+        pull(settings, lake, plan(settings, lake, first, last), report, Progress())
+    assert_adds_up(report)
+    return report
 
 
 def rows(home: Path, sql: str) -> list[tuple[Any, ...]]:
