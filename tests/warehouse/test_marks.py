@@ -48,7 +48,7 @@ def there(session: Session) -> set[str]:
 
 def test_what_a_finished_build_took_in_is_marked(engine: Engine) -> None:
     with engine.session() as session:
-        people(session, ("anna", "anna"), ("device", "device"))
+        people(session, ("anna", "anna"), ("device", "bob"))
         marks.finish(session, 3, "definition", "1")
         assert session.rows("select source, landing from marks.landings") == [("mixpanel", 3)]
         assert session.rows("select landing, definition from marks.finished") == [(3, "definition")]
