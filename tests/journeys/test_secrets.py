@@ -25,7 +25,7 @@ from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.runs.planning import plan
 from tailtracker_bi.runs.pulling import pull
 from tailtracker_bi.runs.report import Progress, new_report
-from tailtracker_bi.settings.model import Settings
+from tailtracker_bi.settings import load_settings
 from tests.journeys.test_privacy import texts
 
 USER = "reader.a1b2c3d4.mp-service-account"
@@ -188,7 +188,7 @@ def test_secrets_that_an_answer_repeats_reach_no_file_and_no_output(
         }
         for name, value in values.items():
             monkeypatch.setenv(name, value)
-        settings = Settings()  # type: ignore[call-arg]  # from the environment
+        settings = load_settings()
         said = list[str]()
         for source, place in [*PLACES.items(), ("app_db", b"")]:
             while answers.given[place] < len(ANSWERS):

@@ -13,7 +13,7 @@ from tailtracker_bi.runs.pipeline import refresh
 from tailtracker_bi.runs.report import Progress
 from tailtracker_bi.sandbox.servers.prometheus_api import Series, serve
 from tailtracker_bi.sandbox.story.chance import Floats, Ints
-from tailtracker_bi.settings.model import Settings
+from tailtracker_bi.settings import load_settings
 from tests.worlds.tiny import assert_adds_up, rows
 
 FRIDAY = 1_711_670_400 // 300
@@ -54,7 +54,7 @@ COUNTED = [
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     with serve(COUNTED, keeps_from=FRIDAY * 300) as api:
-        settings = Settings(
+        settings = load_settings(
             TAILTRACKER_HOME=home,
             TAILTRACKER_ALLOW_LOOPBACK=True,
             TAILTRACKER_RETRY_SCALE=0,

@@ -13,12 +13,6 @@ attempts as (
 
 ),
 
-balance_changes as (
-
-    select * from {{ ref('fct_balance_changes') }}
-
-),
-
 disputed_charges as (
 
     select distinct charge_id from {{ ref('fct_disputes') }}
@@ -36,18 +30,6 @@ day_periods as (
 
     select day_periods.* from {{ source('config', 'day_periods') }} as day_periods
     inner join known_days on day_periods.day <= known_days.last_day
-
-),
-
-rates as (
-
-    select * from {{ ref('fct_exchange_rates') }}
-
-),
-
-context as (
-
-    select * from {{ source('config', 'run_context') }}
 
 ),
 
@@ -128,59 +110,6 @@ fact_days as (
 
 ),
 
-amounts as (
-
-    select 'gross_volume' as metric_id, attempt_date as day, {{ columns }}, captured_amount as amount
-    from captured_charges
-
-    union all
-
-    select 'refunds', change_date, {{ columns }}, -amount from balance_changes
-    where kind = 'refund'
-
-    union all
-
-    select 'disputes', change_date, {{ columns }}, -amount from balance_changes
-    where kind = 'dispute'
-
-    union all
-
-    select 'fees', change_date, {{ columns }}, fee_amount from balance_changes
-
-    union all
-
-    select 'net_volume', change_date, {{ columns }}, net_amount from balance_changes
-
-),
-
-amount_days as (
-
-    select
-        metric_id,
-        day,
-        {{ columns }},
-        -- With as many decimals as what is converted has: a case cuts both to those that they share.
-        cast(sum(amount) as decimal(38, 6)) as amount
-    from amounts
-    group by 1, 2, 3, 4, 5
-
-),
-
--- Each amount at the rate of its own day.
-converted_days as (
-
-    select
-        amount_days.*,
-        {{ in_reporting_currency('amount_days.amount', 'amount_days.currency') }} as converted_amount
-    from amount_days
-    cross join context
-    left join rates
-        on
-            amount_days.day = rates.day
-            and amount_days.currency = rates.currency
-
-),
-
 counts_by_segment as (
 
     select
@@ -191,21 +120,6 @@ counts_by_segment as (
         sum(fact_days.numerator) as numerator,
         sum(fact_days.denominator) as denominator
     from fact_days
-    cross join {{ money_segments(segments) }}
-    group by 1, 2, 3, 4
-
-),
-
-amounts_by_segment as (
-
-    select
-        converted_days.metric_id,
-        converted_days.day,
-        segments.segment,
-        {{ money_segment_value('converted_days', segments) }} as segment_value,
-        sum(case when segments.segment = 'currency' then converted_days.amount else converted_days.converted_amount end) as amount,
-        sum(case when segments.segment <> 'currency' and converted_days.converted_amount is null then 1 else 0 end) as unconverted
-    from converted_days
     cross join {{ money_segments(segments) }}
     group by 1, 2, 3, 4
 
@@ -225,22 +139,6 @@ counted as (
     inner join day_periods on counts_by_segment.day = day_periods.day
     group by 1, 2, 3, 4, 5
 
-),
-
--- A total that holds what can't be converted is unknown.
-summed as (
-
-    select
-        amounts_by_segment.metric_id,
-        day_periods.grain,
-        day_periods.period_start,
-        amounts_by_segment.segment,
-        amounts_by_segment.segment_value,
-        case when sum(amounts_by_segment.unconverted) = 0 then sum(amounts_by_segment.amount) end as amount
-    from amounts_by_segment
-    inner join day_periods on amounts_by_segment.day = day_periods.day
-    group by 1, 2, 3, 4, 5
-
 )
 
 select
@@ -253,16 +151,3 @@ select
     cast(denominator as double) as denominator,
     case when denominator is null then cast(numerator as double) else {{ divide('numerator', 'denominator') }} end as value
 from counted
-
-union all
-
-select
-    metric_id,
-    grain,
-    period_start,
-    segment,
-    segment_value,
-    cast(amount as double) as numerator,
-    cast(null as double) as denominator,
-    cast(amount as double) as value
-from summed
