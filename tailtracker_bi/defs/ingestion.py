@@ -3,7 +3,7 @@
     lake/<source>           asks the ledger what is needed; no partition. The daily run is made of these
     raw_<source>/<table>    a table; of days, each a partition: backfills ask for exactly these
 
-The work is that of `pull.py`, and what has landed is the ledger's to say, whichever of them landed it.
+The work is that of `runs`, and what has landed is the ledger's to say, whichever of them landed it.
 """
 
 from collections import Counter

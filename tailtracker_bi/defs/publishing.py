@@ -1,4 +1,4 @@
-"""Warehouse to bundle: what readers see. The work is `pipeline.publish`'s."""
+"""Warehouse to bundle: what readers see. The work is that of `runs.publish`."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Lake to warehouse: an asset a dbt model, a check a dbt test. The work is `pipeline.build`'s: whole, or not at all."""
+"""Lake to warehouse: an asset a dbt model, a check a dbt test. The work is `runs.build`'s: whole, or not at all."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile

@@ -64,7 +64,7 @@ def _close(home: Path) -> None:
                 f"own, or `chmod 700 {home}`"
             )
         home.chmod(0o700)
-    # Of the key nobody can say who has read it: `settings.py` refuses it.
+    # Of the key nobody can say who has read it: `settings` refuses it.
     for entry in (home / name for name in own - {"published", "hash.key"}):
         if not entry.is_symlink() and (mode := stat.S_IMODE(entry.stat().st_mode)) & 0o077:
             entry.chmod(mode & 0o700)

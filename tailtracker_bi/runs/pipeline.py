@@ -1,6 +1,6 @@
 """Pull, build, publish: what the CLI runs and what Dagster's assets call.
 
-    pull      sources -> lake (`pull.py`)
+    pull      sources -> lake (`pulling.py`)
     build     lake -> warehouse, models and data tests
     publish   warehouse -> a new bundle
 

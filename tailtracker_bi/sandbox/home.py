@@ -45,7 +45,7 @@ class SandboxHome(SandboxPlace):
         replace(self.folder / "running.json", orjson.dumps(asdict(running)))
 
     def say_settings(self, values: Mapping[str, object]) -> None:
-        """Write what `settings.py` reads, for its owner alone: it holds credentials."""
+        """Write what `settings` reads, for its owner alone: it holds credentials."""
         lines = (f"{name}={_quoted(values[name])}\n" for name in of_the_sandbox() if name in values)
         replace(self.home / SANDBOX_FILE, "".join(lines).encode())
 

@@ -92,7 +92,7 @@ class Sandbox:
         return (self.now or datetime.now(UTC)).date()
 
     def say_settings(self) -> None:
-        """Tell `settings.py` how the sources are reached, and what time it is."""
+        """Tell `settings` how the sources are reached, and what time it is."""
         clock = {} if self.now is None else {"TAILTRACKER_NOW": self.now.isoformat()}
         self.place.say_settings(self.settings | clock)
 

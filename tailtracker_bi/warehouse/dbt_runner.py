@@ -1,6 +1,6 @@
 """Runs dbt in this process: on the warehouse of a HOME, and to have the project parsed.
 
-What belongs here: whatever knows dbt's commands, files and results. What models read is written by `warehouse.py`.
+What belongs here: whatever knows dbt's commands, files and results. What models read is written by `config_tables.py`.
 """
 
 from __future__ import annotations
