@@ -26,7 +26,7 @@ dagster: setup ## Serve Dagster on http://127.0.0.1:3000, with its schedule and 
 		&& mkdir -p "$$DAGSTER_HOME" && cp tailtracker_bi/defs/dagster.yaml "$$DAGSTER_HOME" && $(BIN)/dagster dev -w workspace.yaml
 
 test: setup ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" -o faulthandler_timeout=600
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow" -o faulthandler_timeout=600
 
 soak: setup ## Run what takes long: further random worlds, screen widths, kinds of damage, 200 kills
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow -o faulthandler_timeout=1800

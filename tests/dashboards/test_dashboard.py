@@ -788,6 +788,9 @@ def test_active_users_and_retention_in_a_browser(page: Page) -> None:
 
     choose(page, "Split by", "Platform")
     expect(page.get_by_text("Platform: which").first).to_be_visible()
+    # While the page is drawn anew its later half is not there, and the last of them is another.
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=20_000)
+    expect(page.get_by_role("radio", name="Month")).to_have_count(2)
     page.get_by_role("radio", name="Month").last.click()
     expect(page).to_have_url(re.compile("cohorts=month"))
     assert link_of(page) == {"segment": ["platform"], "cohorts": ["month"]}
