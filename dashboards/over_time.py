@@ -31,7 +31,7 @@ from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.exported import as_data, each_as_data
 from tailtracker_bi.figures.points import within, without_total
 from tailtracker_bi.figures.reconciliation import titled
-from tailtracker_bi.figures.wording import day, is_money, number, period, plain
+from tailtracker_bi.figures.wording import day, is_money, number, period, plain, words
 
 SEGMENTS = {
     "all": "Everyone",
@@ -64,7 +64,9 @@ def split_by(build: Bundle, metrics: Sequence[Metric], whole: str = SEGMENTS["al
     """A segment that some of the metrics are split by."""
     known = {"all"}.union(*(data.segments_of(build, metric.metric_id) for metric in metrics))
     with st.container(width=180):
-        return select("Split by", {name: SEGMENTS[name] for name in SEGMENTS if name in known} | {"all": whole}, key)
+        named = {name: SEGMENTS[name] for name in SEGMENTS if name in known}
+        others = {name: words(name) for name in sorted(known) if name not in SEGMENTS}
+        return select("Split by", named | others | {"all": whole}, key)
 
 
 def over_time(build: Bundle, metric: Metric, segment: str, grain: str, dates: Dates) -> None:
@@ -78,7 +80,7 @@ def over_time(build: Bundle, metric: Metric, segment: str, grain: str, dates: Da
         st.caption(f"{metric.label} is not counted by {grain}; shown by {grains[0]}.")
         grain = grains[0]
     if segment not in data.segments_of(build, metric.metric_id):
-        st.caption(f"{metric.label} is not split by {SEGMENTS[segment].lower()}; shown as a whole.")
+        st.caption(f"{metric.label} is not split by {SEGMENTS.get(segment, words(segment)).lower()}; shown as a whole.")
         segment = "all"
     if segment == "all":
         points = data.series(build, metric.metric_id, grain).assign(segment_value=metric.label)
@@ -120,7 +122,7 @@ def _forms(points: pd.DataFrame, metric: Metric, segment: str) -> dict[str, str]
 def _chosen_values(points: pd.DataFrame, segment: str) -> list[str]:
     by_size = points.groupby("segment_value")["size"].sum().sort_values(ascending=False, kind="stable")
     values = [str(value) for value in by_size.index]
-    return several(f"{SEGMENTS[segment]}: which", values, segment, values[:TOP_VALUES], MOST_VALUES)
+    return several(f"{SEGMENTS.get(segment, words(segment))}: which", values, segment, values[:TOP_VALUES], MOST_VALUES)
 
 
 def together(

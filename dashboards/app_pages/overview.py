@@ -51,6 +51,8 @@ def headline_tiles(build: Bundle, metrics: dict[str, Metric]) -> None:
         if metric.headline_rank and grains:
             grain = "week" if metric.metric_id in BY_WEEK else grains[0]
             by_domain.setdefault(metric.domain, {})[metric.metric_id] = grain
+    if not by_domain:
+        nothing_here("The build was made before first figures were chosen: run `tailtracker-bi refresh`.")
     for domain, own in by_domain.items():
         st.subheader(words(domain))
         tiles(build, metrics, own)

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from tailtracker_bi import bundle
-from tailtracker_bi.lake.check import Finding, Verdict, unreadable
+from tailtracker_bi.lake import Finding, Verdict, unreadable
 from tailtracker_bi.warehouse import DuckDbSession, Engine, Warehouse
 
 PUBLISH = "`tailtracker-bi refresh` publishes anew; until then `tailtracker-bi rollback` shows the build before"

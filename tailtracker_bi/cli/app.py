@@ -1,4 +1,4 @@
-"""The commands, by who uses them. Results go to stdout, progress and errors to stderr.
+"""TailTracker's numbers: pulled, checked, published and asked. Results go to stdout, progress and errors to stderr.
 
 Exit codes: 0 all that was asked for is done; 1 a failure; 2 wrong usage or settings; 3 something is held.
 """

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from tailtracker_bi.cli.analyst import Port, dashboard
-from tailtracker_bi.cli.console import Bars, plain, print_table
+from tailtracker_bi.cli.console import DAY_FORMAT, Bars, plain, print_table
 from tailtracker_bi.cli.engineer import refresh
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.runs import locked
@@ -28,7 +28,7 @@ Days = Annotated[int | None, typer.Option(min=1, help="Days of history; 120 by d
 Seed = Annotated[int | None, typer.Option(help="Another seed tells another story; 1 by default.")]
 Until = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Last day of the history; by default the day before TAILTRACKER_NOW."),
+    typer.Option(formats=DAY_FORMAT, help="Last day of the history; by default the day before TAILTRACKER_NOW."),
 ]
 Recordings = Annotated[Path | None, typer.Option(exists=True, file_okay=False, resolve_path=True)]
 
@@ -140,7 +140,7 @@ def _print_running(running: Running, plan: Plan, was_up: bool) -> None:
     state = "up already" if was_up else "up"
     print(f"the sandbox is {state}, with {_control().subject(plan)}; it is {load_settings().now:%Y-%m-%d %H:%M}Z there")
     for name, url in running.urls.items():
-        print(f"  {name:<9} {url}")
+        print(f"  {name:<11} {url}")
     if plan.day_seconds:
         print(f"  a day passes every {plan.day_seconds:g} s")
     if plan.is_faulty:

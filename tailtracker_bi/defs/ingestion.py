@@ -18,11 +18,11 @@ from tailtracker_bi.lake import Lake
 from tailtracker_bi.runs import plan, pull
 from tailtracker_bi.settings import history_start, load_settings
 from tailtracker_bi.sources import SOURCES, DaySource, Source
-from tailtracker_bi.warehouse import written_manifest
+from tailtracker_bi.warehouse import engine_of, written_manifest
 
 DESCRIPTIONS = {
     dg.AssetKey([node["source_name"], node["name"]]): node["description"]
-    for node in written_manifest(load_settings().home)["sources"].values()
+    for node in written_manifest(engine_of(load_settings()))["sources"].values()
 }
 
 
@@ -116,7 +116,7 @@ def _pull(context: dg.AssetExecutionContext, source: type[Source]) -> list[str]:
     """Bring a source up to date, or pull the days that the run asks for; what became of each day or table."""
     refresh: Refresh = context.resources.refresh
     if not source.is_on(refresh.settings):
-        refresh.progress.say(f"{source.name} is off: its credentials are not set")
+        refresh.progress.say(f"{source.name} is off: {source.why_off}")
         return []
     wanted = plan(refresh.settings, refresh.lake, *_range_of(context), sources=[source.name])
     for item in wanted:

@@ -9,11 +9,11 @@ from dagster_dbt import DagsterDbtTranslator, build_dbt_asset_specs
 
 from tailtracker_bi.defs.refresh import Refresh
 from tailtracker_bi.runs import build
-from tailtracker_bi.settings import load_reader_settings
+from tailtracker_bi.settings import load_settings
 from tailtracker_bi.shipped import DBT_PROJECT
-from tailtracker_bi.warehouse import BuildError, written_manifest
+from tailtracker_bi.warehouse import BuildError, engine_of, written_manifest
 
-MANIFEST = written_manifest(load_reader_settings().home)
+MANIFEST = written_manifest(engine_of(load_settings()))
 UNIQUE_ID = "dagster_dbt/unique_id"
 """Under which dagster-dbt keeps dbt's name of a node in the metadata of its asset or check."""
 

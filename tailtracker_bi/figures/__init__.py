@@ -1,4 +1,4 @@
-"""Figures as people read them: what pages, reports, alerts and exports share.
+"""Figures as people read them: what pages and reports share.
 
 What belongs here: the catalogue, readings of a metric, states of the data, how numbers are written and drawn. What does
 not: where frames come from, and any page. Each of its modules may be used by itself: charts take a second to load.

@@ -16,9 +16,11 @@ from tempfile import TemporaryDirectory
 
 from tailtracker_bi.bundle.check import check_bundles
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.lake import RESTORE, Lake, LakeError
-from tailtracker_bi.lake.check import (
+from tailtracker_bi.lake import (
+    RESTORE,
     Finding,
+    Lake,
+    LakeError,
     LedgerTable,
     Verdict,
     check_files,
@@ -30,8 +32,7 @@ from tailtracker_bi.lake.check import (
 from tailtracker_bi.runs.report import Progress
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES, ObjectSource, Source
-from tailtracker_bi.warehouse import Warehouse
-from tailtracker_bi.warehouse.check import check_warehouse
+from tailtracker_bi.warehouse import Warehouse, check_warehouse
 
 
 def verify(

@@ -126,7 +126,8 @@ def serving(place: SandboxHome, plan: Plan, database_url: str | None = None) -> 
             _serve_stripe(sandbox, stack)
         if plan.story:
             _serve_prometheus(sandbox, plan.story, plan.is_faulty, stack)
-            sandbox.settings["TAILTRACKER_ANNOTATIONS_FILE"] = place.folder / "story" / "annotations.json"
+            if (annotations := place.folder / "story" / "annotations.json").exists():  # not of older stories
+                sandbox.settings["TAILTRACKER_ANNOTATIONS_FILE"] = annotations
         sandbox.say_settings()
         running.urls = sandbox.urls
         place.say_running(running)

@@ -1,7 +1,7 @@
 """Incidents, releases and campaigns from a file, to be shown beside the numbers of their days.
 
 A list of JSON objects, each with an `id`, a `kind`, a `title`, when it began and, unless it is a moment or goes on,
-when it ended. The file is a snapshot as of when it was last written.
+when it ended. What stands in the file is so when it is read, however long nobody has had to write to it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,21 @@ from typing import Annotated, Literal
 
 import orjson
 import pyarrow as pa
-from pydantic import AwareDatetime, BaseModel, Field, HttpUrl, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    Field,
+    HttpUrl,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from tailtracker_bi.privacy import mask_text
+from tailtracker_bi.privacy import hash_personal_id, is_personal_id
 from tailtracker_bi.settings import AbsolutePath, Settings, SourceSettings
 from tailtracker_bi.sources.base import Check, KnownIds, ObjectSource, Read, nothing_known
+from tailtracker_bi.sources.foreign_text import readable
 from tailtracker_bi.sources.records import (
     QUARANTINE_SCHEMA,
     VERSION_SCHEMA,
@@ -58,6 +68,21 @@ class Annotation(BaseModel):
     ended_at: AwareDatetime | None = None
     url: HttpUrl | None = None
 
+    @field_validator("started_at", "ended_at")
+    @classmethod
+    def _in_utc(cls, moment: datetime | None) -> datetime | None:
+        try:
+            return moment and moment.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("it is in no year that there is") from None
+
+    @field_validator("url")
+    @classmethod
+    def _without_secrets(cls, url: HttpUrl | None) -> HttpUrl | None:
+        if url is not None and (url.username or url.password or url.query):
+            raise ValueError("it must be without user and query, which may hold secrets: everybody sees it")
+        return url
+
     @model_validator(mode="after")
     def _ends_after_it_began(self) -> Annotation:
         if self.ended_at is not None and self.ended_at < self.started_at:
@@ -65,11 +90,14 @@ class Annotation(BaseModel):
         return self
 
     def row(self) -> dict[str, object]:
-        """Its values in COLUMNS, without personal data."""
+        """Its values in COLUMNS, without personal data and what a terminal would obey."""
         moments = {"started_at": self.started_at, "ended_at": self.ended_at}
-        utc = {name: moment and moment.astimezone(UTC).replace(tzinfo=None) for name, moment in moments.items()}
-        url = None if self.url is None else mask_text(str(self.url))
-        return {"kind": self.kind, "title": mask_text(self.title), "url": url, **utc}
+        texts = {"title": self.title, "url": self.url and str(self.url)}
+        return {
+            "kind": self.kind,
+            **{name: text and readable(text, ()) for name, text in texts.items()},
+            **{name: moment and moment.replace(tzinfo=None) for name, moment in moments.items()},
+        }
 
 
 class Annotations(ObjectSource):
@@ -93,7 +121,7 @@ class Annotations(ObjectSource):
 
     def check(self) -> Check:
         try:
-            objects, _ = self._told()
+            objects = self._told()
         except (BadResponseError, SourceUnavailableError) as error:
             return Check(self.name, is_ok=False, detail=str(error))
         wrong = [reason for _, reason in map(_judged, objects) if reason]
@@ -101,13 +129,13 @@ class Annotations(ObjectSource):
 
     @contextmanager
     def _read(self, table: Table) -> Iterator[Versions]:
-        objects, written_at = self._told()
+        objects = self._told()
         judged = [_judged(item) for item in objects]
         ids = Counter(found.id for found, _ in judged if found)
         if twice := sorted(id_ for id_, count in ids.items() if count > 1):
             raise BadResponseError(f"{self.name}: id should tell annotations apart, and {len(twice)} stand twice")
         rows = [
-            {"object_id": found.id, "origin": "snapshot", "is_deleted": False, **found.row()}
+            {"object_id": self._landed_id(found.id), "origin": "snapshot", "is_deleted": False, **found.row()}
             for found, _ in judged
             if found
         ]
@@ -122,16 +150,18 @@ class Annotations(ObjectSource):
             is_snapshot=True,
             quarantine=pa.Table.from_pylist(aside, QUARANTINE_SCHEMA).to_reader(),
             counts=Counts(received=len(objects), quarantined=len(aside)),
-            as_of=min(written_at, self.settings.now),
         )
 
-    def _told(self) -> tuple[list[object], datetime]:
-        """The objects of the file, unchecked, and when it was written."""
+    def _landed_id(self, id_: str) -> str:
+        return hash_personal_id(id_, self.settings.hash_key) if is_personal_id(id_) else id_
+
+    def _told(self) -> list[object]:
+        """The objects of the file, unchecked."""
         file = self.settings.of(AnnotationSettings).file
         try:
             if file is None or file.stat().st_size > LARGEST_BYTES:
                 raise BadResponseError(f"{self.name}: {file} is larger than {LARGEST_BYTES >> 20} MiB")
-            content, written_at = file.read_bytes(), datetime.fromtimestamp(file.stat().st_mtime, UTC)
+            content = file.read_bytes()
         except OSError as error:
             why = f"{error.strerror}: is TAILTRACKER_ANNOTATIONS_FILE the right one?"
             raise SourceUnavailableError(f"{self.name}: {file} can't be read: {why}") from None
@@ -143,7 +173,7 @@ class Annotations(ObjectSource):
             raise BadResponseError(f"{self.name}: {file}: {where}: not JSON: is it still being written?") from None
         if not isinstance(objects, list):
             raise BadResponseError(f"{self.name}: {file} holds no list of objects")
-        return objects, written_at
+        return objects
 
 
 def _judged(item: object) -> tuple[Annotation | None, str]:

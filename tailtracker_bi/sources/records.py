@@ -101,6 +101,11 @@ class Table:
     name: str
     schema: pa.Schema
 
+    @property
+    def dated_by(self) -> str | None:
+        """The column that says when an object came to be; None for a table that tells nothing of that."""
+        return next((name for name in ("created_at", "started_at", "date") if name in self.schema.names), None)
+
 
 VERSION_SCHEMA = pa.schema(
     [

@@ -7,7 +7,7 @@ which is in `dbt_project/`, and what readers see, which is the bundle.
 from tailtracker_bi.errors import BuildError
 from tailtracker_bi.warehouse.check import check_warehouse
 from tailtracker_bi.warehouse.dbt_runner import written_manifest
-from tailtracker_bi.warehouse.engines import DuckDb, DuckDbSession, Engine
+from tailtracker_bi.warehouse.engines import DuckDb, DuckDbSession, Engine, engine_of
 from tailtracker_bi.warehouse.warehouse import DAMAGED, Warehouse
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "Engine",
     "Warehouse",
     "check_warehouse",
+    "engine_of",
     "written_manifest",
 ]

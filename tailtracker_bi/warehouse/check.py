@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tailtracker_bi.lake import RESTORE
-from tailtracker_bi.lake.check import Finding, LedgerTable, Verdict, unreadable
+from tailtracker_bi.lake import RESTORE, Finding, LedgerTable, Verdict, unreadable
 from tailtracker_bi.warehouse.engines import Engine, Session
 from tailtracker_bi.warehouse.warehouse import Warehouse
 

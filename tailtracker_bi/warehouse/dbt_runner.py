@@ -16,24 +16,24 @@ from typing import Any
 
 from tailtracker_bi.errors import BuildError
 from tailtracker_bi.shipped import DBT_PROJECT, IS_INSTALLED
-from tailtracker_bi.warehouse.engines import DuckDb, Engine
+from tailtracker_bi.warehouse.engines import Engine
 
 TARGET = DBT_PROJECT / "target"
 
 
-def parsed_project(home: Path) -> Any:
+def parsed_project(engine: Engine) -> Any:
     """dbt's manifest of the project for a run, which fills in what it compiles: each needs its own."""
     from dbt.contracts.graph.manifest import Manifest
 
-    manifest = Manifest.from_msgpack((_parsed(_kept_in(home)) / "partial_parse.msgpack").read_bytes())
+    manifest = Manifest.from_msgpack((_parsed(engine, _kept_in(engine.home)) / "partial_parse.msgpack").read_bytes())
     # What models see as `graph` is not in the file.
     manifest.build_flat_graph()  # type: ignore[no-untyped-call]
     return manifest
 
 
-def written_manifest(home: Path) -> dict[str, Any]:
+def written_manifest(engine: Engine) -> dict[str, Any]:
     """dbt's manifest of the project as JSON, for who describes the models without building them."""
-    manifest: dict[str, Any] = json.loads((_parsed(_kept_in(home)) / "manifest.json").read_bytes())
+    manifest: dict[str, Any] = json.loads((_parsed(engine, _kept_in(engine.home)) / "manifest.json").read_bytes())
     return manifest
 
 
@@ -43,7 +43,7 @@ def _kept_in(home: Path) -> Path:
     return TARGET if is_ours else home / "dbt"
 
 
-def _parsed(folder: Path) -> Path:
+def _parsed(engine: Engine, folder: Path) -> Path:
     """Where dbt left what it made of the project.
 
     It is kept in `folder`, under a name that the project's content and dbt's versions give, so that only the first
@@ -51,13 +51,13 @@ def _parsed(folder: Path) -> Path:
     """
     content = [(str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8")) for file in _project_files()]
     # Adapters bring macros, which are in the manifest, too.
-    versions = [version(name) for name in ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb")]
-    fingerprint = hashlib.sha256(json.dumps([versions, content]).encode()).hexdigest()[:16]
+    versions = [version(name) for name in ("dbt-core", "dbt-common", "dbt-adapters", engine.dbt_package)]
+    fingerprint = hashlib.sha256(json.dumps([engine.name, versions, content]).encode()).hexdigest()[:16]
     parsed = folder / f"parsed-{fingerprint}"
     if not parsed.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as scratch:
-            run_dbt(DuckDb(Path(scratch)), ["parse"])
+            run_dbt(engine.elsewhere(Path(scratch)), ["parse"])
             try:  # When whole: other processes look for it.
                 (Path(scratch) / "dbt" / "target").rename(parsed)
             except OSError:

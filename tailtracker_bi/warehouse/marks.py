@@ -1,7 +1,7 @@
 """Marks: what the last finished build took in, and by which SQL and settings it filled what it keeps.
 
-All of them are written at once, when a build has come to its end, but for the fingerprints: those are noted as outdated
-tables are dropped, before dbt fills them.
+They are written at once, when a build has come to its end, but for two: the fingerprints are noted as outdated tables
+are dropped, before dbt fills them, and the last landing that a build was shown as it is shown.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ READ_BY_MODELS = {
     "merges": pa.schema([("landing", _LONG), ("first_date", _DATE)]),
 }
 """Those that are there, empty, before anything has been built."""
+NAMES = {*READ_BY_MODELS, "ledger", "stored", "finished"}
 
 TAKEN_FROM = {"identities": "int_identities_resolved", "plans": "int_person_plans", "covered": "int_sources_covered"}
 """What `fct_person_days` was computed with, and the models that tell it."""
@@ -118,7 +119,8 @@ def drop_outdated(
     there = {f"{schema}.{name}" for schema, name in session.tables()}
     notes = []
     for family, fingerprint in fingerprints.items():
-        is_there = there.issuperset(FAMILIES[family])
+        # The person days may be gone since an earlier retry.
+        is_there = there.issuperset(set(FAMILIES[family]) - ({PERSON_DAYS} if not had_finished else set()))
         if not full_refresh and is_there and before.get(family) == fingerprint:
             continue
         for table in FAMILIES[family]:

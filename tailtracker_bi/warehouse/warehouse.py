@@ -1,9 +1,4 @@
-"""The warehouse: shows the lake and the configuration to the engine, and has dbt build what follows from them.
-
-Which landings the last finished build had taken in stands in schema `marks`, written only after a build succeeded: one
-that broke off left no mark, and the next one does its work again. Where settings or SQL changed that rows already
-stored depend on, those tables are dropped, and dbt fills them in full.
-"""
+"""The warehouse of a HOME: prepared, built, and what it says of itself."""
 
 from __future__ import annotations
 
@@ -26,8 +21,6 @@ from tailtracker_bi.warehouse.dbt_runner import parsed_project, run_dbt, written
 from tailtracker_bi.warehouse.engines import Engine, Session, engine_of
 
 DAMAGED = "the warehouse file is damaged: it is made anew from the lake"
-DATED_BY = ("created_at", "started_at", "date")
-"""The columns that say when an object came to be; a table has one of them, or tells nothing of that."""
 EARLIEST = date(2000, 1, 1)
 """Objects that claim to be older have a clock gone wrong: they open no calendar."""
 LAYERS = ("staging", "intermediate", "marts", "metrics", "published")
@@ -86,7 +79,7 @@ class Warehouse:
             elif done == total // 2:
                 reached("build.half")
 
-        manifest = parsed_project(self._settings.home)
+        manifest = parsed_project(self.engine)
         arguments = ["build", "--exclude-resource-type", "unit_test", "--no-write-json"]
         self.results = run_dbt(self.engine, arguments, tell, manifest).results
         reached("build.ran")
@@ -119,10 +112,11 @@ class Warehouse:
 
     def _prepare(self, full_refresh: bool) -> list[str]:
         landings = self._lake.ledger.landings()
-        manifest = written_manifest(self._settings.home)
+        manifest = written_manifest(self.engine)
         with self.engine.session() as session:
             # Models that have another name by now left tables under the one before.
-            session.keep_only({(node["schema"], node["alias"]) for node in manifest["nodes"].values()}, LAYERS)
+            known = {(node["schema"], node["alias"]) for node in manifest["nodes"].values()}
+            session.keep_only(known | {("marks", name) for name in marks.NAMES}, (*LAYERS, "marks"))
             session.create_schemas(["raw_lake", "config", "marks", *(f"raw_{source.name}" for source in SOURCES)])
             had_finished = marks.begin(session)
             session.load("raw_lake", "landings", landings)
@@ -156,10 +150,9 @@ class Warehouse:
         if not issubclass(source, ObjectSource):
             return None
         moments = " union all ".join(
-            f"select cast({column} as timestamp) as told_at from raw_{source.name}.{table.name}"
+            f"select cast({table.dated_by} as timestamp) as told_at from raw_{source.name}.{table.name}"
             for table in source.tables
-            for column in DATED_BY
-            if column in table.schema.names
+            if table.dated_by
         )
         if not moments:
             return None

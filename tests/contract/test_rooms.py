@@ -79,7 +79,8 @@ def past_the_door(known: Mapping[str, ast.Module]) -> list[tuple[str, str, str]]
                 continue
             # A room that is one file has no door.
             listed = doors(known).get(parts[1])
-            if listed is not None and {*parts[2:3], taken}.isdisjoint(listed):
+            at_the_door = parts[2] if len(parts) > 2 else taken
+            if listed is not None and (at_the_door not in listed or taken.startswith("_")):
                 found.append((name, module, taken))
     return found
 
@@ -121,20 +122,40 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_every_room_says_what_belongs_there_and_what_it_offers() -> None:
     for room, listed in doors(modules()).items():
         said = ast.get_docstring(modules()[f"{PACKAGE}.{room}"]) or ""
-        assert "belongs here" in said, room
+        assert "What belongs here:" in said, room
+        assert "What does not:" in said.replace("\n", " "), room
         assert listed == sorted(listed, key=lambda name: (not name.isupper(), not name[0].isupper(), name)), room
     # Dagster alone enters its own folder, and loads every module of it.
     assert set(doors(modules())) == {room for room in ROOMS if (ROOT / PACKAGE / room).is_dir()} - {"defs"}
 
 
-def test_only_the_command_line_knows_of_the_sandbox() -> None:
-    strangers = {
+def strangers_to_the_sandbox(known: Mapping[str, ast.Module]) -> set[str]:
+    """Modules that import the sandbox and are neither its own nor the command line's."""
+    return {
         name
-        for name in modules()
+        for name in known
         if room_of(name) not in {"sandbox", "cli"}
-        if any(room_of(other) == "sandbox" for other in needed(modules(), name))
+        if any(room_of(other) == "sandbox" for other in needed(known, name))
     }
-    assert strangers == set()
+
+
+def test_only_the_command_line_knows_of_the_sandbox() -> None:
+    assert strangers_to_the_sandbox(modules()) == set()
+
+
+def test_what_stands_beside_the_package_enters_by_the_doors_too() -> None:
+    beside = {
+        file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(encoding="utf-8"))
+        for folder in ("dashboards", "benchmarks")
+        for file in (ROOT / folder).rglob("*.py")
+    }
+    assert len(beside) > 10
+    package = modules()
+    found = [item for item in past_the_door({**beside, **package}) if item[0] in beside]
+    assert found == []
+    assert not {
+        path for path, tree in beside.items() for module, _ in imported(tree) if module.startswith(f"{PACKAGE}.sandbox")
+    }
 
 
 @pytest.mark.parametrize(
@@ -170,6 +191,9 @@ def changed(name: str, statement: str) -> dict[str, ast.Module]:
         ("tailtracker_bi.settings.model", "def f():\n    import tailtracker_bi.bundle", arrows_down),
         ("tailtracker_bi.runs.pulling", "from tailtracker_bi.lake.ledger import chained", past_the_door),
         ("tailtracker_bi.cli.engineer", "from tailtracker_bi.warehouse import marks", past_the_door),
+        ("tailtracker_bi.bundle.check", "from tailtracker_bi.lake.lake import Lake", past_the_door),
+        ("tailtracker_bi.reports.weekly", "from tailtracker_bi.figures.wording import _shown", past_the_door),
+        ("tailtracker_bi.defs.jobs", "from tailtracker_bi.sandbox import home", strangers_to_the_sandbox),
         ("tailtracker_bi.sandbox.story.plot", "from tailtracker_bi.sandbox.shown import recording", circle),
         ("tailtracker_bi.lake.tables", "from tailtracker_bi.lake.ledger import chained", circle),
     ],

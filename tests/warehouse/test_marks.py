@@ -72,9 +72,10 @@ def test_a_mark_that_can_not_be_written_leaves_none(engine: Engine) -> None:
 
 def test_after_a_build_that_broke_off_person_days_are_filled_in_full_and_no_more(engine: Engine) -> None:
     with engine.session() as session:
-        had_finished = marks.begin(session)
-        assert marks.drop_outdated(session, FINGERPRINTS, full_refresh=False, had_finished=had_finished) == []
-        assert there(session) == {*KEPT} - {marks.PERSON_DAYS}
+        for _ in range(2):  # the next may break off, too, before it fills them
+            had_finished = marks.begin(session)
+            assert marks.drop_outdated(session, FINGERPRINTS, full_refresh=False, had_finished=had_finished) == []
+            assert there(session) == {*KEPT} - {marks.PERSON_DAYS}
 
 
 def test_after_a_finished_build_only_what_other_sql_or_settings_filled_goes(engine: Engine) -> None:

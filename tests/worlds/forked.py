@@ -69,10 +69,11 @@ def main() -> None:
     if "--builds" in sys.argv:
         import dbt.cli.main  # noqa: F401
 
+        from tailtracker_bi.warehouse import DuckDb
         from tailtracker_bi.warehouse.dbt_runner import parsed_project
 
         with TemporaryDirectory() as scratch:
-            parsed_project(Path(scratch))
+            parsed_project(DuckDb(Path(scratch)))
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -13,7 +13,7 @@ ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (DuckDb,)}
 
 def engine_of(settings: Settings) -> Engine:
     """The engine that the settings name."""
-    return ENGINES[settings.warehouse](settings.home)
+    return ENGINES[settings.warehouse].of(settings)
 
 
 __all__ = ["ENGINES", "DuckDb", "DuckDbSession", "Engine", "Session", "engine_of"]

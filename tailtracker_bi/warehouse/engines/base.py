@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from tailtracker_bi.settings import Settings
+
 
 class Session(ABC):
     """A connection to the warehouse: in UTC, and committed at each statement unless in a `transaction`."""
@@ -78,8 +80,20 @@ class Engine(ABC):
     version: ClassVar[str]
     """Digests of another version can't be compared."""
 
+    dbt_package: ClassVar[str]
+    """Its adapter, which brings macros."""
+
     def __init__(self, home: Path) -> None:
         self.home = home
+
+    @classmethod
+    def of(cls, settings: Settings) -> Engine:
+        """The engine by these settings."""
+        return cls(settings.home)
+
+    def elsewhere(self, home: Path) -> Engine:
+        """The same with another HOME, for what dbt does without a warehouse."""
+        return type(self)(home)
 
     @property
     @abstractmethod

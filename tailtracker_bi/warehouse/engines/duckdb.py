@@ -89,6 +89,7 @@ class DuckDb(Engine):
     name = "duckdb"
     errors = (duckdb.Error,)
     version = duckdb.__version__
+    dbt_package = "dbt-duckdb"
 
     @property
     def path(self) -> Path:
@@ -109,8 +110,6 @@ class DuckDb(Engine):
         try:
             connection.execute("set TimeZone = 'UTC'")
             yield DuckDbSession(connection)
-            if not is_reader:
-                connection.execute("checkpoint")
         finally:
             connection.close()
 
