@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+from zipfile import ZipFile
 
 import pytest
 
@@ -22,13 +23,18 @@ SECONDS_TO_SERVE = 60.0
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The environment that the wheel is installed in. Its dependencies are those of this one: no index is asked."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
     subprocess.run(build, cwd=PROJECT, check=True, capture_output=True)
     [wheel] = place.glob("*.whl")
-    environment = place / "environment"
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """The environment that the wheel is installed in. Its dependencies are those of this one: no index is asked."""
+    environment = wheel.parent / "environment"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     python = environment / "bin" / "python"
     install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
@@ -37,6 +43,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Not its `.pth` files, by which the checkout would be found.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     return environment
+
+
+def test_a_wheel_holds_the_package_with_its_sql_and_pages_and_nothing_else(wheel: Path) -> None:
+    names = ZipFile(wheel).namelist()
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"tailtracker_bi"}
+    shipped = {name.split("/")[2] for name in names if name.startswith("tailtracker_bi/_shipped/")}
+    assert shipped == {"dbt_project", "dashboards"}
+    assert not [name for name in names if "/target/" in name or "/logs/" in name or "__pycache__" in name]
+    for kept in ("analytics/analytics.yml", "reports/weekly.html", "sandbox/servers/app_schema.sql"):
+        assert f"tailtracker_bi/{kept}" in names
 
 
 def content(folder: Path) -> dict[str, str]:
