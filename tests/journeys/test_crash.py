@@ -267,7 +267,7 @@ PULL = [step for step in STEPS if step.split(".")[0] not in {"build", "publish",
 AFTER_IT = ["pull.tidied", "build.prepared", "build.first_model", "build.ran", "publish.renamed"]
 
 
-def test_a_refresh_killed_at_any_step_is_made_good_by_the_next_and_no_reader_notices(company: Company) -> None:
+def test_a_refresh_killed_on_its_way_is_made_good_by_the_next_and_no_reader_notices(company: Company) -> None:
     killed, undisturbed, reader = company.killed, company.undisturbed, Reader(company.killed.home)
     with reader.looking():
         cut_at(company, [step for step in PULL if step not in AFTER_IT], LAST)
