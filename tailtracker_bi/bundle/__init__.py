@@ -6,7 +6,6 @@ need not load.
 """
 
 from tailtracker_bi.bundle.pointer import (
-    POINTER,
     Bundle,
     BundleError,
     NoBundleError,
@@ -16,17 +15,14 @@ from tailtracker_bi.bundle.pointer import (
     kept_build,
     roll_back,
 )
-from tailtracker_bi.bundle.publishing import HASHED, publish
+from tailtracker_bi.bundle.publishing import publish
 from tailtracker_bi.bundle.reader import connect, query, read, read_if_there
-from tailtracker_bi.bundle.sql import QueryError, ask
+from tailtracker_bi.bundle.sql import ask
 
 __all__ = [
-    "HASHED",
-    "POINTER",
     "Bundle",
     "BundleError",
     "NoBundleError",
-    "QueryError",
     "ask",
     "builds",
     "check",

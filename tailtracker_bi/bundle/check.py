@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from tailtracker_bi import bundle
+from tailtracker_bi.bundle import pointer, publishing, reader
 from tailtracker_bi.lake import Finding, Verdict, unreadable
 from tailtracker_bi.warehouse import DuckDbSession, Engine, Warehouse
 
@@ -15,17 +15,17 @@ PUBLISH = "`tailtracker-bi refresh` publishes anew; until then `tailtracker-bi r
 
 def check_bundles(home: Path, warehouse: Warehouse) -> Verdict:
     """Whether the pointer is sound, all builds can be read, and the current one equals the warehouse it is from."""
-    builds = bundle.builds(home)
+    builds = pointer.builds(home)
     if not builds:
         return Verdict("bundle", "nothing has been published yet", [])
-    current, findings = bundle.current(home), []
-    if not bundle.is_pointer_sound(home):
+    current, findings = pointer.current(home), []
+    if not pointer.is_pointer_sound(home):
         mend = f"`tailtracker-bi rollback --to {builds[-1].build}` writes it anew"
-        findings.append(Finding(f"published/{bundle.POINTER}", "names no build that is there", mend))
+        findings.append(Finding(f"published/{pointer.POINTER}", "names no build that is there", mend))
     detail = ""
     for one in builds:
         try:
-            with bundle.connect(one) as connection:
+            with reader.connect(one) as connection:
                 for (table,) in connection.execute("select table_name from duckdb_tables()").fetchall():
                     DuckDbSession(connection).digest(table)
             if one == current:
@@ -37,7 +37,7 @@ def check_bundles(home: Path, warehouse: Warehouse) -> Verdict:
     return Verdict("bundle", f"{current.build}{detail}; {len(builds)} builds can be read", findings)
 
 
-def _compare_bundle(one: bundle.Bundle, warehouse: Engine) -> tuple[str, list[Finding]]:
+def _compare_bundle(one: pointer.Bundle, warehouse: Engine) -> tuple[str, list[Finding]]:
     with duckdb.connect() as connection:
         unreachable: tuple[type[Exception], ...] = (duckdb.Error, *warehouse.errors)
         quoted = str(one.path).replace("'", "''")
@@ -65,7 +65,7 @@ def _compare_bundle(one: bundle.Bundle, warehouse: Engine) -> tuple[str, list[Fi
         ).fetchall():
             table, of = origin.removeprefix("pub_"), f"warehouse.published.{origin}"
             # Of ids the bundle holds hashes.
-            columns = f"* exclude ({bundle.HASHED[table]})" if table in bundle.HASHED else "*"
+            columns = f"* exclude ({publishing.HASHED[table]})" if table in publishing.HASHED else "*"
             ours, theirs = f"select {columns} from {of}", f"select {columns} from {table}"
             try:
                 row = connection.execute(

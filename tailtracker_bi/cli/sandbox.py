@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="A TailTracker to try everything on, in place of the real sources.")
 
+NEXT = "next: `tailtracker-bi refresh`, then `tailtracker-bi dashboard`; `tailtracker-bi sandbox down` ends it"
+
 People = Annotated[int | None, typer.Option(min=1, help="Who sign up for the app; 5000 by default.")]
 Days = Annotated[int | None, typer.Option(min=1, help="Days of history; 120 by default.")]
 Seed = Annotated[int | None, typer.Option(help="Another seed tells another story; 1 by default.")]
@@ -30,7 +32,9 @@ Until = Annotated[
     datetime | None,
     typer.Option(formats=DAY_FORMAT, help="Last day of the history; by default the day before TAILTRACKER_NOW."),
 ]
-Recordings = Annotated[Path | None, typer.Option(exists=True, file_okay=False, resolve_path=True)]
+Recordings = Annotated[
+    Path | None, typer.Option(exists=True, file_okay=False, resolve_path=True, help="Folder of recorded files.")
+]
 
 
 @app.command()
@@ -60,6 +64,7 @@ def up(
 ) -> None:
     """Make up a story, unless it is there already, and serve it in the background until `sandbox down`."""
     start(people, days, seed, until, day_seconds=day_seconds if live else None, is_faulty=faults)
+    print(NEXT)
 
 
 @app.command()
@@ -78,6 +83,7 @@ def replay(mixpanel: Recordings = None, stripe: Recordings = None, app_db: Recor
     with Bars() as bars:
         running, plan, was_up = control.replay(bars, {"mixpanel": mixpanel, "stripe": stripe, "app_db": app_db})
     _print_running(running, plan, was_up)
+    print(NEXT)
 
 
 @app.command()
@@ -131,7 +137,9 @@ def demo(
     """All of it on a made-up TailTracker: bring up a sandbox, refresh from it, serve the dashboard."""
     start(people, days, seed)
     refresh()
-    if not no_dashboard:
+    if no_dashboard:
+        print("next: `tailtracker-bi dashboard`; `tailtracker-bi sandbox down` ends what was brought up")
+    else:
         print(f"the dashboard: http://127.0.0.1:{port}")
         dashboard(port)
 
@@ -145,7 +153,6 @@ def _print_running(running: Running, plan: Plan, was_up: bool) -> None:
         print(f"  a day passes every {plan.day_seconds:g} s")
     if plan.is_faulty:
         print("  things go wrong on purpose: `tailtracker-bi status` shows them after a refresh")
-    print("next: `tailtracker-bi refresh`, then `tailtracker-bi dashboard`; `tailtracker-bi sandbox down` ends it")
 
 
 def _control() -> ModuleType:

@@ -15,8 +15,6 @@ from tailtracker_bi.settings.environment import (
 from tailtracker_bi.settings.history import history_start, note_first_run
 from tailtracker_bi.settings.model import (
     AbsolutePath,
-    HomeSettings,
-    ReaderSettings,
     Settings,
     SourceSettings,
     Timezone,
@@ -27,8 +25,6 @@ from tailtracker_bi.settings.sandbox_home import SANDBOX_FILE, SandboxPlace
 __all__ = [
     "SANDBOX_FILE",
     "AbsolutePath",
-    "HomeSettings",
-    "ReaderSettings",
     "SandboxPlace",
     "Settings",
     "SourceSettings",

@@ -7,18 +7,15 @@ from any of them (`records.py`). What does not: where it is kept.
 from tailtracker_bi.sources.annotations import Annotations
 from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.app_tables import TABLES
-from tailtracker_bi.sources.base import Check, DaySource, ObjectSource, Read, Source
+from tailtracker_bi.sources.base import DaySource, ObjectSource, Read, Source
 from tailtracker_bi.sources.csv_files import CsvFiles
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.foreign_text import visible
 from tailtracker_bi.sources.mixpanel import EventLines, Mixpanel, MixpanelSettings
 from tailtracker_bi.sources.prometheus import Prometheus
 from tailtracker_bi.sources.records import (
-    ARRIVAL_SCHEMA,
     COUNTED,
     HISTORY_ORIGINS,
-    QUARANTINE_SCHEMA,
-    VERSION_SCHEMA,
     AbsentTableError,
     BadResponseError,
     Counts,
@@ -37,34 +34,26 @@ from tailtracker_bi.sources.stripe import Stripe
 SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, CsvFiles, ExchangeRates, Prometheus, Annotations)
 
 __all__ = [
-    "ARRIVAL_SCHEMA",
     "COUNTED",
     "HISTORY_ORIGINS",
-    "QUARANTINE_SCHEMA",
     "SOURCES",
     "TABLES",
-    "VERSION_SCHEMA",
     "AbsentTableError",
     "AppDb",
     "BadResponseError",
-    "Check",
     "Counts",
-    "CsvFiles",
     "DaySource",
     "Days",
     "EventLines",
-    "ExchangeRates",
     "HeldError",
     "Mixpanel",
     "MixpanelSettings",
     "NotAskedError",
     "ObjectSource",
-    "Prometheus",
     "Read",
     "Remark",
     "Source",
     "SourceUnavailableError",
-    "Stripe",
     "Table",
     "Versions",
     "each_day",

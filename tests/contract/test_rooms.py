@@ -139,6 +139,43 @@ def strangers_to_the_sandbox(known: Mapping[str, ast.Module]) -> set[str]:
     }
 
 
+def test_doors_offer_nothing_that_nobody_takes() -> None:
+    users = modules() | {
+        file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(encoding="utf-8"))
+        for folder in ("dashboards", "benchmarks", "tests")
+        for file in (ROOT / folder).rglob("*.py")
+    }
+    taken = {
+        (parts[1], parts[2] if len(parts) > 2 else name)
+        for user, tree in users.items()
+        for module, name in imported(tree)
+        if (parts := module.split("."))[0] == PACKAGE and len(parts) > 1
+        if user not in modules() or room_of(user) != parts[1]
+    } | {
+        # `from tailtracker_bi import bundle`, and then `bundle.read`.
+        (node.value.id.removesuffix("s") if node.value.id == "bundles" else node.value.id, node.attr)
+        for tree in users.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    offered = {(room, name) for room, listed in doors(modules()).items() for name in listed}
+    assert offered - taken == set()
+
+
+def test_a_warehouse_or_a_build_is_opened_in_its_place() -> None:
+    """Elsewhere DuckDB works in memory."""
+    openers = {
+        name
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "duckdb.connect" and node.args
+    }
+    assert {
+        name for name in openers if not name.startswith((f"{PACKAGE}.warehouse.engines", f"{PACKAGE}.bundle"))
+    } == set()
+    assert openers
+
+
 def test_only_the_command_line_knows_of_the_sandbox() -> None:
     assert strangers_to_the_sandbox(modules()) == set()
 
