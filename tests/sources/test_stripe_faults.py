@@ -18,7 +18,7 @@ HOME that saw the same without a fault.
 
 Shown elsewhere: single answers of the API, and how often it is asked, in `test_stripe.py`. Money that comes of it (42
 exact to the metrics; 43 partial refunds and captures, disputes, intents that fail first; 44 trials, pauses, quantities,
-coupons, weeks, ends at a period's end), and old shapes of all the tables (39), in `tests/metrics/test_money.py`.
+coupons, weeks, ends at a period's end), and old shapes of all the tables (39), in `tests/metrics/`.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
-from tests.worlds.stripe_worlds import Object, Version
+from tests.worlds.stripe_worlds import Object, Rows, Version
 
 NOW = datetime(2024, 4, 10, 12, tzinfo=UTC)
 
@@ -264,3 +265,34 @@ AROUND = [
 ]
 STORY = [*subscriptions(), *map(Version, [*PRODUCTS, *CHARGES, *INVOICES, *INVOICE_PAYMENTS, *BALANCE, *AROUND])]
 DOLLARS = {cents: price(cents, currency="usd") for cents in (600, 1100, 1300)}
+
+
+def movements(
+    tables: dict[str, Rows],
+    start: str,
+    currency: str = "EUR",
+    segment: str = "all",
+    of: str = "all",
+    grain: str = "month",
+) -> dict[str, tuple[int, Decimal | None]]:
+    """Customers and amount of each movement that is not nothing."""
+    return {
+        row["movement"]: (row["customers"], row["amount"])
+        for row in tables["pub_mrr_movements"]
+        if (row["grain"], row["period_start"], row["currency"], row["segment"], row["segment_value"])
+        == (grain, at(start).date(), currency, segment, of)
+        and (row["customers"] or row["amount"] is None)
+    }
+
+
+def metric(
+    tables: dict[str, Rows], metric_id: str, start: str, segment: str = "all", of: str = "all", grain: str = "month"
+) -> Any:
+    """Numerator and denominator; of a count or an amount the value."""
+    [row] = [
+        row
+        for row in tables["pub_metric_values"]
+        if (row["metric_id"], row["grain"], row["period_start"], row["segment"], row["segment_value"])
+        == (metric_id, grain, at(start).date(), segment, of)
+    ]
+    return row["value"] if row["denominator"] is None else (row["numerator"], row["denominator"])
