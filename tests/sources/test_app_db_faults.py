@@ -319,6 +319,8 @@ def standby_of(server: AppServer) -> Iterator[Path]:
         folder = Path(name)
         if user:
             shutil.chown(name, user)
+            # A list of the package's own: root's, and nobody else's where something before set a umask.
+            shutil.chown(server.directory / ".handle_pids.json", user)
         options = ["-h", str(server.directory), "-U", "postgres", "-R", "-c", "fast", "--no-sync"]
         subprocess.run([PROGRAMS / "pg_basebackup", "-D", name, *options], user=user, check=True, cwd=name)
         (folder / ".s.PGSQL.5432.lock").unlink()  # of the server's own socket, which lies in its directory
