@@ -133,3 +133,13 @@
 {% macro whole_digits(amount) -%}
     cast(replace(cast(cast({{ amount }} as decimal(38, 15)) as varchar), '.', '') as hugeint)
 {%- endmacro %}
+
+-- A date that the run was given, of the connection alone; null where it was given none.
+{% macro run_date(name) -%}
+    getvariable('{{ name }}')
+{%- endmacro %}
+
+-- Whether a date is one of those that the run was given.
+{% macro is_run_date(column, name) -%}
+    {{ column }} in getvariable('{{ name }}')
+{%- endmacro %}

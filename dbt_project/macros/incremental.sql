@@ -1,10 +1,15 @@
 -- Incremental by what landed. Whole days are replaced, never rows merged, so a day that shrank or became empty is right
 -- too, and an incremental build equals a full one. The strategies below are named in the models' configuration.
+--
+-- What a refresh runs is compiled once, and told at run time which dates are its own (`models.py`): an engine that knows
+-- them as it plans opens the files of these days and no other. `dbt build` by hand looks them up in the same SQL.
 
 -- Rows of the source's own days that landed since the last finished build; all rows in a full build.
 {% macro where_pending(source, table_name, column) -%}
     {%- set pending_days = ref('stg_lake__pending_days') -%}
-    {%- if is_incremental() -%}
+    {%- if flags.WHICH == 'compile' -%}
+    where {{ is_run_date(column, 'pending_days') }}
+    {%- elif is_incremental() -%}
     where {{ column }} in (
         select source_day from {{ pending_days }} where source = '{{ source }}' and table_name = '{{ table_name }}'
     )
@@ -25,7 +30,9 @@
 -- Rows on or after the first date that this build has to do again; all rows in a full build.
 {% macro and_from_rebuild_start(column) -%}
     {%- set rebuild_start = ref('int_rebuild_start') -%}
-    {%- if is_incremental() -%}
+    {%- if flags.WHICH == 'compile' -%}
+    and {{ column }} >= {{ run_date('rebuild_start') }}
+    {%- elif is_incremental() -%}
     and {{ column }} >= (select first_date from {{ rebuild_start }})
     {%- endif -%}
 {%- endmacro %}

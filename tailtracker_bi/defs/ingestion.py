@@ -18,11 +18,11 @@ from tailtracker_bi.lake import Lake
 from tailtracker_bi.runs import plan, pull
 from tailtracker_bi.settings import history_start, load_settings
 from tailtracker_bi.sources import SOURCES, DaySource, Source
-from tailtracker_bi.warehouse import engine_of, written_manifest
+from tailtracker_bi.warehouse import engine_of, compiled_manifest
 
 DESCRIPTIONS = {
     dg.AssetKey([node["source_name"], node["name"]]): node["description"]
-    for node in written_manifest(engine_of(load_settings()))["sources"].values()
+    for node in compiled_manifest(engine_of(load_settings()))["sources"].values()
 }
 
 

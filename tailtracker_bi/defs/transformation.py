@@ -11,9 +11,9 @@ from tailtracker_bi.defs.refresh import Refresh
 from tailtracker_bi.runs import build
 from tailtracker_bi.settings import load_settings
 from tailtracker_bi.shipped import DBT_PROJECT
-from tailtracker_bi.warehouse import BuildError, engine_of, written_manifest
+from tailtracker_bi.warehouse import BuildError, Result, compiled_manifest, engine_of
 
-MANIFEST = written_manifest(engine_of(load_settings()))
+MANIFEST = compiled_manifest(engine_of(load_settings()))
 UNIQUE_ID = "dagster_dbt/unique_id"
 """Under which dagster-dbt keeps dbt's name of a node in the metadata of its asset or check."""
 
@@ -90,7 +90,7 @@ TESTS = {
     required_resource_keys={"refresh"},
 )
 def models(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
-    """All models and data tests, in one build by dbt."""
+    """All models and data tests, as dbt compiled them, in one build: those whose input changed."""
     refresh: Refresh = context.resources.refresh
     with refresh.failing_for_its_own():
         if refresh.lake.ledger.is_empty:
@@ -104,22 +104,23 @@ def models(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None] | dg.A
 
 
 def told(
-    results: Sequence[Any], rows: Mapping[tuple[str, str], int]
+    results: Sequence[Result], rows: Mapping[tuple[str, str], int]
 ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
-    """What dbt said of the nodes that it came to, in Dagster's words."""
+    """What became of the nodes that the build came to, in Dagster's words."""
     for result in results:
-        node, status = result.node, str(result.status)
-        metadata: dict[str, Any] = {"seconds": round(result.execution_time, 3)}
-        if node.unique_id in MODELS and status == "success":
-            count = rows.get((node.schema, node.alias))
+        node = result.node
+        metadata: dict[str, Any] = {"seconds": round(result.seconds, 3)}
+        if result.status == "unchanged":
+            metadata["message"] = "not run: all that it reads is as it was in the build before"
+        if node.id in MODELS and result.status != "error":
+            count = rows.get((node.schema, node.name))
             metadata |= {} if count is None else {"dagster/row_count": count}
-            name = MODELS[node.unique_id].key.to_python_identifier()
+            name = MODELS[node.id].key.to_python_identifier()
             yield dg.Output(None, output_name=name, metadata=metadata)
-        elif node.unique_id in TESTS and status != "skipped":
-            metadata |= {"rows that fail": result.failures} if result.failures else {}
+        elif node.id in TESTS:
             metadata |= {"message": result.message} if result.message else {}
-            check = TESTS[node.unique_id].key
-            passed = status == "pass"
+            check = TESTS[node.id].key
+            passed = result.status in {"pass", "unchanged"}
             yield dg.AssetCheckResult(
                 asset_key=check.asset_key, check_name=check.name, passed=passed, metadata=metadata
             )

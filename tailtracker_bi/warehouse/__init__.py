@@ -6,8 +6,9 @@ which is in `dbt_project/`, and what readers see, which is the bundle.
 
 from tailtracker_bi.errors import BuildError
 from tailtracker_bi.warehouse.check import check_warehouse
-from tailtracker_bi.warehouse.dbt_runner import written_manifest
+from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
 from tailtracker_bi.warehouse.engines import DuckDb, DuckDbSession, Engine, engine_of
+from tailtracker_bi.warehouse.models import Result
 from tailtracker_bi.warehouse.warehouse import DAMAGED, Warehouse
 
 __all__ = [
@@ -16,8 +17,9 @@ __all__ = [
     "DuckDb",
     "DuckDbSession",
     "Engine",
+    "Result",
     "Warehouse",
     "check_warehouse",
+    "compiled_manifest",
     "engine_of",
-    "written_manifest",
 ]

@@ -29,11 +29,13 @@ def _compare_warehouse(
     session: Session, warehouse: Warehouse, tables: Sequence[LedgerTable]
 ) -> tuple[str, list[Finding]]:
     there = {f"{schema}.{name}" for schema, name in session.tables()}
-    if not {"marks.finished", "marks.stored", "marks.landings"} <= there:
+    if not {"marks.finished", "marks.built", "marks.landings"} <= there:
         return "", [Finding(warehouse.engine.where, "the last build did not finish", REFRESH)]
     findings = []
     held = {table: session.digest(table) for table in sorted(there)}
-    for name, rows, digest, version in session.rows("select name, rows, digest, engine from marks.stored"):
+    for name, rows, digest, version in session.rows(
+        "select table_name, rows, digest, engine from marks.built where digest is not null order by table_name"
+    ):
         now = held.get(name)
         if now is None or now[0] != rows or (version == warehouse.engine.version and now[1] != digest):
             wrong = f"its {rows} rows are not those that the build left" if now else "is gone"

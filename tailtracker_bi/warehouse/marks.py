@@ -19,6 +19,7 @@ from tailtracker_bi.settings import Settings
 from tailtracker_bi.shipped import DBT_PROJECT
 from tailtracker_bi.sources import Mixpanel
 from tailtracker_bi.warehouse.engines import Session
+from tailtracker_bi.warehouse.models import Built, Node
 
 PERSON_DAYS = "marts.fct_person_days"
 FAMILIES = {
@@ -33,8 +34,18 @@ _STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
 
 LEDGER = pa.schema([("landing", _LONG), ("chain", _STRING)])
 """The last landing that a build was shown."""
-STORED = pa.schema([("name", _STRING), ("rows", _LONG), ("digest", _STRING), ("engine", _STRING)])
-"""What the tables of the families held when the last build finished. Digests of another version can't be compared."""
+BUILT = pa.schema(
+    [
+        ("node", _STRING),
+        ("table_name", _STRING),
+        ("input", _STRING),
+        ("rows", _LONG),
+        ("digest", _STRING),
+        ("engine", _STRING),
+    ]
+)
+"""What each model and data test came of in the last build that finished and, of a table, what it held then. Digests of
+another version of the engine can't be compared."""
 FINISHED = pa.schema([("finished_at", pa.timestamp("us")), ("landing", _LONG), ("definition", _STRING)])
 """That the last build came to its end: there is no such table while one is under way, or after one that broke off."""
 FINGERPRINTS = pa.schema([("family", _STRING), ("fingerprint", _STRING)])
@@ -56,7 +67,7 @@ READ_BY_MODELS = {
     "merges": pa.schema([("landing", _LONG), ("first_date", _DATE)]),
 }
 """Those that are there, empty, before anything has been built."""
-NAMES = {*READ_BY_MODELS, "ledger", "stored", "finished"}
+NAMES = {*READ_BY_MODELS, "ledger", "built", "finished"}
 
 TAKEN_FROM = {"identities": "int_identities_resolved", "plans": "int_person_plans", "covered": "int_sources_covered"}
 """What `fct_person_days` was computed with, and the models that tell it."""
@@ -85,13 +96,26 @@ def begin(session: Session) -> bool:
     """Have the marks that models read there, and say of none that a build has finished; whether the last one had."""
     had_finished = session.has("marks", "finished")
     session.drop("marks.finished")
+    if not had_finished:
+        # What is there now may be of the build that broke off.
+        session.drop("marks.built")
     for name, columns in READ_BY_MODELS.items():
         if not session.has("marks", name):
             session.write("marks", name, columns, [])
     return had_finished
 
 
-def finish(session: Session, landing: int, definition: str, engine_version: str) -> None:
+def built(session: Session, engine_version: str) -> dict[str, Built]:
+    """What each node came of in the last build; nothing where that did not finish, or was another engine's."""
+    if not session.has("marks", "built"):
+        return {}
+    rows = session.rows("select node, input, rows, digest, engine from marks.built")
+    return {node: Built(*built) for node, *built, engine in rows if engine == engine_version}
+
+
+def finish(
+    session: Session, nodes: Iterable[Node], built: Mapping[str, Built], landing: int, definition: str, engine_version: str
+) -> None:
     """Note what the build that has come to its end took in and left. All of it, or nothing."""
     with session.transaction():
         session.fill("marks", "merges", _MERGES.format(landing=landing))
@@ -103,8 +127,13 @@ def finish(session: Session, landing: int, definition: str, engine_version: str)
         for name, origin in TAKEN_FROM.items():
             columns = ", ".join(READ_BY_MODELS[name].names)
             session.fill("marks", name, f"select {columns} from intermediate.{origin}")
-        stored = [(table, *session.digest(table), engine_version) for tables in FAMILIES.values() for table in tables]
-        session.write("marks", "stored", STORED, stored)
+        noted = [(node, built[node.id]) for node in nodes]
+        session.write(
+            "marks",
+            "built",
+            BUILT,
+            [(node.id, node.table, one.input, one.rows, one.digest, engine_version) for node, one in noted],
+        )
         session.write("marks", "finished", FINISHED, [(datetime.now(UTC).replace(tzinfo=None), landing, definition)])
 
 
@@ -131,6 +160,8 @@ def drop_outdated(
             notes.append(f"{family}: rebuilt in full, because settings, analytics.yml or SQL changed")
     if not had_finished:
         session.drop(PERSON_DAYS)
+    if full_refresh:
+        session.drop("marks.built")
     session.write("marks", "fingerprints", FINGERPRINTS, list(fingerprints.items()))
     return notes
 

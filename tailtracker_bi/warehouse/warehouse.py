@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow.compute as pc
@@ -17,8 +16,9 @@ from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES, DaySource, ObjectSource, Source
 from tailtracker_bi.warehouse import marks
 from tailtracker_bi.warehouse.config_tables import config_tables
-from tailtracker_bi.warehouse.dbt_runner import parsed_project, run_dbt, written_manifest
+from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
 from tailtracker_bi.warehouse.engines import Engine, Session, engine_of
+from tailtracker_bi.warehouse.models import VIEW, Given, Result, hashed, nodes_of, run_models
 
 DAMAGED = "the warehouse file is damaged: it is made anew from the lake"
 EARLIEST = date(2000, 1, 1)
@@ -32,8 +32,9 @@ class Warehouse:
     def __init__(self, settings: Settings, analytics: Analytics, lake: Lake) -> None:
         self._settings, self._analytics, self._lake = settings, analytics, lake
         self.engine: Engine = engine_of(settings)
-        self.results: Sequence[Any] = ()
-        """What dbt said of each node of the build that this object made."""
+        self.results: Sequence[Result] = ()
+        """What became of each node in the build that this object made."""
+        self._given: dict[str, Given] = {}
 
     def drop(self) -> None:
         """Remove the warehouse: the next build makes it anew from the lake."""
@@ -67,7 +68,7 @@ class Warehouse:
             )
 
     def build(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> None:
-        """Run all models and data tests; then mark what was taken in.
+        """Bring all models up to what was prepared, and test them; then mark what was taken in.
 
         `progress` is told the node just finished, and how many of how many. Raises BuildError.
         """
@@ -79,13 +80,15 @@ class Warehouse:
             elif done == total // 2:
                 reached("build.half")
 
-        manifest = parsed_project(self.engine)
-        arguments = ["build", "--exclude-resource-type", "unit_test", "--no-write-json"]
-        self.results = run_dbt(self.engine, arguments, tell, manifest).results
-        reached("build.ran")
-        landing = pc.max(self._lake.ledger.landings()["landing"]).as_py()
+        nodes = nodes_of(compiled_manifest(self.engine))
         with self.engine.session() as session:
-            marks.finish(session, landing, marks.definition(self._settings, self._analytics), self.engine.version)
+            before = marks.built(session, self.engine.version)
+            session.create_schemas(LAYERS)
+            self.results, built = run_models(session, nodes, self._given, before, self.engine.errors, tell)
+            reached("build.ran")
+            landing = pc.max(self._lake.ledger.landings()["landing"]).as_py()
+            definition = marks.definition(self._settings, self._analytics)
+            marks.finish(session, nodes, built, landing, definition, self.engine.version)
         reached("build.finished")
 
     def check_finished(self) -> None:
@@ -112,36 +115,38 @@ class Warehouse:
 
     def _prepare(self, full_refresh: bool) -> list[str]:
         landings = self._lake.ledger.landings()
-        manifest = written_manifest(self.engine)
+        manifest = compiled_manifest(self.engine)
+        ledger = [(landings["landing"][-1].as_py(), landings["chain"][-1].as_py())] if len(landings) else []
+        given = {"raw_lake.landings": Given(hashed(str(landings.schema)), hashed(repr(ledger)))}
+        given |= {f"marks.{name}": Given("", "") for name in marks.READ_BY_MODELS}
         with self.engine.session() as session:
-            # Models that have another name by now left tables under the one before.
-            known = {(node["schema"], node["alias"]) for node in manifest["nodes"].values()}
-            session.keep_only(known | {("marks", name) for name in marks.NAMES}, (*LAYERS, "marks"))
+            # Models that have another name by now, or became views, left tables.
+            known = {(node.schema, node.name, node.kind == VIEW) for node in nodes_of(manifest)}
+            session.keep_only(known | {("marks", name, False) for name in marks.NAMES}, (*LAYERS, "marks"))
             session.create_schemas(["raw_lake", "config", "marks", *(f"raw_{source.name}" for source in SOURCES)])
             had_finished = marks.begin(session)
             session.load("raw_lake", "landings", landings)
             for source in SOURCES:
+                schema = f"raw_{source.name}"
                 for table in source.tables:
-                    session.show(
-                        f"raw_{source.name}",
-                        table.name,
-                        source.raw_schema(table),
-                        self._lake.files(source.name, table.name),
-                        is_daily=issubclass(source, DaySource),
-                    )
+                    columns, files = source.raw_schema(table), self._lake.files(source.name, table.name)
+                    session.show(schema, table.name, columns, files, is_daily=issubclass(source, DaySource))
+                    given[f"{schema}.{table.name}"] = Given(hashed(str(columns)), hashed(*sorted(files)))
             began = {source.name: self._first_day_told(session, source) for source in SOURCES}
             tables = config_tables(self._settings, self._analytics, landings, began, manifest)
-            for name, (schema, rows) in tables.items():
-                session.write("config", name, schema, rows)
-            if len(landings):
-                last = [(landings["landing"][-1].as_py(), landings["chain"][-1].as_py())]
-                session.write("marks", "ledger", marks.LEDGER, last)
+            for name, (columns, rows) in tables.items():
+                told = list(rows)
+                session.write("config", name, columns, told)
+                given[f"config.{name}"] = Given(hashed(str(columns)), hashed(*map(repr, told)))
+            if ledger:
+                session.write("marks", "ledger", marks.LEDGER, ledger)
             notes = marks.drop_outdated(
                 session,
                 marks.fingerprints(self._settings, self._analytics),
                 full_refresh=full_refresh,
                 had_finished=had_finished,
             )
+        self._given = {f"source.tailtracker.{name}": one for name, one in given.items()}
         reached("build.prepared")
         return notes
 

@@ -16,7 +16,7 @@ import pytest
 
 from tailtracker_bi.shipped import DBT_PROJECT
 from tailtracker_bi.warehouse import DuckDb
-from tailtracker_bi.warehouse.dbt_runner import written_manifest
+from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tailtracker_bi"
@@ -274,7 +274,7 @@ assert not [name for name in sys.modules if name.startswith(("dagster", "streaml
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return written_manifest(DuckDb(tmp_path_factory.mktemp("home")))
+    return compiled_manifest(DuckDb(tmp_path_factory.mktemp("home")))
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, Counts, Days, each
 from tailtracker_bi.sources.stripe.reading import Stripe
 from tailtracker_bi.warehouse import DuckDb
 from tailtracker_bi.warehouse.calendar import period_of
-from tailtracker_bi.warehouse.dbt_runner import written_manifest
+from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
 from tailtracker_bi.warehouse.lineage import lineage
 from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.worlds import random_worlds as worlds
@@ -179,7 +179,7 @@ def whole(models: Models, once: Path, tmp_path_factory: pytest.TempPathFactory) 
 def needed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set[str]]]:
     """Of each table the metrics that read it, with what for."""
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    manifest = written_manifest(DuckDb(tmp_path_factory.mktemp("manifest")))
+    manifest = compiled_manifest(DuckDb(tmp_path_factory.mktemp("manifest")))
     for metric, source, table, needed_for_what in lineage(manifest, [f.id for f in load_analytics().funnels], set())[1]:
         found[f"{source}.{table}"][metric].add(needed_for_what)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
+from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,16 +41,36 @@ class Session(ABC):
         """Put these rows in the place of a table."""
 
     @abstractmethod
-    def fill(self, schema: str, name: str, select: str) -> None:
-        """Put what a SELECT gives in the place of a table."""
+    def define(self, schema: str, name: str, select: str) -> None:
+        """Put a view in the place of another."""
+
+    @abstractmethod
+    def fill(self, schema: str, name: str, select: str, columns: Sequence[tuple[str, str, bool]] = ()) -> None:
+        """Put what a SELECT gives in the place of a table.
+
+        `columns` promise the name and type of each, and whether it is always filled: one of `Engine.errors` where they
+        are others.
+        """
+
+    @abstractmethod
+    def replace(self, schema: str, name: str, condition: str, select: str) -> None:
+        """Put what a SELECT gives, which may read the table, in the place of the rows that meet a condition."""
+
+    @abstractmethod
+    def give_dates(self, name: str, dates: Sequence[date]) -> None:
+        """Tell the SQL that follows on this connection which dates it is about: `is_run_date` in `dialect.sql`."""
+
+    @abstractmethod
+    def give_date(self, name: str, day: date | None) -> None:
+        """The same of one date: `run_date`."""
 
     @abstractmethod
     def drop(self, table: str) -> None:
         """Remove a table, `schema.name`, if it is there."""
 
     @abstractmethod
-    def keep_only(self, known: Collection[tuple[str, str]], schemas: Collection[str]) -> None:
-        """Remove every table and view of these schemas that is not among those known, by schema and name."""
+    def keep_only(self, known: Collection[tuple[str, str, bool]], schemas: Collection[str]) -> None:
+        """Remove every table and view of these schemas that is not known, by schema, name and whether it is a view."""
 
     @abstractmethod
     def tables(self, schemas: Collection[str] = ()) -> list[tuple[str, str]]:

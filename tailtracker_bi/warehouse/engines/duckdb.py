@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,50 @@ class DuckDbSession(Session):
         self._connection.execute(f"create or replace table {schema}.{name} as from rows_now")
         self._connection.unregister("rows_now")
 
-    def fill(self, schema: str, name: str, select: str) -> None:
-        self._connection.execute(f"create or replace table {schema}.{name} as {select}")
+    def define(self, schema: str, name: str, select: str) -> None:
+        self._connection.execute(f"create or replace view {schema}.{name} as {select}")
+
+    def fill(self, schema: str, name: str, select: str, columns: Sequence[tuple[str, str, bool]] = ()) -> None:
+        if not columns:
+            self._connection.execute(f"create or replace table {schema}.{name} as {select}")
+            return
+        promised = ", ".join(f'"{column}" {kind}{" not null" if is_filled else ""}' for column, kind, is_filled in columns)
+        self._connection.execute(f"create or replace table {schema}.{name} ({promised})")
+        found = dict(row[:2] for row in self._connection.execute(f"describe {select}").fetchall())
+        wanted = dict(row[:2] for row in self._connection.execute(f"describe {schema}.{name}").fetchall())
+        wrong = [
+            f"{column} is {found.get(column, 'missing')}, not {wanted.get(column, 'promised')}"
+            for column in sorted(found.keys() | wanted.keys())
+            if found.get(column) != wanted.get(column)
+        ]
+        if wrong:
+            raise duckdb.BinderException(f"its columns are not those of its contract: {', '.join(wrong)}")
+        self._connection.execute(f"insert into {schema}.{name} by name {select}")
+
+    def replace(self, schema: str, name: str, condition: str, select: str) -> None:
+        with self.transaction():
+            self._connection.execute(f"create or replace temp table anew as {select}")
+            self._connection.execute(f"delete from {schema}.{name} where {condition}")
+            self._connection.execute(f"insert into {schema}.{name} by name from anew")
+            self._connection.execute("drop table anew")
+
+    def give_dates(self, name: str, dates: Sequence[date]) -> None:
+        listed = ", ".join(f"date '{day}'" for day in dates)
+        self._connection.execute(f"set variable {name} = cast([{listed}] as date[])")
+
+    def give_date(self, name: str, day: date | None) -> None:
+        self._connection.execute(f"set variable {name} = cast({_literal(str(day)) if day else 'null'} as date)")
 
     def drop(self, table: str) -> None:
         self._connection.execute(f"drop table if exists {table}")
 
-    def keep_only(self, known: Collection[tuple[str, str]], schemas: Collection[str]) -> None:
+    def keep_only(self, known: Collection[tuple[str, str, bool]], schemas: Collection[str]) -> None:
         found = self._connection.execute(
             "select 'table', schema_name, table_name from duckdb_tables() "
             "union all select 'view', schema_name, view_name from duckdb_views() where not internal"
         ).fetchall()
         for kind, schema, name in found:
-            if schema in schemas and (schema, name) not in known:
+            if schema in schemas and (schema, name, kind == "view") not in known:
                 self._connection.execute(f'drop {kind} {schema}."{name}"')
 
     def tables(self, schemas: Collection[str] = ()) -> list[tuple[str, str]]:

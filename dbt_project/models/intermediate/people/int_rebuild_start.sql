@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with pending_days as (
 
     select * from {{ ref('stg_lake__pending_days') }}
