@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from filelock import FileLock
 
 from tailtracker_bi.sandbox.servers.export_api import SECRET, USER
 from tailtracker_bi.settings.environment import load_settings
@@ -69,16 +67,11 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Models:
-    """(schema, name, SQL) of every model, in an order that can be run: compiled once a run, by whoever asks first."""
-    from tests.worlds.random_worlds import compile_models
+def models() -> Models:
+    """(schema, name, SQL) of every model, in an order that can be run."""
+    from tests.worlds.random_worlds import compiled_models
 
-    own = tmp_path_factory.getbasetemp()
-    kept = (own if worker_id == "master" else own.parent) / "compiled_models.json"
-    with FileLock(f"{kept}.lock"):
-        if not kept.exists():
-            kept.write_text(json.dumps(compile_models(tmp_path_factory.mktemp("compiled"))), encoding="utf-8")
-    return [(schema, name, sql) for schema, name, sql in json.loads(kept.read_text(encoding="utf-8"))]
+    return compiled_models()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from tailtracker_bi.lake import Lake
 from tailtracker_bi.runs import plan, pull
 from tailtracker_bi.settings import history_start, load_settings
 from tailtracker_bi.sources import SOURCES, DaySource, Source
-from tailtracker_bi.warehouse import engine_of, compiled_manifest
+from tailtracker_bi.warehouse import compiled_manifest, engine_of
 
 DESCRIPTIONS = {
     dg.AssetKey([node["source_name"], node["name"]]): node["description"]

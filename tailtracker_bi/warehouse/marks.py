@@ -114,7 +114,12 @@ def built(session: Session, engine_version: str) -> dict[str, Built]:
 
 
 def finish(
-    session: Session, nodes: Iterable[Node], built: Mapping[str, Built], landing: int, definition: str, engine_version: str
+    session: Session,
+    nodes: Iterable[Node],
+    built: Mapping[str, Built],
+    landing: int,
+    definition: str,
+    engine_version: str,
 ) -> None:
     """Note what the build that has come to its end took in and left. All of it, or nothing."""
     with session.transaction():

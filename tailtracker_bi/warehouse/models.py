@@ -181,7 +181,9 @@ def _replace(session: Session, node: Node, is_there: bool) -> None:
         session.give_dates("pending_days", days)
         replaced = f"{key} in ({', '.join(map(_literal, days))})" if days else "false"
     else:
-        [(first,)] = session.rows("select first_date from intermediate.int_rebuild_start") if is_there else [(date.min,)]
+        [(first,)] = (
+            session.rows("select first_date from intermediate.int_rebuild_start") if is_there else [(date.min,)]
+        )
         session.give_date("rebuild_start", first)
         replaced = f"{key} >= {_literal(first)}" if first else "false"
     if is_there:

@@ -403,14 +403,12 @@ def test_a_failed_test_is_a_failed_check_and_nothing_is_published(
 
     before = bundle.current(settings.home).build
     test = next(spec for spec in transformation.models.check_specs if spec.name == "dau_within_wau_within_mau")
-    node = SimpleNamespace(unique_id=test.metadata["dagster_dbt/unique_id"], schema="", name=test.name)
+    node = SimpleNamespace(id=test.metadata["dagster_dbt/unique_id"], schema="", name=test.name)
 
     def fails(settings: Settings, *_: object) -> None:
         Warehouse(settings, load_analytics(None), Lake(settings.home)).prepare()
-        error = BuildError("build: dau_within_wau_within_mau: Got 1 result")
-        error.results = [
-            SimpleNamespace(node=node, status="fail", execution_time=0.1, failures=1, message="Got 1 result")
-        ]
+        error = BuildError("build: dau_within_wau_within_mau: 1 rows fail")
+        error.results = [SimpleNamespace(node=node, status="fail", seconds=0.1, message="1 rows fail")]
         raise error
 
     monkeypatch.setattr(transformation, "build", fails)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from tailtracker_bi.sources.records import each_day
 from tailtracker_bi.warehouse import DuckDb, Warehouse
 from tailtracker_bi.warehouse.dbt_runner import run_dbt
 from tailtracker_bi.warehouse.marks import FAMILIES
+from tailtracker_bi.warehouse.warehouse import LAYERS
 from tests.sources.export_lines import event_line
 from tests.worlds.random_worlds import random_world, tables_built
 from tests.worlds.reference import Event, World, export_day
@@ -97,6 +99,34 @@ def test_tiny_input_gives_the_answers_worked_out_by_hand(make_settings: MakeSett
     ]  # fmt: skip
 
     run_dbt(DuckDb(tmp_path), ["test", "--select", "test_type:unit"])
+
+
+def test_dbt_by_hand_builds_the_same_tables(make_settings: MakeSettings, tmp_path: Path) -> None:
+    """Whether it fills them in full, or what is pending alone."""
+    with serve(TINY) as api:
+        settings = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW="2024-04-03T12:00:00Z")
+        land(settings, FRIDAY, SUNDAY)
+        warehouse = Warehouse(settings, load_analytics(), Lake(tmp_path))
+        warehouse.prepare()
+        warehouse.build()
+        land(settings, SATURDAY, MONDAY)
+        warehouse.prepare()
+        by_hand = DuckDb(tmp_path / "by-hand")
+        by_hand.home.mkdir()
+        shutil.copy(DuckDb(tmp_path).path, by_hand.path)
+        warehouse.build()
+        kept = filled(DuckDb(tmp_path))
+        assert len(kept) > 50
+        run_dbt(by_hand, ["build", "--exclude-resource-type", "unit_test"])
+        assert filled(by_hand) == kept
+        run_dbt(by_hand, ["build", "--exclude-resource-type", "unit_test", "--full-refresh"])
+        assert filled(by_hand) == kept
+
+
+def filled(engine: DuckDb) -> dict[str, tuple[int, str]]:
+    """Rows and digest of each table that models filled."""
+    with engine.session() as session:
+        return {f"{schema}.{name}": session.digest(f"{schema}.{name}") for schema, name in session.tables(LAYERS)}
 
 
 def test_days_are_those_of_the_reporting_zone_also_when_the_clocks_change(
@@ -263,7 +293,7 @@ def stored(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every table in which the warehouse keeps what earlier builds computed, and what it marks of them, sorted."""
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         names = [name for family in FAMILIES.values() for name in family]
-        names += [f"marks.{name}" for name in ("landings", "identities", "plans", "covered", "fingerprints", "stored")]
+        names += [f"marks.{name}" for name in ("landings", "identities", "plans", "covered", "fingerprints", "built")]
         return {name: sorted(connection.execute(f"from {name}").fetchall(), key=repr) for name in names}
 
 
@@ -386,6 +416,14 @@ def test_a_damaged_warehouse_is_made_anew_from_the_lake(make_settings: MakeSetti
     assert published(tmp_path) == before
 
 
+def interrupted_after(model: str) -> Callable[[str, int, int], None]:
+    def progress(name: str, *_: int) -> None:
+        if name == model:
+            raise KeyboardInterrupt
+
+    return progress
+
+
 @pytest.mark.slow
 def test_a_build_that_broke_off_under_another_configuration_leaves_no_trace(
     make_settings: MakeSettings, tmp_path: Path
@@ -401,8 +439,10 @@ def test_a_build_that_broke_off_under_another_configuration_leaves_no_trace(
         # Anna is left out, and Open is no activity; the build ends after the person days.
         other = "activity: {exclude_events: [Open]}\ntest_accounts: {user_ids: [anna], event_properties: []}\n"
         analytics.write_text(other)
-        Warehouse(settings, load_analytics(analytics), Lake(tmp_path)).prepare()
-        run_dbt(DuckDb(tmp_path), ["run", "--select", "+fct_person_days"])
+        warehouse = Warehouse(settings, load_analytics(analytics), Lake(tmp_path))
+        warehouse.prepare()
+        with pytest.raises(KeyboardInterrupt):
+            warehouse.build(interrupted_after("fct_person_days"))
         analytics.write_text("activity: {exclude_events: []}\n")
         run(settings, TUESDAY, TUESDAY)
     assert published(tmp_path) == before

@@ -78,11 +78,37 @@ def test_what_no_model_makes_any_more_goes_and_the_rest_stays(engine: Engine) ->
         session.create_schemas(["metrics", "marks"])
         for schema, name in (("metrics", "kept"), ("metrics", "renamed"), ("marks", "renamed")):
             session.write(schema, name, COLUMNS, [])
-        session.show("metrics", "view_of_old", COLUMNS, [], is_daily=False)
-        session.keep_only({("metrics", "kept")}, ["metrics"])
+        for name in ("view_of_old", "a_table_by_now"):
+            session.define("metrics", name, "select name from metrics.renamed")
+        session.keep_only({("metrics", "kept", False), ("metrics", "a_table_by_now", False)}, ["metrics"])
         assert sorted(session.tables()) == [("marks", "renamed"), ("metrics", "kept")]
-        with pytest.raises(engine.errors):
-            session.rows("select name from metrics.view_of_old")
+        for name in ("view_of_old", "a_table_by_now"):
+            session.fill("metrics", name, "select 1 as name")
+
+
+def test_a_table_has_the_columns_that_its_contract_promises_and_no_others(engine: Engine) -> None:
+    promised = [("name", "varchar", True), ("events", "bigint", False)]
+    with engine.session() as session:
+        session.create_schemas(["published"])
+        session.fill("published", "days", "select cast(3 as bigint) as events, 'x' as name", promised)
+        assert session.rows("select name, events from published.days") == [("x", 3)]
+        for select in (
+            "select 'x' as name, 3 as events",
+            "select 'x' as name",
+            "select 'x' as name, cast(3 as bigint) as events, 1 as more",
+            "select cast(null as varchar) as name, cast(3 as bigint) as events",
+        ):
+            with pytest.raises(engine.errors):
+                session.fill("published", "days", select, promised)
+
+
+def test_rows_that_meet_a_condition_are_replaced_by_what_may_be_made_of_them(engine: Engine) -> None:
+    with engine.session() as session:
+        session.create_schemas(["marts"])
+        session.write("marts", "days", COLUMNS, [(FRIDAY, "x", 1), (FRIDAY, "y", 2)])
+        anew = "select events + 1 as events, name, day from marts.days where name = 'x'"
+        session.replace("marts", "days", "name = 'x'", anew)
+        assert session.rows("select name, events from marts.days order by 1") == [("x", 2), ("y", 2)]
 
 
 def test_a_bundle_reads_its_tables_from_there(engine: Engine) -> None:

@@ -6,7 +6,6 @@ seconds a world; `tests/journeys/test_refresh.py` goes the whole way.
 
 from __future__ import annotations
 
-import json
 import random
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
@@ -17,11 +16,11 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.analytics.rules import Analytics
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
+from tailtracker_bi.shipped import DBT_PROJECT
 from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.base import ObjectSource
 from tailtracker_bi.sources.mixpanel.event_lines import EventLines
@@ -35,32 +34,19 @@ from tailtracker_bi.sources.records import (
     each_day,
     ranges,
 )
-from tailtracker_bi.warehouse.dbt_runner import run_dbt
+from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
 from tailtracker_bi.warehouse.engines import DuckDb
+from tailtracker_bi.warehouse.models import TEST, nodes_of
 from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.worlds.reference import Event, World
 
 Rows = list[dict[str, Any]]
 
 
-def compile_models(home: Path) -> list[tuple[str, str, str]]:
-    """(schema, table, SQL) of every model as a full build runs it, in an order that can be run."""
-    settings = load_settings(TAILTRACKER_HOME=home)
-    Warehouse(settings, load_analytics(), Lake(home)).prepare()
-    run_dbt(DuckDb(home), ["compile"])
-    manifest = json.loads((home / "dbt" / "target" / "manifest.json").read_text())
-    models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
-    ordered: dict[str, None] = {}
-
-    def visit(name: str) -> None:
-        for parent in models[name]["depends_on"]["nodes"]:
-            if parent in models and parent not in ordered:
-                visit(parent)
-        ordered[name] = None
-
-    for name in models:
-        visit(name)
-    return [(models[name]["schema"], models[name]["alias"], models[name]["compiled_code"]) for name in ordered]
+def compiled_models() -> list[tuple[str, str, str]]:
+    """(schema, table, SQL) of every model as a refresh runs it, in an order that can be run."""
+    nodes = nodes_of(compiled_manifest(DuckDb(DBT_PROJECT)))
+    return [(node.schema, node.name, node.sql) for node in nodes if node.kind != TEST]
 
 
 def land(lake: Lake, spool: Path, events: list[Event], first: date, last: date) -> None:
@@ -149,14 +135,17 @@ def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> 
 def tables_built(warehouse: Warehouse, models: list[tuple[str, str, str]]) -> dict[str, Rows]:
     """The rows of each model, by its name."""
     warehouse.prepare()
+    with warehouse.engine.session() as session, session.transaction():  # one commit is quicker than one a model
+        landed = session.rows(
+            "select distinct day from raw_lake.landings where source = 'mixpanel' and status = 'landed'"
+        )
+        session.give_dates("pending_days", [day for (day,) in landed])
+        session.give_date("rebuild_start", date.min)
+        session.create_schemas({schema for schema, _, _ in models})
+        for schema, name, sql in models:
+            session.fill(schema, name, sql)
     with duckdb.connect(str(DuckDb(warehouse.engine.home).path)) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        connection.begin()  # one commit is quicker than one a model
-        for schema in {schema for schema, _, _ in models}:
-            connection.execute(f"create schema if not exists {schema}")
-        for schema, name, sql in models:
-            connection.execute(f"create table {schema}.{name} as {sql}")
-        connection.commit()
         return {
             name: connection.execute(f"from {schema}.{name}").to_arrow_table().to_pylist() for schema, name, _ in models
         }

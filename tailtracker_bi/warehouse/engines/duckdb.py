@@ -63,7 +63,9 @@ class DuckDbSession(Session):
         if not columns:
             self._connection.execute(f"create or replace table {schema}.{name} as {select}")
             return
-        promised = ", ".join(f'"{column}" {kind}{" not null" if is_filled else ""}' for column, kind, is_filled in columns)
+        promised = ", ".join(
+            f'"{column}" {kind}{" not null" if is_filled else ""}' for column, kind, is_filled in columns
+        )
         self._connection.execute(f"create or replace table {schema}.{name} ({promised})")
         found = dict(row[:2] for row in self._connection.execute(f"describe {select}").fetchall())
         wanted = dict(row[:2] for row in self._connection.execute(f"describe {schema}.{name}").fetchall())
