@@ -106,12 +106,12 @@ def run_models(
         # A view stays as it is while only rows change below it.
         wanted = shapes[node.id] if node.kind == VIEW else content
         is_there = node.kind in {VIEW, TEST} or (node.schema, node.name) in there
-        known = before.get(node.id)
+        now = before.get(node.id, Built(""))
         status, message = "unchanged", None
         try:
-            if known is None or known.input != wanted or not is_there:
+            if now.input != wanted or not is_there:
                 status, message = _run(session, node, is_there)
-                known = Built(wanted, *(session.digest(node.table) if node.kind in {TABLE, INCREMENTAL} else ()))
+                now = Built(wanted, *(session.digest(node.table) if node.kind in {TABLE, INCREMENTAL} else ()))
         except failures as error:
             status, message = "error", " ".join(str(error).split())
         results.append(Result(node, status, time.monotonic() - began, message))
@@ -119,9 +119,8 @@ def run_models(
             failed = BuildError(f"build: {node.name}: {message}; its SQL: {node.file}")
             failed.results = results
             raise failed
-        assert known is not None
-        built[node.id] = known
-        versions[node.id] = "" if node.tells_what_to_do else known.digest or content
+        built[node.id] = now
+        versions[node.id] = "" if node.tells_what_to_do else now.digest or content
         progress(node.name, number, len(nodes))
     return results, built
 
