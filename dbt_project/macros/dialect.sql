@@ -23,9 +23,12 @@
     end
 {%- endmacro %}
 
--- A text without the spaces and quotation marks around it.
+-- A text without the spaces and quotation marks around it. DuckDB finds out ten times sooner whether there are any.
 {% macro trimmed(text) -%}
-    trim({{ text }}, e' \t\r\n"''')
+    case
+        when regexp_matches({{ text }}, '^[ \t\r\n"'']|[ \t\r\n"'']$') then trim({{ text }}, e' \t\r\n"''')
+        else {{ text }}
+    end
 {%- endmacro %}
 
 -- Text of an item (from 0) of an array that is a property of a JSON object.
@@ -142,4 +145,16 @@
 -- Whether a date is one of those that the run was given.
 {% macro is_run_date(column, name) -%}
     {{ column }} in getvariable('{{ name }}')
+{%- endmacro %}
+
+-- Whether a text is in a column of a small relation. Never an `in (select ...)`: DuckDB makes a join of it, and joins even
+-- where nobody asks for the answer.
+{% macro is_in_column(text, relation, column) -%}
+    coalesce(list_contains((select list({{ column }}) from {{ relation }}), {{ text }}), false)
+{%- endmacro %}
+
+-- Whether a condition holds for any row of a small relation, which it calls `name`. Never an `exists`: DuckDB makes a join
+-- of it that tells apart all values that the condition names, be it all of an event's JSON.
+{% macro holds_for_any(relation, name, condition) -%}
+    coalesce(len(list_filter((select list({{ name }}) from {{ relation }} as {{ name }}), lambda {{ name }}: {{ condition }})) > 0, false)
 {%- endmacro %}

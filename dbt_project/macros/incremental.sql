@@ -27,20 +27,49 @@
     {{ insert_all(arguments) }}
 {%- endmacro %}
 
--- Rows on or after the first date that this build has to do again; all rows in a full build.
-{% macro and_from_rebuild_start(column) -%}
+-- Whether rows of earlier builds are there to go on from: always in what a refresh runs, which begins with an empty table.
+{% macro goes_on() -%}
+    {{ return(flags.WHICH == 'compile' or is_incremental()) }}
+{%- endmacro %}
+
+-- The first date that this build has to do again (`first_date`), or the beginning of the earliest period that holds it
+-- (`first_period_start`); only where `goes_on()`.
+{% macro rebuild_start(which='first_date') -%}
     {%- set rebuild_start = ref('int_rebuild_start') -%}
     {%- if flags.WHICH == 'compile' -%}
-    and {{ column }} >= {{ run_date('rebuild_start') }}
-    {%- elif is_incremental() -%}
-    and {{ column }} >= (select first_date from {{ rebuild_start }})
+    {{ run_date(which) }}
+    {%- else -%}
+    (select {{ which }} from {{ rebuild_start }})
     {%- endif -%}
 {%- endmacro %}
 
--- Strategy `replace_from`: delete what `and_from_rebuild_start` does again and insert it. The unique key names the date.
+-- Rows on or after the first date that this build has to do again; all rows in a full build.
+{% macro and_from_rebuild_start(column) -%}
+    {%- if goes_on() -%}
+    and {{ column }} >= {{ rebuild_start() }}
+    {%- endif -%}
+{%- endmacro %}
+
+-- Rows from so many days before the periods that this build has to do again; all rows in a full build.
+{% macro and_from_rebuilt_period(column, days_before=0) -%}
+    {%- if goes_on() -%}
+    and {{ column }} >= {{ add_days(rebuild_start('first_period_start'), -days_before) }}
+    {%- endif -%}
+{%- endmacro %}
+
+-- Strategies `replace_from` and `replace_from_period`: delete what these do again and insert it. The unique key names the
+-- date, or the period's beginning.
 {% macro get_incremental_replace_from_sql(arguments) -%}
+    {{ replaced_from(arguments, 'first_date') }}
+{%- endmacro %}
+
+{% macro get_incremental_replace_from_period_sql(arguments) -%}
+    {{ replaced_from(arguments, 'first_period_start') }}
+{%- endmacro %}
+
+{% macro replaced_from(arguments, which) -%}
     delete from {{ arguments['target_relation'] }}
-    where {{ arguments['unique_key'] }} >= (select first_date from {{ ref('int_rebuild_start') }});
+    where {{ arguments['unique_key'] }} >= (select {{ which }} from {{ ref('int_rebuild_start') }});
     {{ insert_all(arguments) }}
 {%- endmacro %}
 

@@ -122,6 +122,23 @@ checks as (
     union all
     select 'whole_digits', cast({{ whole_digits('0.25') }} as varchar), '250000000000000' from given
     union all
+    select 'is_in_column', cast({{ is_in_column("'$x'", 'given', 'key') }} as varchar), 'true' from given
+    union all
+    select 'is_in_column, not', cast({{ is_in_column("'$y'", 'given', 'key') }} as varchar), 'false' from given
+    union all
+    select 'is_in_column, of nothing', cast({{ is_in_column("'$x'", '(select key from given where false) as nothing', 'key') }} as varchar), 'false' from given
+    union all
+    select 'holds_for_any', cast({{ holds_for_any('listed', 'listed', 'listed.position = given.number') }} as varchar), 'true'
+    from (values (2)) as given (number)
+    union all
+    select 'holds_for_any, none', cast({{ holds_for_any('listed', 'listed', 'listed.position = 3') }} as varchar), 'false' from given
+    union all
+    select 'holds_for_any, of nothing', cast({{ holds_for_any('not_listed', 'not_listed', 'true') }} as varchar), 'false' from given
+    union all
+    select 'run_date', cast({{ run_date('a_date_that_nobody_gave') }} as varchar), null from given
+    union all
+    select 'is_run_date', cast({{ is_run_date("date '2024-01-01'", 'dates_that_nobody_gave') }} as varchar), null from given
+    union all
     select 'exact_quotient, large', cast({{ exact_quotient('123456789012345.67', '1') }} as varchar), '123456789012345.670000' from given
 
 )

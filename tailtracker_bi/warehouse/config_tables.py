@@ -26,7 +26,8 @@ MARGIN = timedelta(days=3)
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NUMBER_CONTEXT = Context(prec=38, rounding=ROUND_HALF_UP)
-_WRITTEN_AS_IS = re.compile(r"[^\W_]+")
+_WRITTEN_AS_IS = re.compile(r"[A-Za-z0-9_.:-]+")
+"""No writer of JSON has another way to write these, other than by choice."""
 
 _STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
 

@@ -21,13 +21,20 @@ from tailtracker_bi.sources import Mixpanel
 from tailtracker_bi.warehouse.engines import Session
 from tailtracker_bi.warehouse.models import Built, Node
 
-PERSON_DAYS = "marts.fct_person_days"
+FROM_REBUILD_START = (
+    "marts.fct_person_days",
+    "marts.fct_retention_cohorts",
+    "marts.fct_retention_returns",
+    "metrics.metric_active_users",
+    "metrics.metric_lifecycle",
+)
+"""Tables of which a build does again what begins with `int_rebuild_start`: what differs from the marks."""
 FAMILIES = {
-    "people": ("intermediate.int_identity_ties", "intermediate.int_raw_id_days", PERSON_DAYS),
+    "people": ("intermediate.int_identity_ties", "intermediate.int_raw_id_days", *FROM_REBUILD_START),
     "funnels": ("intermediate.int_funnel_events",),
 }
 """Tables that keep what earlier builds computed, in families that are rebuilt together."""
-FAMILY_SQL = ("macros", "models/staging", "models/intermediate", "models/marts")
+FAMILY_SQL = ("macros", "models/staging", "models/intermediate", "models/marts", "models/metrics")
 """SQL that their rows depend on, relative to the dbt project."""
 
 _STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
@@ -70,7 +77,7 @@ READ_BY_MODELS = {
 NAMES = {*READ_BY_MODELS, "ledger", "built", "finished"}
 
 TAKEN_FROM = {"identities": "int_identities_resolved", "plans": "int_person_plans", "covered": "int_sources_covered"}
-"""What `fct_person_days` was computed with, and the models that tell it."""
+"""What the tables from the rebuild start were computed with, and the models that tell it."""
 
 # Ids that are other people's since the last build, as of the first day on which any of them was seen. Nobody moves in a
 # first build.
@@ -147,14 +154,15 @@ def drop_outdated(
 ) -> list[str]:
     """Drop what has to be filled in full, and note the fingerprints by which it is about to be; in words, what and why.
 
-    A build that broke off may have filled the person days with persons and plans that nobody noted: they go, too.
+    A build that broke off may have done this with persons and plans that nobody noted: what a build does again from the
+    rebuild start goes, too.
     """
     before = dict(session.rows("select family, fingerprint from marks.fingerprints"))
     there = {f"{schema}.{name}" for schema, name in session.tables()}
     notes = []
     for family, fingerprint in fingerprints.items():
-        # The person days may be gone since an earlier retry.
-        is_there = there.issuperset(set(FAMILIES[family]) - ({PERSON_DAYS} if not had_finished else set()))
+        # These may be gone since an earlier retry.
+        is_there = there.issuperset(set(FAMILIES[family]) - set(() if had_finished else FROM_REBUILD_START))
         if not full_refresh and is_there and before.get(family) == fingerprint:
             continue
         for table in FAMILIES[family]:
@@ -163,8 +171,8 @@ def drop_outdated(
             notes.append(f"{family}: rebuilt in full, as asked")
         elif family in before:
             notes.append(f"{family}: rebuilt in full, because settings, analytics.yml or SQL changed")
-    if not had_finished:
-        session.drop(PERSON_DAYS)
+    for table in () if had_finished else FROM_REBUILD_START:
+        session.drop(table)
     if full_refresh:
         session.drop("marks.built")
     session.write("marks", "fingerprints", FINGERPRINTS, list(fingerprints.items()))
@@ -187,7 +195,11 @@ def fingerprints(settings: Settings, analytics: Analytics) -> dict[str, str]:
         "sql": _sql_of(FAMILY_SQL),
     }
     own: dict[str, Any] = {
-        "people": analytics.activity.model_dump(),
+        "people": [
+            analytics.activity.model_dump(),
+            [retention.model_dump() for retention in analytics.retention],
+            settings.week_start,
+        ],
         "funnels": sorted({step.event for funnel in analytics.funnels for step in funnel.steps}),
     }
     return {family: _hash([common, own[family]]) for family in FAMILIES}

@@ -168,8 +168,8 @@ def _run(session: Session, node: Node, is_there: bool) -> tuple[str, str | None]
 
 def _replace(session: Session, node: Node, is_there: bool) -> None:
     """Do again the dates that are to be done again; where the table is not there, all of them."""
-    key = node.config["unique_key"]
-    if node.config["incremental_strategy"] == "replace_pending":
+    key, strategy = node.config["unique_key"], node.config["incremental_strategy"]
+    if strategy == "replace_pending":
         source, table = node.config["meta"]["replaces"].split(".")
         origin, landed = ("pending_days", "") if is_there else ("landings", "and status = 'landed'")
         found = session.rows(
@@ -180,12 +180,16 @@ def _replace(session: Session, node: Node, is_there: bool) -> None:
         session.give_dates("pending_days", days)
         replaced = f"{key} in ({', '.join(map(_literal, days))})" if days else "false"
     else:
-        [(first,)] = (
-            session.rows("select first_date from intermediate.int_rebuild_start") if is_there else [(date.min,)]
-        )
-        session.give_date("rebuild_start", first)
-        replaced = f"{key} >= {_literal(first)}" if first else "false"
-    if is_there:
+        dates = "first_date", "first_period_start"
+        found = session.rows(f"select {', '.join(dates)} from intermediate.int_rebuild_start") if is_there else []
+        first = dict(zip(dates, *(found or [(date.min, date.min)]), strict=True))
+        for name, day in first.items():
+            session.give_date(name, day)
+        start = first["first_date" if strategy == "replace_from" else "first_period_start"]
+        replaced = f"{key} >= {_literal(start)}" if start else "false"
+    if not is_there and node.columns:
+        session.create(node.schema, node.name, node.columns)
+    if is_there or node.columns:
         session.replace(node.schema, node.name, replaced, node.sql)
     else:
         session.fill(node.schema, node.name, node.sql)

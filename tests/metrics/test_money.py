@@ -370,7 +370,7 @@ def test_days_order_and_reasons_of_payments_are_those_of_the_reporting_zone(mode
 
 
 def test_old_and_new_shapes_give_equal_rows(story: dict[str, Rows], models: Models, tmp_path: Path) -> None:
-    names = [name for _, name, _ in models if name.startswith("stg_stripe__")]
+    names = [model.name for model in models if model.name.startswith("stg_stripe__")]
     old = [version for version in map(in_old_shape, STORY) if version]
     rows = sql_tables([(NOW, old)], needed_for(models, *names), tmp_path)
     assert len(names) == 15

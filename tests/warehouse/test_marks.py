@@ -86,7 +86,7 @@ def test_after_a_build_that_broke_off_person_days_are_filled_in_full_and_no_more
         for _ in range(2):  # the next may break off, too, before it fills them
             had_finished = marks.begin(session)
             assert marks.drop_outdated(session, FINGERPRINTS, full_refresh=False, had_finished=had_finished) == []
-            assert there(session) == {*KEPT} - {marks.PERSON_DAYS}
+            assert there(session) == {*KEPT} - {*marks.FROM_REBUILD_START}
 
 
 def test_after_a_finished_build_only_what_other_sql_or_settings_filled_goes(engine: Engine) -> None:

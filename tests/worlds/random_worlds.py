@@ -36,17 +36,16 @@ from tailtracker_bi.sources.records import (
 )
 from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
 from tailtracker_bi.warehouse.engines import DuckDb
-from tailtracker_bi.warehouse.models import TEST, nodes_of
+from tailtracker_bi.warehouse.models import INCREMENTAL, TEST, Node, nodes_of
 from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.worlds.reference import Event, World
 
 Rows = list[dict[str, Any]]
 
 
-def compiled_models() -> list[tuple[str, str, str]]:
-    """(schema, table, SQL) of every model as a refresh runs it, in an order that can be run."""
-    nodes = nodes_of(compiled_manifest(DuckDb(DBT_PROJECT)))
-    return [(node.schema, node.name, node.sql) for node in nodes if node.kind != TEST]
+def compiled_models() -> list[Node]:
+    """Every model as a refresh runs it, in an order that can be run."""
+    return [node for node in nodes_of(compiled_manifest(DuckDb(DBT_PROJECT))) if node.kind != TEST]
 
 
 def land(lake: Lake, spool: Path, events: list[Event], first: date, last: date) -> None:
@@ -122,7 +121,7 @@ def settings_of(world: World, home: Path) -> Settings:
     )
 
 
-def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> dict[str, Rows]:
+def sql_tables(world: World, models: list[Node], home: Path) -> dict[str, Rows]:
     """Every published table, by its name in the bundle."""
     lake = Lake(home)
     for first, last in ranges(sorted(world.landed_days), longest=len(world.landed_days)):
@@ -132,7 +131,7 @@ def sql_tables(world: World, models: list[tuple[str, str, str]], home: Path) -> 
     return {name.removeprefix("pub_"): rows for name, rows in built.items() if name.startswith("pub_")}
 
 
-def tables_built(warehouse: Warehouse, models: list[tuple[str, str, str]]) -> dict[str, Rows]:
+def tables_built(warehouse: Warehouse, models: list[Node]) -> dict[str, Rows]:
     """The rows of each model, by its name."""
     warehouse.prepare()
     with warehouse.engine.session() as session, session.transaction():  # one commit is quicker than one a model
@@ -140,15 +139,18 @@ def tables_built(warehouse: Warehouse, models: list[tuple[str, str, str]]) -> di
             "select distinct day from raw_lake.landings where source = 'mixpanel' and status = 'landed'"
         )
         session.give_dates("pending_days", [day for (day,) in landed])
-        session.give_date("rebuild_start", date.min)
-        session.create_schemas({schema for schema, _, _ in models})
-        for schema, name, sql in models:
-            session.fill(schema, name, sql)
+        for name in ("first_date", "first_period_start"):
+            session.give_date(name, date.min)
+        session.create_schemas({model.schema for model in models})
+        for model in models:
+            if model.kind == INCREMENTAL and model.columns:
+                session.create(model.schema, model.name, model.columns)  # it goes on from what is there
+                session.replace(model.schema, model.name, "false", model.sql)
+            else:
+                session.fill(model.schema, model.name, model.sql)
     with duckdb.connect(str(DuckDb(warehouse.engine.home).path)) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        return {
-            name: connection.execute(f"from {schema}.{name}").to_arrow_table().to_pylist() for schema, name, _ in models
-        }
+        return {model.name: connection.execute(f"from {model.table}").to_arrow_table().to_pylist() for model in models}
 
 
 def random_world(seed: int) -> World:

@@ -18,12 +18,13 @@ from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions
 from tailtracker_bi.sources.stripe.objects import TYPES, AllowList, Object
 from tailtracker_bi.sources.stripe.reading import Stripe
+from tailtracker_bi.warehouse.models import Node
 from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.worlds.random_worlds import tables_built
 
 Rates = Mapping[tuple[date, str], str]
 """Units of a currency for one euro, by the day they were published and currency."""
-Models = list[tuple[str, str, str]]
+Models = list[Node]
 Rows = list[dict[str, Any]]
 
 
@@ -40,10 +41,10 @@ class Version:
 def needed_for(models: Models, *names: str) -> Models:
     """The models that these are computed from, and they themselves."""
     needed = set(names)
-    for _, name, sql in reversed(models):
-        if name in needed:
-            needed |= {other for _, other, _ in models if f'"{other}"' in sql}
-    return [model for model in models if model[1] in needed]
+    for model in reversed(models):
+        if model.name in needed:
+            needed |= {other.name for other in models if other.id in model.reads}
+    return [model for model in models if model.name in needed]
 
 
 def land(lake: Lake, spool: Path, versions: Iterable[Version], now: datetime, out: Collection[str] = ()) -> None:

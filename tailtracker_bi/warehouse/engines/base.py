@@ -23,7 +23,7 @@ class Session(ABC):
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
-        """All that is done within it stays, or none of it."""
+        """All that is done within it stays, or none of it; one within another is part of that."""
 
     @abstractmethod
     def create_schemas(self, names: Iterable[str]) -> None:
@@ -51,6 +51,10 @@ class Session(ABC):
         `columns` promise the name and type of each, and whether it is always filled: one of `Engine.errors` where they
         are others.
         """
+
+    @abstractmethod
+    def create(self, schema: str, name: str, columns: Sequence[tuple[str, str, bool]]) -> None:
+        """Put a table without rows in the place of another."""
 
     @abstractmethod
     def replace(self, schema: str, name: str, condition: str, select: str) -> None:

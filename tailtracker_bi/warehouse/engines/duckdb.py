@@ -21,19 +21,28 @@ class DuckDbSession(Session):
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._is_within = False
+        """A transaction, which what is done within it joins."""
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        if self._is_within:
+            yield
+            return
         self._connection.begin()
+        self._is_within = True
         try:
             yield
         except BaseException:
             self._connection.rollback()
             raise
-        self._connection.commit()
+        else:
+            self._connection.commit()
+        finally:
+            self._is_within = False
 
     def create_schemas(self, names: Iterable[str]) -> None:
         for name in names:
@@ -63,10 +72,7 @@ class DuckDbSession(Session):
         if not columns:
             self._connection.execute(f"create or replace table {schema}.{name} as {select}")
             return
-        promised = ", ".join(
-            f'"{column}" {kind}{" not null" if is_filled else ""}' for column, kind, is_filled in columns
-        )
-        self._connection.execute(f"create or replace table {schema}.{name} ({promised})")
+        self.create(schema, name, columns)
         found = dict(row[:2] for row in self._connection.execute(f"describe {select}").fetchall())
         wanted = dict(row[:2] for row in self._connection.execute(f"describe {schema}.{name}").fetchall())
         wrong = [
@@ -77,6 +83,12 @@ class DuckDbSession(Session):
         if wrong:
             raise duckdb.BinderException(f"its columns are not those of its contract: {', '.join(wrong)}")
         self._connection.execute(f"insert into {schema}.{name} by name {select}")
+
+    def create(self, schema: str, name: str, columns: Sequence[tuple[str, str, bool]]) -> None:
+        promised = ", ".join(
+            f'"{column}" {kind}{" not null" if is_filled else ""}' for column, kind, is_filled in columns
+        )
+        self._connection.execute(f"create or replace table {schema}.{name} ({promised})")
 
     def replace(self, schema: str, name: str, condition: str, select: str) -> None:
         with self.transaction():

@@ -1,3 +1,8 @@
+{%- set has_part = 'position(excluded.part in events.properties) > 0' %}
+{%- set has_value %}
+    {{- json_value('events.properties', 'excluded.property') }} in (excluded.value, excluded.plain_value)
+{%- endset %}
+
 with events as (
 
     select * from {{ ref('stg_mixpanel__events') }}
@@ -7,12 +12,6 @@ with events as (
 context as (
 
     select * from {{ source('config', 'run_context') }}
-
-),
-
-excluded as (
-
-    select * from {{ source('config', 'excluded_properties') }}
 
 )
 
@@ -32,13 +31,11 @@ select
     events.occurred_at,
     {{ local_date('events.occurred_at', 'context.timezone') }} as event_date,
     events.event_name in ('$identify', '$create_alias', '$merge') as is_identity_event,
-    exists(
-        select 1
-        from excluded
-        where
-            -- Looking for the text first is much cheaper than taking every JSON apart.
-            position(excluded.part in events.properties) > 0
-            and {{ json_value('events.properties', 'excluded.property') }} in (excluded.value, excluded.plain_value)
-    ) as is_excluded
+    -- Looking for the text first is much cheaper than taking every JSON apart.
+    case
+        when {{ holds_for_any(source('config', 'excluded_properties'), 'excluded', has_part) }}
+            then {{ holds_for_any(source('config', 'excluded_properties'), 'excluded', has_part ~ ' and ' ~ has_value) }}
+        else false
+    end as is_excluded
 from events
 cross join context

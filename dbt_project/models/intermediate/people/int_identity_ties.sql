@@ -12,60 +12,29 @@ with events as (
 
 ),
 
-device_of_user as (
-
-    select export_day, 'user' as kind, device_id as raw_id, user_id as tied_to, occurred_at
-    from events
-    where device_id is not null and user_id is not null and not is_identity_event
-
-),
-
-identified as (
-
-    select
-        export_day,
-        'declared' as kind,
-        coalesce(
-            {{ json_text('properties', "'$anon_id'") }}, {{ json_text('properties', "'$anon_distinct_id'") }}
-        ) as raw_id,
-        {{ json_text('properties', "'$identified_id'") }} as tied_to,
-        occurred_at
-    from events
-    where event_name = '$identify'
-
-),
-
-aliased as (
-
-    select
-        export_day, 'declared' as kind, distinct_id as raw_id, {{ json_text('properties', "'alias'") }} as tied_to, occurred_at
-    from events
-    where event_name = '$create_alias'
-
-),
-
-merged as (
-
-    select
-        export_day,
-        'declared' as kind,
-        {{ json_array_text('properties', "'$distinct_ids'", 0) }} as raw_id,
-        {{ json_array_text('properties', "'$distinct_ids'", 1) }} as tied_to,
-        occurred_at
-    from events
-    where event_name = '$merge'
-
-),
-
 ties as (
 
-    select * from device_of_user
-    union all
-    select * from identified
-    union all
-    select * from aliased
-    union all
-    select * from merged
+    select
+        export_day,
+        case when is_identity_event then 'declared' else 'user' end as kind,
+        case event_name
+            when '$identify'
+                then coalesce(
+                    {{ json_text('properties', "'$anon_id'") }}, {{ json_text('properties', "'$anon_distinct_id'") }}
+                )
+            when '$create_alias' then distinct_id
+            when '$merge' then {{ json_array_text('properties', "'$distinct_ids'", 0) }}
+            else device_id
+        end as raw_id,
+        case event_name
+            when '$identify' then {{ json_text('properties', "'$identified_id'") }}
+            when '$create_alias' then {{ json_text('properties', "'alias'") }}
+            when '$merge' then {{ json_array_text('properties', "'$distinct_ids'", 1) }}
+            else user_id
+        end as tied_to,
+        occurred_at
+    from events
+    where is_identity_event or (device_id is not null and user_id is not null)
 
 ),
 
@@ -74,8 +43,9 @@ between_people as (
     select
         export_day,
         kind,
-        {{ somebodys_id('raw_id') }} as raw_id,
-        {{ somebodys_id('tied_to') }} as tied_to,
+        -- Those of events are somebody's already.
+        case kind when 'user' then raw_id else {{ somebodys_id('raw_id') }} end as raw_id,
+        case kind when 'user' then tied_to else {{ somebodys_id('tied_to') }} end as tied_to,
         occurred_at
     from ties
 

@@ -83,7 +83,19 @@ touched_dates as (
     select {{ add_days('last_day', 1) }}
     from covered_before
 
+),
+
+first_dates as (
+
+    select min(first_date) as first_date
+    from touched_dates
+
 )
 
-select min(first_date) as first_date
-from touched_dates
+-- Periods that began before it are over before it, too.
+select
+    first_dates.first_date,
+    coalesce(min(day_periods.period_start), first_dates.first_date) as first_period_start
+from first_dates
+left join {{ source('config', 'day_periods') }} as day_periods on first_dates.first_date = day_periods.day
+group by first_dates.first_date

@@ -1,7 +1,18 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_from_period',
+    unique_key='cohort_start',
+    contract={'enforced': true},
+    on_schema_change='fail'
+) }}
+
 with event_days as (
 
     select * from {{ ref('fct_event_days') }}
-    where not is_excluded and person_id is not null
+    where
+        not is_excluded
+        and person_id is not null
+        {{ and_from_rebuilt_period('event_date') }}
 
 ),
 
@@ -67,16 +78,45 @@ ranked as (
             starts.event_date = day_periods.day
             and grains.grain = day_periods.grain
 
+),
+
+-- Whoever began before the periods that are done again did not begin in them.
+{% if goes_on() %}
+    began_before as (
+
+        select distinct retention_id, cohort_grain, person_id
+        from {{ this }}
+        where segment = 'all' and cohort_start < {{ rebuild_start('first_period_start') }}
+
+    ),
+
+{% endif %}
+began as (
+
+    select ranked.*
+    from ranked
+    {% if goes_on() %}
+        left join began_before
+            on
+                ranked.cohort = 'first'
+                and ranked.retention_id = began_before.retention_id
+                and ranked.grain = began_before.cohort_grain
+                and ranked.person_id = began_before.person_id
+    {% endif %}
+    where
+        ranked.start_number = 1
+        {{ and_from_rebuilt_period('ranked.period_start') }}
+        {% if goes_on() %}and began_before.person_id is null{% endif %}
+
 )
 
 select
-    ranked.retention_id,
-    ranked.grain as cohort_grain,
-    ranked.person_id,
-    ranked.period_start as cohort_start,
-    ranked.period_index as cohort_index,
+    began.retention_id,
+    began.grain as cohort_grain,
+    began.person_id,
+    began.period_start as cohort_start,
+    began.period_index as cohort_index,
     segments.segment,
-    {{ segment_value('ranked') }} as segment_value
-from ranked
+    {{ segment_value('began') }} as segment_value
+from began
 cross join {{ segments() }}
-where ranked.start_number = 1

@@ -1,7 +1,18 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_from_period',
+    unique_key='period_start',
+    contract={'enforced': true},
+    on_schema_change='fail'
+) }}
+
 with event_days as (
 
     select * from {{ ref('fct_event_days') }}
-    where not is_excluded and person_id is not null
+    where
+        not is_excluded
+        and person_id is not null
+        {{ and_from_rebuilt_period('event_date') }}
 
 ),
 
@@ -41,6 +52,7 @@ select distinct
     return_days.retention_id,
     grains.grain,
     return_days.person_id,
+    day_periods.period_start,
     day_periods.period_index
 from return_days
 inner join grains on return_days.retention_id = grains.retention_id
@@ -48,3 +60,4 @@ inner join day_periods
     on
         return_days.event_date = day_periods.day
         and grains.grain = day_periods.grain
+where true {{ and_from_rebuilt_period('day_periods.period_start') }}

@@ -1,16 +1,28 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_from_period',
+    unique_key='period_start',
+    contract={'enforced': true},
+    on_schema_change='fail'
+) }}
+
+{%- set longest_window = 30 %}
+
 with person_days as (
 
     select * from {{ ref('fct_person_days') }}
+    where true {{ and_from_rebuilt_period('event_date', days_before=longest_window) }}
 
 ),
 
 day_periods as (
 
     select * from {{ source('config', 'day_periods') }}
+    where true {{ and_from_rebuilt_period('day', days_before=longest_window) }}
 
 ),
 
--- Calendar periods: distinct people in each.
+-- Calendar periods: a person counts on the first of their days in each.
 calendar_periods as (
 
     select
@@ -19,30 +31,21 @@ calendar_periods as (
         day_periods.period_start,
         person_days.segment,
         person_days.segment_value,
-        count(distinct person_days.person_id) as people
+        count(*) as people
     from person_days
     inner join day_periods on person_days.event_date = day_periods.day
+    where person_days.previous_event_date is null or person_days.previous_event_date < day_periods.period_start
     group by day_periods.grain, day_periods.period_start, person_days.segment, person_days.segment_value
 
 ),
 
 -- Trailing windows without ever joining a day with the days behind it: an active day keeps its person counted until the
--- window has passed or the person's next active day, whichever is earlier; +1 where that begins, -1 where it ends.
+-- window has passed; from that day on or, where the person is counted still, from the day on which the window of the day
+-- before would have passed. +1 where that begins, -1 where it ends.
 windows as (
 
     select lengths.metric_id, lengths.length
-    from (values ('wau', 7), ('mau', 30)) as lengths (metric_id, length)
-
-),
-
-active_days as (
-
-    select
-        segment,
-        segment_value,
-        event_date,
-        lead(event_date) over (partition by person_id, segment, segment_value order by event_date) as next_event_date
-    from person_days
+    from (values ('wau', 7), ('mau', {{ longest_window }})) as lengths (metric_id, length)
 
 ),
 
@@ -50,11 +53,14 @@ counted_spells as (
 
     select
         windows.metric_id,
-        active_days.segment,
-        active_days.segment_value,
-        active_days.event_date as first_day,
-        least({{ add_days('active_days.event_date', 'windows.length') }}, active_days.next_event_date) as day_after
-    from active_days
+        person_days.segment,
+        person_days.segment_value,
+        greatest(
+            person_days.event_date,
+            coalesce({{ add_days('person_days.previous_event_date', 'windows.length') }}, person_days.event_date)
+        ) as first_day,
+        {{ add_days('person_days.event_date', 'windows.length') }} as day_after
+    from person_days
     cross join windows
 
 ),
@@ -142,6 +148,36 @@ stickiness as (
             and monthly.segment_value = daily_active.segment_value
     where monthly.metric_id = 'mau'
 
+),
+
+values_of_periods as (
+
+    select
+        metric_id,
+        grain,
+        period_start,
+        segment,
+        segment_value,
+        cast(people as double) as numerator,
+        cast(null as double) as denominator,
+        cast(people as double) as value
+    from counts
+    where people > 0
+
+    union all
+
+    select
+        metric_id,
+        grain,
+        period_start,
+        segment,
+        segment_value,
+        cast(numerator as double) as numerator,
+        cast(denominator as double) as denominator,
+        {{ divide('numerator', 'denominator') }} as value
+    from stickiness
+    where denominator > 0
+
 )
 
 select
@@ -150,20 +186,8 @@ select
     period_start,
     segment,
     segment_value,
-    cast(people as double) as numerator,
-    cast(null as double) as denominator,
-    cast(people as double) as value
-from counts
-
-union all
-
-select
-    metric_id,
-    grain,
-    period_start,
-    segment,
-    segment_value,
-    cast(numerator as double) as numerator,
-    cast(denominator as double) as denominator,
-    {{ divide('numerator', 'denominator') }} as value
-from stickiness
+    numerator,
+    denominator,
+    value
+from values_of_periods
+where true {{ and_from_rebuilt_period('period_start') }}

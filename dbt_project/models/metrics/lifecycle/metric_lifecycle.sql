@@ -1,6 +1,18 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_from_period',
+    unique_key='period_start',
+    contract={'enforced': true},
+    on_schema_change='fail'
+) }}
+
+-- The month before the first that is done again is read, too.
+{%- set days_before = 62 %}
+
 with person_days as (
 
     select * from {{ ref('fct_person_days') }}
+    where true {{ and_from_rebuilt_period('event_date', days_before=days_before) }}
 
 ),
 
@@ -10,29 +22,23 @@ day_periods as (
 
 ),
 
+-- A person's first active day in each period, and the period in which they were active before.
 active_periods as (
 
-    select distinct
+    select
         day_periods.grain,
         day_periods.period_start,
         day_periods.period_index,
         person_days.segment,
         person_days.segment_value,
-        person_days.person_id
+        periods_before.period_index as previous_index
     from person_days
     inner join day_periods on person_days.event_date = day_periods.day
-
-),
-
-with_previous as (
-
-    select
-        *,
-        lag(period_index) over (
-            partition by grain, segment, segment_value, person_id
-            order by period_index
-        ) as previous_index
-    from active_periods
+    left join day_periods as periods_before
+        on
+            person_days.previous_event_date = periods_before.day
+            and day_periods.grain = periods_before.grain
+    where periods_before.period_index is null or periods_before.period_index < day_periods.period_index
 
 ),
 
@@ -48,14 +54,16 @@ states as (
         sum(case when previous_index is null then 1 else 0 end) as people_new,
         sum(case when previous_index = period_index - 1 then 1 else 0 end) as people_returning,
         sum(case when previous_index < period_index - 1 then 1 else 0 end) as people_resurrecting
-    from with_previous
+    from active_periods
     group by grain, period_start, period_index, segment, segment_value
 
 ),
 
 periods as (
 
-    select distinct grain, period_start, period_index from day_periods
+    select distinct grain, period_start, period_index
+    from day_periods
+    where true {{ and_from_rebuilt_period('period_start') }}
 
 ),
 
@@ -91,6 +99,7 @@ counted as (
             and periods.period_index = before.period_index + 1
             and segment_values.segment = before.segment
             and segment_values.segment_value = before.segment_value
+    where now.active > 0 or before.active > 0
 
 ),
 

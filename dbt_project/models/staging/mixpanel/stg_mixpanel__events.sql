@@ -1,3 +1,5 @@
+{%- set ids = ['device_id', 'user_id', 'distinct_id'] %}
+
 with source as (
 
     select * from {{ source('raw_mixpanel', 'events') }}
@@ -10,12 +12,34 @@ context as (
 
 ),
 
+bare as (
+
+    select
+        *,
+        {% for id in ids %}
+            {{ bare_id(id) }} as bare_{{ id }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from source
+
+),
+
+plain as (
+
+    select
+        *,
+        {% for id in ids %}
+            {{ plain_id('bare_' ~ id) }} as plain_{{ id }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from bare
+
+),
+
 renamed as (
 
     select
         source.insert_id,
-        {% for id in ['device_id', 'user_id', 'distinct_id'] %}
-            {{ somebodys_id('source.' ~ id) }} as {{ id }},
+        {% for id in ids %}
+            {{ unless_nobodys('source.bare_' ~ id, 'source.plain_' ~ id) }} as {{ id }},
             source.{{ id }} as sent_{{ id }},
         {% endfor %}
         source.event as event_name,
@@ -25,7 +49,7 @@ renamed as (
         source.properties,
         source.day as export_day,
         {{ to_utc('source.time', 'context.mixpanel_timezone') }} as occurred_at
-    from source
+    from plain as source
     cross join context
 
 )
