@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import duckdb
 
@@ -32,7 +32,7 @@ SIZES = ("1230:30", "4920:120", "14965:365", "59860:1460")
 """People and days: 41 sign up a day, so that a day of a long history is about as large as one of a short."""
 IMPORT = [sys.executable, "-c", "import dbt.cli.main"]
 REFRESH = [str(Path(sys.executable).with_name("tailtracker-bi")), "refresh"]
-PASS = "select count(distinct distinct_id) from read_parquet(?)"
+SCAN = "select count(distinct distinct_id) from read_parquet(?)"
 ROUNDS = 3
 
 
@@ -44,14 +44,14 @@ class Cost:
     memory: int
 
 
-def cost(command: list[str], **environment: str) -> Cost:
+def cost(command: list[str]) -> Cost:
     """What a command cost; it has to end well."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | environment)
-    assert process.stderr
-    told = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(told.decode()[-2000:])
+    with TemporaryFile() as told:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told)
+        _, status, used = os.wait4(process.pid, 0)
+        if status:
+            told.seek(0)
+            raise RuntimeError(told.read().decode()[-2000:])
     return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss >> 10)
 
 
@@ -67,7 +67,7 @@ def measure(people: int, days: int, home: Path) -> None:
     with serving(place, plan) as sandbox:
 
         def refresh(what: str) -> None:
-            found = cost(REFRESH, TAILTRACKER_HOME=str(home))
+            found = cost(["env", f"TAILTRACKER_HOME={home}", *REFRESH])
             print(
                 f"| {days} | {what} | {found.seconds:.1f} | {found.seconds / reference:.1f} | {found.memory:,} MiB |",
                 flush=True,
@@ -81,7 +81,7 @@ def measure(people: int, days: int, home: Path) -> None:
     with duckdb.connect() as connection:
         lake = Lake(home).files("mixpanel", "events")
         [(events,)] = connection.execute("select count(*) from read_parquet(?)", [lake]).fetchall()
-    scan = f"import duckdb; duckdb.connect().execute({PASS!r}, [{lake!r}])"
+    scan = f"import duckdb; duckdb.connect().execute({SCAN!r}, [{lake!r}])"
     one_pass = cost([sys.executable, "-c", scan]).seconds - cost([sys.executable, "-c", "import duckdb"]).seconds
     print(
         f"| {days} | {events:,} events; one pass of count(distinct) | {one_pass:.2f} | {one_pass / reference:.2f} | |"

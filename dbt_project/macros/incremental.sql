@@ -7,7 +7,7 @@
 -- Rows of the source's own days that landed since the last finished build; all rows in a full build.
 {% macro where_pending(source, table_name, column) -%}
     {%- set pending_days = ref('stg_lake__pending_days') -%}
-    {%- if flags.WHICH == 'compile' -%}
+    {%- if var('for_refresh', false) -%}
     where {{ is_run_date(column, 'pending_days') }}
     {%- elif is_incremental() -%}
     where {{ column }} in (
@@ -27,32 +27,28 @@
     {{ insert_all(arguments) }}
 {%- endmacro %}
 
--- Whether rows of earlier builds are there to go on from: always in what a refresh runs, which begins with an empty table.
-{% macro goes_on() -%}
-    {{ return(flags.WHICH == 'compile' or is_incremental()) }}
-{%- endmacro %}
-
 -- The first date that this build has to do again (`first_date`), or the beginning of the earliest period that holds it
--- (`first_period_start`); only where `goes_on()`.
+-- (`first_period_start`).
 {% macro rebuild_start(which='first_date') -%}
-    {%- set rebuild_start = ref('int_rebuild_start') -%}
-    {%- if flags.WHICH == 'compile' -%}
+    {%- if var('for_refresh', false) -%}
     {{ run_date(which) }}
     {%- else -%}
-    (select {{ which }} from {{ rebuild_start }})
+    (select {{ which }} from {{ ref('int_rebuild_start') }})
     {%- endif -%}
 {%- endmacro %}
 
 -- Rows on or after the first date that this build has to do again; all rows in a full build.
 {% macro and_from_rebuild_start(column) -%}
-    {%- if goes_on() -%}
+    {%- set read_by_dbt_as_it_parses = ref('int_rebuild_start') -%}
+    {%- if is_incremental() -%}
     and {{ column }} >= {{ rebuild_start() }}
     {%- endif -%}
 {%- endmacro %}
 
 -- Rows from so many days before the periods that this build has to do again; all rows in a full build.
 {% macro and_from_rebuilt_period(column, days_before=0) -%}
-    {%- if goes_on() -%}
+    {%- set read_by_dbt_as_it_parses = ref('int_rebuild_start') -%}
+    {%- if is_incremental() -%}
     and {{ column }} >= {{ add_days(rebuild_start('first_period_start'), -days_before) }}
     {%- endif -%}
 {%- endmacro %}

@@ -35,6 +35,12 @@ not_listed as (
 
 ),
 
+names_of_numbers as (
+
+    select 'number' as name
+
+),
+
 checks as (
 
     select 'json_text, key in a column' as what, {{ json_text('properties', 'key') }} as found, 'y' as expected from given
@@ -122,14 +128,15 @@ checks as (
     union all
     select 'whole_digits', cast({{ whole_digits('0.25') }} as varchar), '250000000000000' from given
     union all
-    select 'is_in_column', cast({{ is_in_column("'$x'", 'given', 'key') }} as varchar), 'true' from given
+    select 'is_in_column', cast({{ is_in_column("'number'", 'names_of_numbers', 'name') }} as varchar), 'true' from given
     union all
-    select 'is_in_column, not', cast({{ is_in_column("'$y'", 'given', 'key') }} as varchar), 'false' from given
+    select 'is_in_column, not', cast({{ is_in_column("'numbers'", 'names_of_numbers', 'name') }} as varchar), 'false' from given
     union all
-    select 'is_in_column, of nothing', cast({{ is_in_column("'$x'", '(select key from given where false) as nothing', 'key') }} as varchar), 'false' from given
+    select 'is_in_column, of nothing', cast({{ is_in_column("'$x'", 'not_listed', 'cast(element as varchar)') }} as varchar), 'false'
+    from given
     union all
-    select 'holds_for_any', cast({{ holds_for_any('listed', 'listed', 'listed.position = given.number') }} as varchar), 'true'
-    from (values (2)) as given (number)
+    select 'holds_for_any', cast({{ holds_for_any('listed', 'listed', 'listed.position = one.number') }} as varchar), 'true'
+    from (values (2)) as one (number)
     union all
     select 'holds_for_any, none', cast({{ holds_for_any('listed', 'listed', 'listed.position = 3') }} as varchar), 'false' from given
     union all

@@ -49,7 +49,7 @@ def _compiled(engine: Engine, folder: Path) -> Path:
     if not compiled.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as scratch:
-            run_dbt(engine.elsewhere(Path(scratch)), ["compile"])
+            run_dbt(engine.elsewhere(Path(scratch)), ["compile", "--vars", '{"for_refresh": true}'])
             try:  # When whole: other processes look for it.
                 (Path(scratch) / "dbt" / "target").rename(compiled)
             except OSError:

@@ -28,7 +28,7 @@ def engine(tmp_path: Path) -> Engine:
     """A warehouse as a build leaves it that knows of Anna and her device, but for its marks."""
     engine = DuckDb(tmp_path)
     with engine.session() as session:
-        session.create_schemas(["marks", "staging", "intermediate", "marts"])
+        session.create_schemas(["marks", "staging", "intermediate", "marts", "metrics"])
         for table in KEPT:
             session.write(*table.split("."), RAW_ID_DAYS, [("anna", MONDAY), ("device", MONDAY)])
         landings = pa.schema([*marks.READ_BY_MODELS["landings"], ("status", pa.string())])

@@ -26,19 +26,21 @@ days as (
         cast(sum(event_days.events) as bigint) as events
     from event_days
     cross join {{ segments() }}
-    group by 1, 2, 3, 4
+    group by event_days.person_id, event_days.event_date, segments.segment, {{ segment_value('event_days') }}
 
 ),
 
 days_before as (
 
-    {% if goes_on() %}
+    {% if is_incremental() %}
         select person_id, segment, segment_value, max(event_date) as event_date
         from {{ this }}
         where event_date < {{ rebuild_start() }} and person_id in (select person_id from days)
         group by person_id, segment, segment_value
     {% else %}
-        select person_id, segment, segment_value, event_date from days where false
+        select person_id, segment, segment_value, event_date
+        from days
+        where false
     {% endif %}
 
 )

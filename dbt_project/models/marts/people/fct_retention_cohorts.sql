@@ -81,7 +81,7 @@ ranked as (
 ),
 
 -- Whoever began before the periods that are done again did not begin in them.
-{% if goes_on() %}
+{% if is_incremental() %}
     began_before as (
 
         select distinct retention_id, cohort_grain, person_id
@@ -95,7 +95,7 @@ began as (
 
     select ranked.*
     from ranked
-    {% if goes_on() %}
+    {% if is_incremental() %}
         left join began_before
             on
                 ranked.cohort = 'first'
@@ -106,7 +106,7 @@ began as (
     where
         ranked.start_number = 1
         {{ and_from_rebuilt_period('ranked.period_start') }}
-        {% if goes_on() %}and began_before.person_id is null{% endif %}
+        {% if is_incremental() %}and began_before.person_id is null{% endif %}
 
 )
 

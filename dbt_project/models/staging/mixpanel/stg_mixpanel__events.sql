@@ -15,10 +15,10 @@ context as (
 bare as (
 
     select
-        *,
         {% for id in ids %}
-            {{ bare_id(id) }} as bare_{{ id }}{{ ',' if not loop.last }}
+            {{ bare_id('source.' ~ id) }} as bare_{{ id }},
         {% endfor %}
+        source.*
     from source
 
 ),
@@ -26,10 +26,10 @@ bare as (
 plain as (
 
     select
-        *,
         {% for id in ids %}
-            {{ plain_id('bare_' ~ id) }} as plain_{{ id }}{{ ',' if not loop.last }}
+            {{ plain_id('bare.bare_' ~ id) }} as plain_{{ id }},
         {% endfor %}
+        bare.*
     from bare
 
 ),
