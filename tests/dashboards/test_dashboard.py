@@ -18,7 +18,7 @@ from dashboards import components, data
 from tailtracker_bi import bundle
 from tailtracker_bi.figures import wording
 from tailtracker_bi.figures.exported import as_data
-from tests.dashboards import APP, PAGES, SECTIONS
+from tests.dashboards import PAGES, SECTIONS, open_page
 from tests.worlds import sample_bundle, sample_money
 
 
@@ -34,17 +34,6 @@ def home_without_a_rate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("without_a_rate")
     sample_bundle.publish(folder, is_rate_missing=True)
     return folder
-
-
-def open_page(title: str, **link: Any) -> AppTest:
-    page = AppTest.from_file(str(APP), default_timeout=60)
-    if title != "Overview":
-        page.switch_page(f"app_pages/{PAGES[title]}.py")
-    page.query_params = dict(link)
-    page.run()
-    assert not page.exception, page.exception[0].message
-    assert [heading.value for heading in page.title] == [title]
-    return page
 
 
 def said(page: AppTest) -> str:
