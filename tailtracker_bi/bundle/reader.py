@@ -26,7 +26,7 @@ _held: dict[tuple[Path, int, int], duckdb.DuckDBPyConnection] = {}
 def connect(bundle: Bundle) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection of its own that can reach nothing but this build, closed afterwards."""
     with closing(_opened(bundle)) as connection:
-        yield _in_utc(connection)
+        yield _settled(connection)
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def _reading(bundle: Bundle) -> Iterator[duckdb.DuckDBPyConnection]:
             _held[file] = _opened(bundle)
         cursor = _held[file].cursor()
     with closing(cursor):
-        yield _in_utc(cursor)
+        yield _settled(cursor)
 
 
 def _identity(path: Path) -> tuple[Path, int, int]:
@@ -60,8 +60,9 @@ def _opened(bundle: Bundle) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(str(bundle.path), read_only=True, config={"enable_external_access": "false"})
 
 
-def _in_utc(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    return connection.execute("set TimeZone = 'UTC'")
+def _settled(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Times in UTC, and no bar on stdout, where the results of commands go."""
+    return connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
 
 
 def tables(bundle: Bundle) -> list[str]:
