@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal, NoReturn, TypeVar
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
@@ -14,7 +13,7 @@ from dashboards import data
 from tailtracker_bi.bundle import Bundle, NoBundleError
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.figures.catalogue import Metric
-from tailtracker_bi.figures.charts import Layers
+from tailtracker_bi.figures.charts import Spec
 from tailtracker_bi.figures.csv_output import to_csv
 from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.figures.not_counted import beside
@@ -291,8 +290,8 @@ def nothing_here(what: str) -> None:
     st.info(what, icon=":material/info:")
 
 
-def draw(chart: alt.Chart | Layers, note: str = "") -> None:
-    st.altair_chart(chart)
+def draw(chart: Spec, note: str = "") -> None:
+    st.vega_lite_chart(spec=chart)
     if note:
         st.caption(note)
 
