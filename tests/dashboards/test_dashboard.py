@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import pandas as pd
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -57,6 +60,21 @@ def test_a_page_shows_its_sections(title: str, sections: tuple[str, ...]) -> Non
     page = open_page(title)
     assert [heading.value for heading in page.header] == list(sections)
     assert any("Data as of 12 Mar 2025" in text.value for text in page.markdown)
+
+
+@pytest.mark.parametrize("title", [title for title in PAGES if title != "Data status"])
+def test_charts_are_what_vega_lite_takes_and_each_layer_has_its_rows(title: str) -> None:
+    charts = [chart.proto for chart in open_page(title).get("vega_lite_chart")]
+    assert charts
+    for chart in charts:
+        spec = json.loads(chart.spec)
+        alt.Chart.from_dict(spec)  # Raises where the schema does not know a name or takes no such value.
+        layers = spec.get("layer", [spec])
+        rows = {one.name: pa.ipc.open_stream(one.data.data).read_all() for one in chart.datasets}
+        assert {layer["data"]["name"] for layer in layers} == {*rows}
+        for layer in layers:
+            fields = {own["field"] for own in layer["encoding"].values() if isinstance(own, dict) and "field" in own}
+            assert fields <= {*rows[layer["data"]["name"]].column_names}
 
 
 @pytest.mark.parametrize("title", PAGES)
