@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal, NoReturn, TypeVar
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
@@ -14,11 +13,11 @@ from dashboards import data
 from tailtracker_bi.bundle import Bundle, NoBundleError
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.figures.catalogue import Metric
-from tailtracker_bi.figures.charts import Layers
+from tailtracker_bi.figures.charts import Spec
 from tailtracker_bi.figures.csv_output import to_csv
 from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.figures.not_counted import beside
-from tailtracker_bi.figures.readings import COHORTS, Reading, days_apart, latest
+from tailtracker_bi.figures.readings import COHORTS, Reading, days_apart
 from tailtracker_bi.figures.wording import day, period, plain
 
 DATA_STATUS_PAGE = "app_pages/data_status.py"
@@ -52,7 +51,7 @@ def open_page(title: str, summary: str, needs: Sequence[str] = ()) -> Bundle:
     """
     build = find_build(title, summary)
     _say_what_is_wrong(build)
-    if data.lacks(build, needs):
+    if data.lacks(build, *needs):
         _ask_for_a_refresh("**There is no data for this page yet:** the build was made before it was counted.")
     return build
 
@@ -83,8 +82,7 @@ def _ask_for_a_refresh(because: str) -> NoReturn:
 
 def _freshness_line(build: Bundle) -> None:
     """How far the data goes, and a badge a source: its worst state."""
-    sources = data.sources(build)
-    states = by_state(sources)
+    sources, states = data.sources(build), data.states(build)
     with st.container(horizontal=True, vertical_alignment="center"):
         through = complete_through(sources)
         complete = f", complete through {through}" if through else ""
@@ -109,7 +107,7 @@ def say_how_old(build: Bundle) -> bool:
 def _say_what_is_wrong(build: Bundle) -> None:
     """Age and states that may lack what readers expect, each with its reason, and the page that tells more."""
     is_old = say_how_old(build)
-    in_trouble = [state for state in by_state(data.sources(build)) if state.is_trouble]
+    in_trouble = [state for state in data.states(build) if state.is_trouble]
     for state in in_trouble:
         said = st.warning if state.status == "late" else st.error
         said(f"**{plain(state.name)}** {plain(state.trouble)}", icon=BADGES.get(state.status, BADGES["failed"])[1])
@@ -249,7 +247,7 @@ def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str
         row = known[first : first + TILES_A_ROW]
         for place, (metric, grain) in zip(st.columns(TILES_A_ROW), row, strict=False):
             with place:
-                reading = latest(metric, data.series(build, metric.metric_id, grain), days_apart(metric, grain))
+                reading = data.latest(build, metric.metric_id, grain, days_apart(metric, grain))
                 compared = "" if reading.before.value is None else f" vs the {COHORTS} before"
                 when = f"last {COHORTS} complete daily cohorts{compared}" if metric.cohort_days else ""
                 tile(build, reading, grain=grain, when=when)
@@ -292,8 +290,8 @@ def nothing_here(what: str) -> None:
     st.info(what, icon=":material/info:")
 
 
-def draw(chart: alt.Chart | Layers, note: str = "") -> None:
-    st.altair_chart(chart)
+def draw(chart: Spec, note: str = "") -> None:
+    st.vega_lite_chart(spec=chart)
     if note:
         st.caption(note)
 

@@ -167,7 +167,7 @@ def say_where_there_is_no_total(build: Bundle, metric: Metric, grain: str, dates
     """That a total over currencies is missing in some periods, and which exchange rates it would need."""
     if not is_money(metric.format):
         return
-    parts = data.values(build, metric.metric_id, "currency", grain=grain)
+    parts = data.parts(build, metric.metric_id, grain, "currency")
     whole = data.series(build, metric.metric_id, grain)
     untold = within(without_total(metric, whole, parts), "period_start", dates, grain)
     if untold.empty:

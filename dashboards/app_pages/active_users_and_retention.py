@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import streamlit as st
 
@@ -48,7 +50,7 @@ MODES = {
 MOST_PERIODS = {"day": 30, "week": 26, "month": 24}
 
 
-def who_came_and_who_left(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) -> None:
+def who_came_and_who_left(build: Bundle, metrics: Mapping[str, Metric], grain: str, dates: Dates) -> None:
     st.header(
         "Who came and who left",
         help="\n\n".join(f"**{name}:** {metrics[key].description}" for key, name in GROUPS.items() if key in metrics),

@@ -21,8 +21,7 @@ BUILD = {"build": "Build", "engine": "Engine", "version": "Version of TailTracke
 def summary(build: Bundle) -> None:
     """A line for each kind of trouble, the worst first, or one that all is well."""
     say_how_old(build)
-    sources = data.sources(build)
-    in_trouble = [state for state in by_state(sources) if state.is_trouble]
+    in_trouble = [state for state in data.states(build) if state.is_trouble]
     for status in sorted({state.status for state in in_trouble}, key=severity):
         own = [state for state in in_trouble if state.status == status]
         count = sum(len(state.tables) for state in own)
@@ -32,7 +31,7 @@ def summary(build: Bundle) -> None:
         said(f"**{count} {'table is' if count == 1 else 'tables are'} {plain(status)}**\n\n{named}\n\n{advice}")
     if in_trouble:
         return
-    through = complete_through(sources)
+    through = complete_through(data.sources(build))
     if through:
         st.success(f"**All is well:** every table that is on and not empty is complete through {through}.")
     else:
@@ -96,7 +95,7 @@ def not_counted(build: Bundle) -> None:
         help="What was received and is in no number, or not exactly. An example is a keyed hash: it is the same in "
         "each build, and nobody can be found by it.",
     )
-    if data.lacks(build, ["not_counted"]):
+    if data.lacks(build, "not_counted"):
         nothing_here("The build was made before this was kept: run `tailtracker-bi refresh`.")
         return
     found = data.left_out(build)
@@ -123,7 +122,7 @@ def not_counted(build: Bundle) -> None:
 
 
 def comparisons(build: Bundle) -> None:
-    if data.lacks(build, ["reconciliation"]):
+    if data.lacks(build, "reconciliation"):
         st.header("Do the sources agree?")
         nothing_here("The build was made before sources were compared: run `tailtracker-bi refresh`.")
         return
@@ -137,7 +136,7 @@ def restated(build: Bundle) -> None:
         help="Values that the build before showed as complete, and that are others now. No data: there was none, or "
         "there is none any more.",
     )
-    if data.lacks(build, ["restatements"]):
+    if data.lacks(build, "restatements"):
         nothing_here("The build was made before restatements were kept: run `tailtracker-bi refresh`.")
         return
     found = data.rows(build, "restatements")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pandas as pd
@@ -31,10 +32,10 @@ from dashboards.over_time import by_period
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
-from tailtracker_bi.figures.exported import as_data
+from tailtracker_bi.figures.exported import as_data, readings_as_data
 from tailtracker_bi.figures.not_counted import beside
 from tailtracker_bi.figures.points import within
-from tailtracker_bi.figures.readings import COHORTS, Reading, latest
+from tailtracker_bi.figures.readings import COHORTS, Reading
 from tailtracker_bi.figures.wording import NO_DATA, day, period, words
 
 # The others go by day, where they are counted by day: each figure compares with one whose days do not overlap its own;
@@ -43,7 +44,7 @@ BY_WEEK = {"users_new", "lost_pet_alerts", "payments", "payment_success_rate", "
 RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All"}
 
 
-def headline_tiles(build: Bundle, metrics: dict[str, Metric]) -> None:
+def headline_tiles(build: Bundle, metrics: Mapping[str, Metric]) -> None:
     st.header("Latest complete figures", help=COMPARED)
     by_domain: dict[str, dict[str, str]] = {}
     for metric in sorted(metrics.values(), key=lambda metric: metric.headline_rank or 0):
@@ -58,7 +59,7 @@ def headline_tiles(build: Bundle, metrics: dict[str, Metric]) -> None:
         tiles(build, metrics, own)
 
 
-def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
+def trend(build: Bundle, metrics: Mapping[str, Metric]) -> None:
     st.header("Trend")
     with st.container(horizontal=True, vertical_alignment="top"):
         with st.container(width=300):
@@ -95,7 +96,7 @@ def trend(build: Bundle, metrics: dict[str, Metric]) -> None:
     table_behind(build, table, rows, f"{metric.metric_id}_by_{grain}", metric.label)
 
 
-def funnels(build: Bundle, metrics: dict[str, Metric]) -> None:
+def funnels(build: Bundle, metrics: Mapping[str, Metric]) -> None:
     st.header("Funnels", help="People who entered in the latest week whose time to convert is over.")
     steps = data.rows(build, "funnel_steps", entry_grain="week", segment="all")
     if steps.empty:
@@ -113,13 +114,13 @@ def funnels(build: Bundle, metrics: dict[str, Metric]) -> None:
         start = pd.Timestamp(own["entry_start"].max())
         left, right = st.columns([1, 3])
         with left:
-            reading = latest(metric, data.series(build, metric.metric_id, "week"))
+            reading = data.latest(build, metric.metric_id, "week")
             tile(build, reading, grain="week", label="Conversion")
         with right:
             draw(people_charts.funnel(own[pd.to_datetime(own["entry_start"]) == start], start))
 
 
-def all_metrics(build: Bundle, metrics: dict[str, Metric]) -> None:
+def all_metrics(build: Bundle, metrics: Mapping[str, Metric]) -> None:
     st.header(
         "All metrics",
         help="Metrics that are not counted by the chosen period are shown by day; "
@@ -129,15 +130,9 @@ def all_metrics(build: Bundle, metrics: dict[str, Metric]) -> None:
     readings = [latest_reading(build, metric, grain) for metric in metrics.values()]
     table = pd.DataFrame([in_the_table(build, reading, used) for reading, used in readings])
     show_table(table, "All metrics with their latest complete value", right=["Latest", "Before", "Change", "Target"])
-    rows = [
-        as_data(reading.metric, pd.DataFrame([reading.now]), used).assign(
-            before_start=reading.before.period_start, before=reading.before.value, target=reading.metric.target
-        )
-        for reading, used in readings
-        if reading.now.period_start is not None
-    ]
-    if rows:
-        download(build, pd.concat(rows), f"all_metrics_by_{grain}")
+    known = [(reading, used) for reading, used in readings if reading.now.period_start is not None]
+    if known:
+        download(build, readings_as_data(known), f"all_metrics_by_{grain}")
 
 
 def in_the_table(build: Bundle, reading: Reading, grain: str) -> dict[str, str]:
@@ -163,11 +158,11 @@ def in_the_table(build: Bundle, reading: Reading, grain: str) -> dict[str, str]:
 def latest_reading(build: Bundle, metric: Metric, grain: str) -> tuple[Reading, str]:
     """The latest value and the grain that it is of; cohorts of one day are too small to compare."""
     used = grain if grain in data.grains_of(build, metric.metric_id) and not metric.cohort_days else "day"
-    reading = latest(metric, data.series(build, metric.metric_id, used))
+    reading = data.latest(build, metric.metric_id, used)
     return reading, f"{COHORTS} daily cohorts" if metric.cohort_days else used
 
 
-def labels(metrics: dict[str, Metric]) -> dict[str, str]:
+def labels(metrics: Mapping[str, Metric]) -> dict[str, str]:
     """Labels by id; one that several metrics have says what it is about."""
     shared = Counter(metric.label for metric in metrics.values())
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import streamlit as st
 
@@ -128,7 +130,7 @@ def decline_codes(build: Bundle, payments: Metric, dates: Dates) -> None:
     download(build, of_metric(payments, exported), "decline_codes")
 
 
-def volume(build: Bundle, metrics: dict[str, Metric], grain: str, dates: Dates) -> None:
+def volume(build: Bundle, metrics: Mapping[str, Metric], grain: str, dates: Dates) -> None:
     known = [metrics[key] for key in VOLUME if key in metrics]
     net = metrics.get("net_volume")
     st.header(
@@ -184,7 +186,9 @@ elif "payments" not in known:
     why_no_data(build, payments)
 if not known:
     st.stop()
-longest = longest_complete_grain(data.values(build, known[0]))
+longest = longest_complete_grain(
+    {grain: data.series(build, known[0], grain) for grain in data.grains_of(build, known[0])}
+)
 st.header("Latest complete figures", help=COMPARED)
 tiles(build, metrics, dict.fromkeys(TILES, longest))
 with st.container(horizontal=True, vertical_alignment="top"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from dashboards import data
@@ -17,7 +19,7 @@ STOCKS = ("total_users", "total_pets", "recovery_rate_30d")
 OF_OTHER_PAGES = ("subscriptions", "payments")
 
 
-def chosen_metric(build: Bundle, metrics: dict[str, Metric], ids: tuple[str, ...], key: str) -> tuple[Metric, str]:
+def chosen_metric(build: Bundle, metrics: Mapping[str, Metric], ids: tuple[str, ...], key: str) -> tuple[Metric, str]:
     """A metric of these and what to split it by; the choices are in the address bar as `key` and `key`_by."""
     listed = {metric_id: metrics[metric_id].label for metric_id in ids if metric_id in metrics}
     with st.container(horizontal=True, vertical_alignment="top"):

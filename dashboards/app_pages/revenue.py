@@ -67,9 +67,10 @@ def movements(build: Bundle, mrr: Metric, dates: Dates) -> None:
         help="Each customer's net change of a day, summed over the month. Within a plan or billing cycle, those who "
         "came from or went to another one have switched.",
     )
-    currency, segment, value = chosen_part(build)
-    found = data.rows(build, "mrr_movements", grain="month", currency=currency, segment=segment, segment_value=value)
-    found = within(found, "period_start", dates, "month")
+    monthly = data.rows(build, "mrr_movements", grain="month")
+    currency, segment, value = chosen_part(build, monthly)
+    is_of_part = monthly[["currency", "segment", "segment_value"]].eq([currency, segment, value]).all(axis="columns")
+    found = within(monthly[is_of_part], "period_start", dates, "month")
     if found.empty:
         nothing_here("No movement between these dates: choose others, or other subscribers.")
         return
@@ -101,9 +102,9 @@ def movements(build: Bundle, mrr: Metric, dates: Dates) -> None:
     table_behind(build, as_a_sum(wide, shown, form), of_metric(mrr, found), name, "Opening, movements and closing")
 
 
-def chosen_part(build: Bundle) -> tuple[str, str, str]:
+def chosen_part(build: Bundle, found: pd.DataFrame) -> tuple[str, str, str]:
     """A currency, a segment and a segment value to show the movements of."""
-    kinds = data.rows(build, "mrr_movements", grain="month")[["currency", "segment", "segment_value"]].drop_duplicates()
+    kinds = found[["currency", "segment", "segment_value"]].drop_duplicates()
     currencies = {"all": f"All, in {data.currency(build)}"} | {
         currency: currency for currency in sorted(set(kinds["currency"]) - {"all"})
     }

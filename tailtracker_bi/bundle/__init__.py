@@ -16,7 +16,7 @@ from tailtracker_bi.bundle.pointer import (
     roll_back,
 )
 from tailtracker_bi.bundle.publishing import publish
-from tailtracker_bi.bundle.reader import connect, query, read, read_if_there
+from tailtracker_bi.bundle.reader import connect, query, read, read_distinct, read_if_there, tables
 from tailtracker_bi.bundle.sql import ask
 
 __all__ = [
@@ -33,6 +33,8 @@ __all__ = [
     "publish",
     "query",
     "read",
+    "read_distinct",
     "read_if_there",
     "roll_back",
+    "tables",
 ]

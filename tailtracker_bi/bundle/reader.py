@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -15,19 +17,58 @@ from tailtracker_bi.bundle.sql import answer
 if TYPE_CHECKING:
     import pandas as pd
 
+_lock = Lock()
+_held: dict[tuple[Path, int, int], duckdb.DuckDBPyConnection] = {}
+"""By its file, the connection to the build that this process read last; no other."""
+
 
 @contextmanager
 def connect(bundle: Bundle) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A read-only connection that can reach nothing but this build; held for one query at a time.
+    """A read-only connection of its own that can reach nothing but this build, closed afterwards."""
+    with closing(_opened(bundle)) as connection:
+        yield _settled(connection)
 
-    Connections of one process to one file share its settings, so that all are opened with the same.
+
+@contextmanager
+def _reading(bundle: Bundle) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same over the connection that is held, in any thread: to open a build takes longer than to read a table.
+
+    One that is held to another build is let go, so that its file can be removed; so is one to a file that is gone, or
+    has changed since.
     """
-    connection = duckdb.connect(str(bundle.path), read_only=True, config={"enable_external_access": "false"})
+    with _lock:
+        file = _identity(bundle.path)
+        if file not in _held:
+            # Not closed: who still reads there has a cursor, and the file is closed with the last of them.
+            _held.clear()
+            _held[file] = _opened(bundle)
+        cursor = _held[file].cursor()
+    with closing(cursor):
+        yield _settled(cursor)
+
+
+def _identity(path: Path) -> tuple[Path, int, int]:
     try:
-        connection.execute("set TimeZone = 'UTC'")
-        yield connection
-    finally:
-        connection.close()
+        found = path.stat()
+    except OSError:
+        return path, 0, 0  # DuckDB tells what is wrong with it.
+    return path, found.st_ino, found.st_mtime_ns
+
+
+def _opened(bundle: Bundle) -> duckdb.DuckDBPyConnection:
+    """Connections of one process to one file share its settings, so that all are opened with the same."""
+    return duckdb.connect(str(bundle.path), read_only=True, config={"enable_external_access": "false"})
+
+
+def _settled(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Times in UTC, and no bar on stdout, where the results of commands go."""
+    return connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
+
+
+def tables(bundle: Bundle) -> list[str]:
+    """The names of its tables."""
+    with _reading(bundle) as connection:
+        return tables_of(connection)
 
 
 def read(bundle: Bundle, table: str, columns: Sequence[str] | None = None, **equals: object) -> pd.DataFrame:
@@ -35,29 +76,45 @@ def read(bundle: Bundle, table: str, columns: Sequence[str] | None = None, **equ
 
     Raises BundleError for a table that this build does not have.
     """
-    with connect(bundle) as connection:
-        if table not in tables_of(connection):
-            raise BundleError(f"build {bundle.build} has no table {table}")
+    with _reading(bundle) as connection:
+        return _rows(bundle, connection, table, columns, equals).df()
+
+
+def read_distinct(bundle: Bundle, table: str, columns: Sequence[str]) -> pd.DataFrame:
+    """What there is of values of these columns together, each once. Raises BundleError as `read` does."""
+    with _reading(bundle) as connection:
+        return _rows(bundle, connection, table, columns, {}).distinct().df()
+
+
+def _rows(
+    bundle: Bundle,
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: Sequence[str] | None,
+    equals: Mapping[str, object],
+) -> duckdb.DuckDBPyRelation:
+    try:
         relation = connection.table(f'"{table}"')
-        for column, value in equals.items():
-            values = value if isinstance(value, list | tuple) else [value]
-            relation = relation.filter(
-                duckdb.ColumnExpression(column).isin(*(duckdb.ConstantExpression(item) for item in values))
-                if values
-                else duckdb.ConstantExpression(False)
-            )
-        if columns is not None:
-            relation = relation.select(*columns)
-        return relation.df()
+    except duckdb.CatalogException:
+        raise BundleError(f"build {bundle.build} has no table {table}") from None
+    for column, value in equals.items():
+        values = value if isinstance(value, list | tuple) else [value]
+        relation = relation.filter(
+            duckdb.ColumnExpression(column).isin(*(duckdb.ConstantExpression(item) for item in values))
+            if values
+            else duckdb.ConstantExpression(False)
+        )
+    return relation if columns is None else relation.select(*columns)
 
 
 def read_if_there(bundle: Bundle, table: str) -> pd.DataFrame:
     """All rows of a table; none where the build was made before there was such a table."""
     import pandas as pd  # half a second that those who only ask SQL need not wait for
 
-    with connect(bundle) as connection:
-        is_there = table in tables_of(connection)
-    return read(bundle, table) if is_there else pd.DataFrame()
+    try:
+        return read(bundle, table)
+    except BundleError:
+        return pd.DataFrame()
 
 
 def query(bundle: Bundle, sql: str) -> pa.Table:

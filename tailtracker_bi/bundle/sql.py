@@ -88,6 +88,8 @@ def main() -> None:
     ):
         resource.setrlimit(what, (most, most))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # Who asked ends it before that, unless nobody is there any more.
+    signal.alarm(int(seconds) + 2)
     try:
         with _answering(Path(build), sql, closed=True) as batches:
             _write(batches)
@@ -126,6 +128,8 @@ def _answering(build: Path, sql: str, *, closed: bool = False) -> Iterator[pa.Re
         # Its own instance: what is locked of one that others use, too, would be locked for them.
         connection = duckdb.connect(config=config)
         connection.execute("set TimeZone = 'UTC'")
+        # It would be printed into the answer.
+        connection.execute("set enable_progress_bar = false")
         path = str(build).replace("'", "''")
         connection.execute(f"attach '{path}' as bundle (read_only)")
         connection.execute("use bundle")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
+import pyarrow as pa
 import typer
 from rich.table import Column, Table
 from rich.text import Text
@@ -20,12 +22,15 @@ from tailtracker_bi import bundle
 from tailtracker_bi.bundle import ask
 from tailtracker_bi.cli.console import DAY_FORMAT, err, print_table
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.figures.csv_output import to_csv
+from tailtracker_bi.figures.csv_output import csv_lines
 from tailtracker_bi.settings import load_settings, reader_environment
 from tailtracker_bi.shipped import DASHBOARDS
 from tailtracker_bi.sources import visible
 
 DASHBOARD = DASHBOARDS / "streamlit_app.py"
+MOST_SHOWN = 1_000
+"""Rows of a table for the eye; a program gets all."""
+LINES_AT_ONCE = 50_000
 
 
 class Format(StrEnum):
@@ -38,7 +43,9 @@ class Format(StrEnum):
 
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT statement over the bundle's tables.")],
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
+    format: Annotated[
+        Format, typer.Option(help=f"How to print; a table has {MOST_SHOWN:,} rows at most.")
+    ] = Format.table,
     raw: Annotated[
         bool, typer.Option("--raw", help="CSV as the data is: texts that a spreadsheet would run get no apostrophe.")
     ] = False,
@@ -47,18 +54,36 @@ def query(
     settings = load_settings()
     result = ask(bundle.current(settings.home).path, sql, settings.query_seconds)
     try:
-        rows = result.to_pylist()
+        if format is Format.table:
+            print_table(_as_table(result.slice(0, MOST_SHOWN)))
+        else:
+            rows = _rows(result)
+            csv = csv_lines(result.column_names, (row.values() for row in rows), is_raw=raw)
+            # All of it before any of it is printed.
+            for piece in [*_pieces(json_lines(rows) if format is Format.json else csv)]:
+                print(piece, end="")
     except (OverflowError, ValueError) as error:
         raise TailTrackerError(f"query: a value can't be printed: {error}") from None
-    if format is Format.json:
-        print(to_json(rows))
-    elif format is Format.csv:
-        print(to_csv(result.column_names, (row.values() for row in rows), is_raw=raw), end="")
-    else:
-        table = Table(*(Column(Text(visible(name)), overflow="fold") for name in result.column_names))
-        for row in rows:
-            table.add_row(*(Text("" if value is None else visible(_cell(value))) for value in row.values()))
-        print_table(table)
+    if format is Format.table and len(result) > MOST_SHOWN:
+        err.print(f"the first {MOST_SHOWN:,} of {len(result):,} rows; `--format json` or `csv` prints all of them")
+
+
+def _rows(result: pa.Table) -> Iterator[dict[str, Any]]:
+    """Some at a time: as objects of Python they take thirty times as much memory."""
+    return (row for batch in result.to_batches(LINES_AT_ONCE) for row in batch.to_pylist())
+
+
+def _pieces(lines: Iterator[str]) -> Iterator[str]:
+    """The same text in longer pieces, which take less memory."""
+    while piece := "".join(islice(lines, LINES_AT_ONCE)):
+        yield piece
+
+
+def _as_table(result: pa.Table) -> Table:
+    table = Table(*(Column(Text(visible(name)), overflow="fold") for name in result.column_names))
+    for row in _rows(result):
+        table.add_row(*(Text("" if value is None else visible(_cell(value))) for value in row.values()))
+    return table
 
 
 def report(
@@ -99,10 +124,14 @@ def dashboard(port: Port = 8501) -> None:
     )
 
 
-def to_json(rows: Sequence[Mapping[str, Any]]) -> str:
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """One array of objects. Decimals are numbers, dates ISO, timestamps ISO with Z, NaN and infinity null."""
     option = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-    return "[" + ",\n ".join(orjson.dumps(row, _json_value, option).decode() for row in rows) + "]"
+    start = "["
+    for row in rows:
+        yield start + orjson.dumps(row, _json_value, option).decode()
+        start = ",\n "
+    yield "[]\n" if start == "[" else "]\n"
 
 
 def _json_value(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Figures as people read them: what pages and reports share.
 
 What belongs here: the catalogue, readings of a metric, states of the data, how numbers are written and drawn. What does
-not: where frames come from, and any page. Each of its modules may be used by itself: charts take a second to load.
+not: where frames come from, and any page. Each of its modules may be used by itself.
 """
 
 __all__ = [

@@ -1,20 +1,21 @@
 """Charts over time, for pages and reports: in colours that colour-blind people can tell apart, each told in words.
 
-Solid is complete; dashed and pale is not complete yet; a break in a line is a period without data.
+Solid is complete; dashed and pale is not complete yet; a break in a line is a period without data. A chart is what
+Vega-Lite draws, written as its documentation has it: a library that writes it took longer than all else on a page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-import altair as alt
 import pandas as pd
 
 from tailtracker_bi.figures.points import LENGTHS
 from tailtracker_bi.figures.wording import AXIS_FORMATS, number, period, titled
 
-Layers: TypeAlias = alt.LayerChart | alt.FacetChart
+Spec: TypeAlias = dict[str, Any]
+"""Of a chart, or of a part of one. A whole one has frames in `datasets`, which its layers name."""
 
 BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#F0E442", "#6b7780",
@@ -26,11 +27,21 @@ LONG_DAYS = 200
 """More days than that have their ticks at months, with the year."""
 STATES = {True: "complete", False: "not complete"}
 TABLE_BELOW = " The table below holds every value."
-TOOLTIP = [
-    alt.Tooltip("when:N", title="Period"),
-    alt.Tooltip("shown:N", title="Value"),
-    alt.Tooltip("state:N", title="State"),
-]
+TYPES = {"N": "nominal", "O": "ordinal", "Q": "quantitative", "T": "temporal"}
+
+
+def field(shorthand: str, **properties: Any) -> Spec:
+    """A column and what it is: `value:Q`, by the letters of TYPES."""
+    name, _, letter = shorthand.partition(":")
+    return {"field": name, **({"type": TYPES[letter]} if letter else {}), **properties}
+
+
+def layer(data: str, mark: str, encoding: Spec, **look: Any) -> Spec:
+    """Marks of a kind that look so, for the rows of a frame."""
+    return {"data": {"name": data}, "mark": {"type": mark, **look}, "encoding": encoding}
+
+
+TOOLTIP = [field("when:N", title="Period"), field("shown:N", title="Value"), field("state:N", title="State")]
 
 
 def trend(
@@ -44,7 +55,7 @@ def trend(
     from_zero: bool = True,
     height: int = HEIGHT,
     told_after: str = TABLE_BELOW,
-) -> Layers:
+) -> Spec:
     """A line per segment value, named where it ends; `points` has period_start, value, is_complete.
 
     `told_after` ends the description in words: where the values themselves are to be found.
@@ -58,57 +69,60 @@ def trend(
     drawn["point"] = _point_opacity(drawn)
     names = list(drawn["line"].unique())
     complete = drawn.assign(value=drawn["value"].where(drawn["is_complete"]))
-    color = alt.Color("line:N", scale=alt.Scale(domain=names, range=COLORS[: len(names)]), legend=None)
-    y = alt.Y(
-        "value:Q",
-        title=titled(label, form, unit),
-        axis=_value_axis(form),
-        scale=alt.Scale(zero=from_zero),
-    )
-    base = alt.Chart().encode(x=_time_axis(grain, drawn), y=y, color=color, detail="line:N")
-    dashed = _incomplete_runs(drawn)
-    known = drawn.dropna(subset=["value"])
-    points_drawn = base.mark_point(filled=True, size=70).encode(
-        opacity=alt.Opacity("point:Q", scale=None, legend=None),
-    )
-    layers = [points_drawn.properties(data=known)]
+    encoding = {
+        "x": _time_axis(grain, drawn),
+        "y": field("value:Q", title=titled(label, form, unit), axis=_value_axis(form), scale={"zero": from_zero}),
+        "color": field("line:N", scale={"domain": names, "range": COLORS[: len(names)]}, legend=None),
+        "detail": field("line:N"),
+    }
+    frames = {"known": drawn.dropna(subset=["value"])}
+    point_opacity = field("point:Q", scale=None, legend=None)
+    layers = [layer("known", "point", {**encoding, "opacity": point_opacity}, filled=True, size=70)]
     if complete["value"].notna().any():
-        layers.append(base.mark_line(strokeWidth=2).properties(data=complete))
+        frames["complete"] = complete
+        layers.append(layer("complete", "line", encoding, strokeWidth=2))
+    dashed = _incomplete_runs(drawn)
     if dashed["value"].notna().any():
-        layers.append(base.mark_line(strokeWidth=2, strokeDash=[4, 3], opacity=0.5).properties(data=dashed))
+        frames["dashed"] = dashed
+        layers.append(layer("dashed", "line", encoding, strokeWidth=2, strokeDash=[4, 3], opacity=0.5))
     if target is not None:
-        layers += _target_rule(target, form, unit)
+        frames["target"] = pd.DataFrame({"value": [target], "text": [f"Target {number(target, form, unit)}"]})
+        at = {"y": field("value:Q")}
+        beside = {**at, "x": {"value": 0}, "text": field("text:N")}
+        layers.append(layer("target", "rule", at, color=GREY, strokeDash=[2, 2]))
+        layers.append(layer("target", "text", beside, color=GREY, align="left", baseline="bottom", dx=4, dy=-2))
     if len(names) > 1:
-        layers.append(_names_at_the_end(drawn, from_zero).encode(color=color))
+        frames["names"] = _names_at_the_end(drawn, from_zero)
+        named = {"x": field("period_start:T"), "y": field("value:Q"), "text": field("line:N")}
+        named["color"] = encoding["color"]
+        layers.append(layer("names", "text", named, align="left", dx=8, fontWeight=600, limit=110))
     # Wider than the points, unseen and on top: what the pointer has to come near to.
-    felt = base.mark_point(filled=True, size=FELT_SIZE, opacity=0).encode(
-        tooltip=[alt.Tooltip("line:N", title="Line"), *TOOLTIP]
-    )
-    layers.append(felt.properties(data=known))
-    return alt.layer(*layers).properties(
-        height=height,
-        description=_trend_in_words(drawn, label, grain) + told_after,
-        padding={"left": 5, "right": 5},
-    )
+    felt = {**encoding, "tooltip": [field("line:N", title="Line"), *TOOLTIP]}
+    layers.append(layer("known", "point", felt, filled=True, size=FELT_SIZE, opacity=0))
+    return {
+        "layer": layers,
+        "height": height,
+        "description": _trend_in_words(drawn, label, grain) + told_after,
+        "padding": {"left": 5, "right": 5},
+        "datasets": frames,
+    }
 
 
-def _time_axis(grain: str, points: pd.DataFrame) -> alt.X:
+def _time_axis(grain: str, points: pd.DataFrame) -> Spec:
     """Weeks and months have their ticks where they start."""
     days = (points["period_start"].max() - points["period_start"].min()).days
     form = "%b %Y" if grain == "month" or days > LONG_DAYS else "%-d %b"
-    axis = alt.Axis(format=form, labelOverlap="greedy", tickCount=8, grid=False)
+    axis: Spec = {"format": form, "labelOverlap": "greedy", "tickCount": 8, "grid": False}
     if grain != "day":
         starts = sorted(points["period_start"].unique())
-        axis.values = [alt.DateTime(year=day.year, month=day.month, date=day.day) for day in starts]
+        axis["values"] = [{"year": day.year, "month": day.month, "date": day.day} for day in starts]
     title = {"day": "Day", "week": "Week starting", "month": "Month"}[grain]
-    return alt.X("period_start:T", title=title, axis=axis)
+    return field("period_start:T", title=title, axis=axis)
 
 
-def _value_axis(form: str) -> alt.Axis:
-    axis = alt.Axis(format=AXIS_FORMATS.get(form, ",.2~f"), tickCount=5)
-    if form == "integer":
-        axis.tickMinStep = 1
-    return axis
+def _value_axis(form: str) -> Spec:
+    axis: Spec = {"format": AXIS_FORMATS.get(form, ",.2~f"), "tickCount": 5}
+    return axis | {"tickMinStep": 1} if form == "integer" else axis
 
 
 def _point_opacity(drawn: pd.DataFrame) -> pd.Series[float]:
@@ -128,18 +142,7 @@ def _incomplete_runs(drawn: pd.DataFrame) -> pd.DataFrame:
     return drawn.assign(value=drawn["value"].where(touching))
 
 
-def _target_rule(target: float, form: str, unit: str) -> list[alt.Chart]:
-    data = pd.DataFrame({"value": [target], "text": [f"Target {number(target, form, unit)}"]})
-    rule = alt.Chart(data).mark_rule(color=GREY, strokeDash=[2, 2]).encode(y="value:Q")
-    text = (
-        alt.Chart(data)
-        .mark_text(color=GREY, align="left", baseline="bottom", dx=4, dy=-2)
-        .encode(y="value:Q", x=alt.value(0), text="text:N")
-    )
-    return [rule, text]
-
-
-def _names_at_the_end(drawn: pd.DataFrame, from_zero: bool) -> alt.Chart:
+def _names_at_the_end(drawn: pd.DataFrame, from_zero: bool) -> pd.DataFrame:
     """The name of each line at its last point, moved apart where they would overlap."""
     ends = drawn.dropna(subset=["value"]).groupby("line").tail(1).sort_values("value")
     low = min(float(drawn["value"].min()), 0.0) if from_zero else float(drawn["value"].min())
@@ -148,13 +151,7 @@ def _names_at_the_end(drawn: pd.DataFrame, from_zero: bool) -> alt.Chart:
     for value in ends["value"]:
         height = max(float(value), height + gap)
         heights.append(height)
-    labels = ends.assign(value=heights, period_start=ends["period_start"].max())
-    names: alt.Chart = (
-        alt.Chart(labels)
-        .mark_text(align="left", dx=8, fontWeight=600, limit=110)
-        .encode(x="period_start:T", y="value:Q", text="line:N")
-    )
-    return names
+    return ends.assign(value=heights, period_start=ends["period_start"].max())
 
 
 def _trend_in_words(drawn: pd.DataFrame, label: str, grain: str) -> str:
@@ -178,7 +175,7 @@ def stacks(
     form: str,
     grain: str,
     below: Collection[str] = (),
-) -> alt.Chart:
+) -> Spec:
     """A bar per period, of groups in the order of `colors`, those in `below` from zero down; a negative value turns.
 
     `points` has group, value, period_start, is_complete.
@@ -197,31 +194,23 @@ def stacks(
         shown=[number(value, form, unit) for value in drawn["value"]],
         state=drawn["is_complete"].map(STATES),
     )
-    bars: alt.Chart = (
-        alt.Chart(drawn)
-        .mark_rect(stroke="white", strokeWidth=0.5)
-        .encode(
-            x=_time_axis(grain, drawn),
-            x2="end:T",
-            y=alt.Y(
-                "bottom:Q",
-                title=titled(label, form, unit),
-                axis=_value_axis(form),
-            ),
-            y2="top:Q",
-            color=alt.Color(
-                "group:N",
-                scale=alt.Scale(domain=order, range=[colors[group] for group in order]),
-                legend=alt.Legend(title=None, orient="top", columns=2),
-            ),
-            opacity=alt.condition("datum.is_complete", alt.value(1), alt.value(0.4)),
-            tooltip=[alt.Tooltip("group:N", title="Part"), *TOOLTIP],
-        )
-    )
+    color_of = {"domain": order, "range": [colors[group] for group in order]}
+    encoding = {
+        "x": _time_axis(grain, drawn),
+        "x2": field("end"),
+        "y": field("bottom:Q", title=titled(label, form, unit), axis=_value_axis(form)),
+        "y2": field("top"),
+        "color": field("group:N", scale=color_of, legend={"title": None, "orient": "top", "columns": 2}),
+        "opacity": {"condition": {"test": "datum.is_complete", "value": 1}, "value": 0.4},
+        "tooltip": [field("group:N", title="Part"), *TOOLTIP],
+    }
     legend_rows = -(-len(order) // 2)
-    return bars.properties(
-        height=HEIGHT + 25 * legend_rows, description=_stacks_in_words(drawn, label, grain, order, below)
-    )
+    return {
+        **layer("bars", "rect", encoding, stroke="white", strokeWidth=0.5),
+        "height": HEIGHT + 25 * legend_rows,
+        "description": _stacks_in_words(drawn, label, grain, order, below),
+        "datasets": {"bars": drawn},
+    }
 
 
 def _stacks_in_words(

@@ -7,18 +7,25 @@ handed out as CSV comes from here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def to_csv(columns: Sequence[str], rows: Iterable[Iterable[object]], *, is_raw: bool = False) -> str:
+def csv_lines(columns: Sequence[str], rows: Iterable[Iterable[object]], *, is_raw: bool = False) -> Iterator[str]:
     """A header and the rows. Text that a spreadsheet would run gets a leading apostrophe, unless it is to stay raw."""
-    lines = ([_cell(value, is_raw) for value in row] for row in [columns, *rows])
-    # A line with nothing on it would be no row.
-    return "".join((",".join(map(_quoted, line)) if line != [""] else '""') + "\n" for line in lines)
+    for row in chain([columns], rows):
+        line = [_cell(value, is_raw) for value in row]
+        # A line with nothing on it would be no row.
+        yield (",".join(map(_quoted, line)) if line != [""] else '""') + "\n"
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Iterable[object]], *, is_raw: bool = False) -> str:
+    """The same in one piece."""
+    return "".join(csv_lines(columns, rows, is_raw=is_raw))
 
 
 def _quoted(text: str) -> str:

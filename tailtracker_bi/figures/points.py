@@ -5,6 +5,7 @@ Pure: rows of `metric_values` in, rows out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 import numpy as np
@@ -15,13 +16,25 @@ from tailtracker_bi.figures.wording import currency_of, is_money
 
 GRAINS = ("day", "week", "month")
 LENGTHS = {"day": pd.DateOffset(days=1), "week": pd.DateOffset(days=7), "month": pd.DateOffset(months=1)}
+NUMBERS = ["numerator", "denominator", "value"]
+NO_SERIES = pd.DataFrame(
+    {
+        "period_start": pd.Series(dtype="datetime64[us]"),
+        **{name: pd.Series(dtype="float64") for name in NUMBERS},
+        "is_complete": pd.Series(dtype="bool"),
+    }
+)
+"""A metric over time that has no values in a grain."""
 
 
-def series(values: pd.DataFrame) -> pd.DataFrame:
-    """The values of one metric and grain over time: period_start, numerator, denominator, value, is_complete."""
-    numbers = ["numerator", "denominator", "value"]
-    known = values.assign(**{name: values[name].replace([np.inf, -np.inf], np.nan) for name in numbers})
-    return ordered(known, "period_start")[["period_start", *numbers, "is_complete"]]
+def by_metric(values: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Each metric over time by each grain that it has values of: the columns of NO_SERIES, in order.
+
+    In one go, as there are hundreds. What is infinite is not known.
+    """
+    finite = {name: values[name].replace([np.inf, -np.inf], np.nan) for name in NUMBERS}
+    known = ordered(values.assign(**finite), "period_start").groupby(["metric_id", "grain"])[[*NO_SERIES]]
+    return {(str(metric_id), str(grain)): own.reset_index(drop=True) for (metric_id, grain), own in known}
 
 
 def ordered(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -31,7 +44,7 @@ def ordered(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def by_segment(metric: Metric, whole: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
-    """The values of one segment over time, beside the `series` of everyone: as that, with segment_value and size.
+    """The values of one segment over time, beside everyone's: as that, with segment_value and size.
 
     Where a value has no row, a count and money are 0, and a share or an average is unknown. In a period of which
     nothing is known, all are unknown. `size` is how much a value stands for, to rank it by.
@@ -60,15 +73,10 @@ def without_total(metric: Metric, whole: pd.DataFrame, parts: pd.DataFrame) -> p
     return found[found["period_start"].isin(untold) & (found["segment_value"] != currency_of(metric.format))]
 
 
-def grains(values: pd.DataFrame) -> list[str]:
-    """The grains that there are values of, the shortest first."""
-    found = set(values["grain"])
-    return [grain for grain in GRAINS if grain in found]
-
-
-def longest_complete_grain(values: pd.DataFrame) -> str:
+def longest_complete_grain(by_grain: Mapping[str, pd.DataFrame]) -> str:
     """The longest grain of which a period is complete, a day where none is."""
-    return next(reversed(grains(values[values["is_complete"]])), "day")
+    complete = {grain for grain, own in by_grain.items() if own["is_complete"].any()}
+    return next((grain for grain in reversed(GRAINS) if grain in complete), "day")
 
 
 def within(rows: pd.DataFrame, column: str, dates: tuple[date, date], grain: str) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """How a metric is read: its latest complete value or that of a period, pooled, compared with an earlier one, judged.
 
-Pure: frames as `points.series` gives them in, plain values out.
+Pure: frames as `points.by_metric` gives them in, plain values out.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pandas as pd
 
@@ -26,7 +27,7 @@ DAYS_APART, DAYS_APART_OF = 30, {"dau": 7, "wau": 7}
 
 @dataclass(frozen=True)
 class Figure:
-    """A row of `series`: a value and what it was counted from. A count is its own numerator, without a denominator.
+    """A metric's value of a period, and what it was counted from. A count is its own numerator, without a denominator.
 
     One over several periods has the start of the first, and is complete where all are.
     """
@@ -141,13 +142,15 @@ def _may_be_chance(form: str, now: Figure, before: Figure) -> bool:
 def at(points: pd.DataFrame, start: date) -> Figure:
     """The figure of the period that starts on a day; not known where there is no such period."""
     found = points[points["period_start"] == pd.Timestamp(start)]
-    return _figure(found.iloc[0]) if len(found) else NOT_KNOWN
+    return _figure(found, 0) if len(found) else NOT_KNOWN
 
 
-def _figure(point: pd.Series) -> Figure:
-    numbers = (point["value"], point["numerator"], point["denominator"])
+def _figure(points: pd.DataFrame, row: int) -> Figure:
+    numbers: list[Any] = [points[name].iloc[row] for name in ("value", "numerator", "denominator")]
     value, numerator, denominator = (None if pd.isna(one) else float(one) for one in numbers)
-    return Figure(value, numerator, denominator, point["period_start"], bool(point["is_complete"]))
+    return Figure(
+        value, numerator, denominator, points["period_start"].iloc[row], bool(points["is_complete"].iloc[row])
+    )
 
 
 def complete(points: pd.DataFrame) -> pd.DataFrame:
@@ -167,9 +170,9 @@ def latest(metric: Metric, points: pd.DataFrame, days_back: int = 0) -> Reading:
     found = complete(points)
     if found.empty:
         return Reading(metric)
-    last = found.iloc[-1]
-    earlier = found[found["period_start"] <= last["period_start"] - pd.Timedelta(days=max(days_back, 1))]
-    return Reading(metric, _figure(last), _figure(earlier.iloc[-1]) if len(earlier) else NOT_KNOWN)
+    starts = found["period_start"]
+    earlier = int(starts.searchsorted(starts.iloc[-1] - pd.Timedelta(days=max(days_back, 1)), side="right"))
+    return Reading(metric, _figure(found, -1), _figure(found, earlier - 1) if earlier else NOT_KNOWN)
 
 
 def days_apart(metric: Metric, grain: str) -> int:

@@ -12,7 +12,7 @@ from tailtracker_bi import bundle
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.figures import catalogue
-from tailtracker_bi.figures.points import series, within
+from tailtracker_bi.figures.points import NO_SERIES, by_metric, within
 from tailtracker_bi.figures.readings import Reading, at, complete, pooled
 from tailtracker_bi.figures.wording import day
 
@@ -45,12 +45,11 @@ class Figures:
     def __init__(self, build: Bundle, metric_ids: Iterable[str], currency: str) -> None:
         self.metrics = catalogue.catalog(bundle.read(build, "metric_catalog"), currency)
         values = bundle.read(build, "metric_values", None, metric_id=sorted(set(metric_ids)), segment="all")
-        self._series = {key: series(own) for key, own in values.groupby(["metric_id", "grain"])}
-        self._none = series(values.head(0))
+        self._series = by_metric(values)
 
     def series(self, metric_id: str, grain: str) -> pd.DataFrame:
         """A metric over time; no rows where it is not counted by this grain."""
-        return self._series.get((metric_id, grain), self._none)
+        return self._series.get((metric_id, grain), NO_SERIES)
 
     def kpi(self, metric_id: str, week: date) -> Kpi:
         """By week where there is such a value; else of the week's last day; retention of all whose day came in it."""
@@ -69,7 +68,7 @@ class Figures:
     def last_week(self, as_of: date) -> date:
         """The last week that was over by then and of which a figure is complete. Raises NoWeekError."""
         by_week = [complete(own)["period_start"] for (_, grain), own in self._series.items() if grain == "week"]
-        starts = pd.concat([self._none["period_start"], *by_week])
+        starts = pd.concat([NO_SERIES["period_start"], *by_week])
         over = starts[starts + WEEK <= pd.Timestamp(as_of)]
         if over.empty:
             raise NoWeekError(f"no week was complete by {as_of}: there is nothing to report on")

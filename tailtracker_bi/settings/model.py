@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Annotated, Any, Literal, TypeVar
@@ -24,8 +25,11 @@ DEFAULT_HISTORY = timedelta(days=90)
 _HASH_KEY = re.compile(rb"[0-9a-f]{64}")
 
 
+_timezones = cache(available_timezones)  # walks through hundreds of files
+
+
 def _timezone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _timezones():
         raise ValueError(f"{name!r} is not a time zone; use a name like Europe/Berlin or UTC")
     return name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -267,6 +268,38 @@ def test_what_asks_for_too_much_is_ended_and_the_next_is_answered(build: Path) -
         with pytest.raises(QueryError, match=why):
             ask(build, sql, 2)
     assert ask(build, "select count(*) as rows from metric_values", SECONDS).to_pylist() == [{"rows": 10}]
+
+
+@pytest.mark.parametrize("sql", ["select count(*) from range(100000000000)", "select * from range(1e11::bigint)"])
+def test_what_would_not_end_is_told_in_one_line_and_leaves_nothing_behind(sql: str, build: Path) -> None:
+    def children() -> list[str]:
+        return [task.read_text() for task in Path("/proc/self/task").glob("*/children")]
+
+    before = children()
+    with pytest.raises(QueryError, match=r"^query: (it took longer than 2 s|the answer has more than 256 MiB)[^\n]*$"):
+        ask(build, sql, 2)
+    assert children() == before
+    assert [*build.parent.iterdir()] == [build]
+    assert not Path("/.tmp").exists()
+
+
+def test_a_process_that_nobody_waits_for_ends_by_itself(build: Path) -> None:
+    """As that of a command that was killed; here the clock alone ends it."""
+    script = "from tailtracker_bi.bundle import sql; sql.resource.setrlimit = lambda *_: None; sql.main()"
+    question = f'["{build}", "select sleep_ms(600000)", 1]'.encode()
+    process = subprocess.run([sys.executable, "-c", script], input=question, check=False, timeout=60)
+    assert process.returncode == -signal.SIGALRM
+
+
+def test_an_answer_that_takes_seconds_comes_without_a_progress_bar(build: Path) -> None:
+    assert ask(build, "select sum(sleep_ms(1)) as n from range(2500)", 60).num_rows == 1
+
+
+def test_the_process_that_answers_loads_no_more_than_it_needs() -> None:
+    script = "import sys; from tailtracker_bi.bundle.sql import main; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert {"duckdb", "pyarrow", "orjson"} <= {*loaded.split()}
+    assert {"pandas", "pydantic", "deltalake", "dbt", "dagster", "streamlit"}.isdisjoint(loaded.split())
 
 
 def test_the_process_that_answers_inherits_no_environment(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -403,6 +403,20 @@ def test_a_value_beyond_what_can_be_printed_is_told(built: Cli, tmp_path: Path) 
     process = built.ask("select date '20000-01-01' as day", "--format", "json", at=tmp_path)
     assert process.returncode == 1
     assert "can't be printed" in told(process)
+    late = "select if(range < 60000, date '2024-01-01', date '20000-01-01') as day from range(60001)"
+    assert built.ask(late, "--format", "csv", at=tmp_path).stdout == ""
+
+
+def test_a_table_shows_the_first_rows_and_says_so_and_a_program_gets_all(built: Cli, tmp_path: Path) -> None:
+    sql = "select range as n from range(120000)"
+    process = built.ask(sql, at=tmp_path)
+    assert len(re.findall(r"\d+", process.stdout)) == 1000
+    assert "the first 1,000 of 120,000 rows" in process.stderr
+    assert built.ask("from range(1000)", at=tmp_path).stderr == ""
+    rows = json.loads(built.ask(sql, "--format", "json", at=tmp_path).stdout)
+    assert [row["n"] for row in rows] == [*range(120_000)]
+    lines = built.ask(sql, "--format", "csv", at=tmp_path).stdout.splitlines()
+    assert lines == ["n", *map(str, range(120_000))]
 
 
 def test_a_query_that_is_wrong_is_told_in_one_line(built: Cli, tmp_path: Path) -> None:

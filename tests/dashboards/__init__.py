@@ -1,6 +1,11 @@
-"""The pages of the dashboard, and what each is to show."""
+"""The pages of the dashboard, what each is to show, and how to open one."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
 
 APP = Path(__file__).parents[2] / "dashboards" / "streamlit_app.py"
 PAGES = {
@@ -39,3 +44,14 @@ SECTIONS = {
     "Data status": ("Sources and tables", "Not counted", "Do the sources agree?", "Restated values", "The build"),
 }
 NOW = "2025-03-12T07:00:00Z"
+
+
+def open_page(title: str, **link: Any) -> AppTest:
+    page = AppTest.from_file(str(APP), default_timeout=60)
+    if title != "Overview":
+        page.switch_page(f"app_pages/{PAGES[title]}.py")
+    page.query_params = dict(link)
+    page.run()
+    assert not page.exception, page.exception[0].message
+    assert [heading.value for heading in page.title] == [title]
+    return page

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import pandas as pd
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -18,7 +21,7 @@ from dashboards import components, data
 from tailtracker_bi import bundle
 from tailtracker_bi.figures import wording
 from tailtracker_bi.figures.exported import as_data
-from tests.dashboards import APP, PAGES, SECTIONS
+from tests.dashboards import PAGES, SECTIONS, open_page
 from tests.worlds import sample_bundle, sample_money
 
 
@@ -34,17 +37,6 @@ def home_without_a_rate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("without_a_rate")
     sample_bundle.publish(folder, is_rate_missing=True)
     return folder
-
-
-def open_page(title: str, **link: Any) -> AppTest:
-    page = AppTest.from_file(str(APP), default_timeout=60)
-    if title != "Overview":
-        page.switch_page(f"app_pages/{PAGES[title]}.py")
-    page.query_params = dict(link)
-    page.run()
-    assert not page.exception, page.exception[0].message
-    assert [heading.value for heading in page.title] == [title]
-    return page
 
 
 def said(page: AppTest) -> str:
@@ -68,6 +60,21 @@ def test_a_page_shows_its_sections(title: str, sections: tuple[str, ...]) -> Non
     page = open_page(title)
     assert [heading.value for heading in page.header] == list(sections)
     assert any("Data as of 12 Mar 2025" in text.value for text in page.markdown)
+
+
+@pytest.mark.parametrize("title", [title for title in PAGES if title != "Data status"])
+def test_charts_are_what_vega_lite_takes_and_each_layer_has_its_rows(title: str) -> None:
+    charts = [chart.proto for chart in open_page(title).get("vega_lite_chart")]
+    assert charts
+    for chart in charts:
+        spec = json.loads(chart.spec)
+        alt.Chart.from_dict(spec)  # Raises where the schema does not know a name or takes no such value.
+        layers = spec.get("layer", [spec])
+        rows = {one.name: pa.ipc.open_stream(one.data.data).read_all() for one in chart.datasets}
+        assert {layer["data"]["name"] for layer in layers} == {*rows}
+        for layer in layers:
+            fields = {own["field"] for own in layer["encoding"].values() if isinstance(own, dict) and "field" in own}
+            assert fields <= {*rows[layer["data"]["name"]].column_names}
 
 
 @pytest.mark.parametrize("title", PAGES)
