@@ -12,9 +12,9 @@ from collections.abc import Callable
 import typer
 
 from tailtracker_bi.cli import analyst, engineer, operations, sandbox
-from tailtracker_bi.cli.console import err, plain
+from tailtracker_bi.cli.console import plain, stderr
+from tailtracker_bi.durable import OWNER_ALONE
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.runs import OWNER_ALONE
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 GROUPS: dict[str, list[Callable[..., None]]] = {
@@ -37,9 +37,9 @@ def main() -> None:
     try:
         app()
     except TailTrackerError as error:
-        err.print(f"[red]error:[/red] {plain(error)}")
+        stderr().print(f"[red]error:[/red] {plain(error)}")
         sys.exit(error.exit_code)
     except OSError as error:
         # A full disk, a file that may not be read: where it happened tells more than a traceback.
-        err.print(f"[red]error:[/red] {plain(error.filename or 'a file')}: {plain(error.strerror or error)}")
+        stderr().print(f"[red]error:[/red] {plain(error.filename or 'a file')}: {plain(error.strerror or error)}")
         sys.exit(1)

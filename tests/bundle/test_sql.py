@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pytest
 
-from tailtracker_bi.bundle.sql import QueryError, answer, ask
+from tailtracker_bi.bundle.asking import QueryError, ask
+from tailtracker_bi.bundle.sql import answer
+from tailtracker_bi.figures.json_output import to_json
 
 SECONDS = 20.0
 
@@ -217,11 +219,16 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-Asked = Callable[[Path, str], pa.Table]
+Asked = Callable[[Path, str], object]
 
 
-def asked_apart(build: Path, sql: str) -> pa.Table:
-    return ask(build, sql, SECONDS)
+def asked_apart(build: Path, sql: str, seconds: float = SECONDS) -> object:
+    return json.loads(ask(build, sql, seconds, to_json))
+
+
+def question(build: Path, sql: str) -> bytes:
+    """What the process that answers is told."""
+    return json.dumps([str(build), sql, SECONDS, to_json.__module__, to_json.__name__, {}]).encode()
 
 
 # In a process of its own each takes as long as Python and DuckDB take to load: all of them so in `make soak`.
@@ -231,7 +238,7 @@ BOTH = pytest.mark.parametrize("asked", [answer, pytest.param(asked_apart, marks
 @BOTH
 def test_selects_are_answered(build: Path, asked: Asked) -> None:
     for sql in ANSWERED:
-        assert asked(build, sql).num_columns > 0, sql
+        assert asked(build, sql) is not None, sql
 
 
 @BOTH
@@ -265,8 +272,8 @@ def test_what_asks_for_too_much_is_ended_and_the_next_is_answered(build: Path) -
         ("from range(100000000000)", "the answer has more than 256 MiB|longer than 2 s"),
     ):
         with pytest.raises(QueryError, match=why):
-            ask(build, sql, 2)
-    assert ask(build, "select count(*) as rows from metric_values", SECONDS).to_pylist() == [{"rows": 10}]
+            asked_apart(build, sql, 2)
+    assert asked_apart(build, "select count(*) as rows from metric_values") == [{"rows": 10}]
 
 
 def test_the_process_that_answers_inherits_no_environment(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +286,7 @@ def test_the_process_that_answers_inherits_no_environment(build: Path, monkeypat
 
     monkeypatch.setenv("stripe_api_key", "rk_live_secret")
     monkeypatch.setattr("subprocess.run", seen)
-    assert ask(build, "select 1 as one", SECONDS).to_pylist() == [{"one": 1}]
+    assert asked_apart(build, "select 1 as one") == [{"one": 1}]
     assert inherited == [{}]
 
 
@@ -297,9 +304,13 @@ query.main()
         f"copy (select 1) to '{tmp_path}/copy.csv'",
         f"attach '{tmp_path}/other.duckdb' as other",
     ):
-        question = f'["{build}", "{sql}", 20]'.encode()
         process = subprocess.run(
-            [sys.executable, "-c", script], input=question, capture_output=True, cwd="/", env={}, check=False
+            [sys.executable, "-c", script],
+            input=question(build, sql),
+            capture_output=True,
+            cwd="/",
+            env={},
+            check=False,
         )
         assert process.returncode == 1, sql
         assert process.stderr.startswith(b"query: "), process.stderr
@@ -317,7 +328,7 @@ def test_a_build_that_cannot_be_read_is_told_with_what_to_do(tmp_path: Path) -> 
 
 def test_a_statement_that_is_no_text_is_refused(build: Path) -> None:
     with pytest.raises(QueryError, match="is not UTF-8 text"):
-        ask(build, "select '\udcff'", SECONDS)
+        asked_apart(build, "select '\udcff'")
 
 
 def test_the_process_that_answers_opens_no_file_once_the_build_is_open(build: Path) -> None:
@@ -335,6 +346,7 @@ def look(*_):
 query._check = look
 query.main()
 """
-    question = f'["{build}", "select 1", 20]'.encode()
-    process = subprocess.run([sys.executable, "-c", script], input=question, capture_output=True, env={}, check=False)
+    process = subprocess.run(
+        [sys.executable, "-c", script], input=question(build, "select 1"), capture_output=True, env={}, check=False
+    )
     assert (process.returncode, process.stderr) == (1, b"Too many open files\n")
