@@ -70,7 +70,7 @@ def sources(build: Bundle) -> pd.DataFrame:
 
 def left_out(build: Bundle) -> list[LeftOut]:
     """What was received and is in no number, or not exactly; nothing in builds from before that was kept."""
-    return [] if lacks(build, ["not_counted"]) else not_counted.left_out(rows(build, "not_counted"))
+    return [] if lacks(build, ["not_counted"]) else not_counted.left_out(rows(build, "not_counted").to_dict("records"))
 
 
 def catalog(build: Bundle) -> dict[str, Metric]:

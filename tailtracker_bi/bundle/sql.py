@@ -8,6 +8,8 @@ process kills no other.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import resource
 import signal
 import sys
@@ -64,6 +66,7 @@ def main() -> None:
         (resource.RLIMIT_CPU, int(seconds * THREADS) + 1),
     ):
         resource.setrlimit(what, (most, most))
+    atexit.register(gc.freeze)  # What is left goes with the process.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         with _answering(Path(build), sql, closed=True) as batches:

@@ -5,6 +5,8 @@ Exit codes: 0 all that was asked for is done; 1 a failure; 2 wrong usage or sett
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -34,6 +36,8 @@ app.add_typer(sandbox.app, name="sandbox", rich_help_panel="Without accounts of 
 def main() -> None:
     """Run a command; what people are meant to read goes to stderr as one line, with its exit code."""
     os.umask(OWNER_ALONE)
+    # What is left at the end goes with the process: to look for circles in it takes a fifth of what dbt takes to load.
+    atexit.register(gc.freeze)
     try:
         app()
     except TailTrackerError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tailtracker_bi.cli.console import DAY_FORMAT, events_never_seen, plain, print_table, stderr
+from tailtracker_bi.cli.lean import without_pandas
 from tailtracker_bi.errors import TailTrackerError, visible
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ STATUS_STYLES = {
 }
 
 
+@without_pandas()
 def refresh(
     from_day: Annotated[
         datetime | None,
@@ -95,6 +97,7 @@ def refresh(
         raise typer.Exit(report.exit_code)
 
 
+@without_pandas()
 def status() -> None:
     """The sources, their last days, and the bundle that readers see."""
     from rich.table import Table
@@ -128,17 +131,23 @@ def status() -> None:
             )
     print_table(table)
     found = bundle.current(settings.home)
-    info = bundle.query(found, "select built_at, as_of from bundle_info").to_pylist()[0]
+    with bundle.connect(found) as connection:
+        there = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+        told = {
+            table: connection.table(table).to_arrow_table().to_pylist()
+            for table in there & {"bundle_info", "data_status", "not_counted"}
+        }
+    [info] = told["bundle_info"]
     age = datetime.now(UTC).replace(tzinfo=None) - info["built_at"]
     print(f"bundle {found.build}, as of {info['as_of']}, built {str(age).split('.')[0]} ago")
     states: dict[tuple[str, str, str | None], list[str]] = {}
-    for row in bundle.query(found, "select source, table_name, status, reason from data_status").to_pylist():
+    for row in told["data_status"]:
         states.setdefault((row["source"], row["status"], row["reason"]), []).append(row["table_name"])
     every = {source.name: len(source.tables) for source in SOURCES}
     for (name, state, reason), tables in states.items():
         which = name if len(tables) == every.get(name) else f"{name} ({', '.join(tables)})"
         print(f"  {which}: {state}{': ' + visible(reason) if reason else ''}")
-    for line in not_counted.in_lines(not_counted.left_out(bundle.read_if_there(found, "not_counted"))):
+    for line in not_counted.in_lines(not_counted.left_out(told.get("not_counted", []))):
         print(f"  not counted: {visible(line)}")
     for warning in events_never_seen(load_analytics(settings.analytics_path), found):
         print(f"  analytics.yml: {visible(warning)}")
@@ -148,6 +157,7 @@ def status() -> None:
         )
 
 
+@without_pandas()
 def verify(
     sources: Annotated[
         bool, typer.Option("--sources", help="Ask the sources, too, how many rows they have where they tell.")

@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from tailtracker_bi.cli.console import events_never_seen
+from tailtracker_bi.cli.lean import without_pandas
 from tailtracker_bi.errors import visible
 
 
+@without_pandas()
 def doctor(
     steps: Annotated[bool, typer.Option("--steps", help="List the steps that TAILTRACKER_CRASH_AT may name.")] = False,
 ) -> None:

@@ -67,7 +67,8 @@ Currency = Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[A-Z]{3}$")]
 class HomeSettings(BaseModel):
     """Where everything is kept."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    # Built when they are first read: a reader needs two of them.
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     home: AbsolutePath = Field(Path(".tailtracker"), alias="TAILTRACKER_HOME", validate_default=True)
 
