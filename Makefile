@@ -37,6 +37,7 @@ mutants: setup ## Put in each of the plausible mistakes, and see a test fail (ha
 bench: setup ## Measure what the speed claims rest on
 	$(BIN)/python -m benchmarks.landing
 	$(BIN)/python -m benchmarks.readers
+	$(BIN)/python -m benchmarks.startup
 
 lint: setup ## Style, types and SQL
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

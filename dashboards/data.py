@@ -109,7 +109,7 @@ def states(build: Bundle) -> Sequence[TablesInAState]:
 @once_a_build
 def left_out(build: Bundle) -> Sequence[LeftOut]:
     """What was received and is in no number, or not exactly; nothing in builds from before that was kept."""
-    return [] if lacks(build, "not_counted") else not_counted.left_out(rows(build, "not_counted"))
+    return [] if lacks(build, "not_counted") else not_counted.left_out(rows(build, "not_counted").to_dict("records"))
 
 
 @once_a_build

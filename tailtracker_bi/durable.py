@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+OWNER_ALONE = 0o077
+"""The umask of whatever writes to HOME."""
 ROOM = 256 << 20
 """Bytes to be free on the disk for what is written next: tables of objects, a build's temporary files, the bundle."""
 

@@ -26,3 +26,10 @@ class BuildError(TailTrackerError):
 
     results: Sequence[Any] = ()
     """What dbt said of the nodes that it came to."""
+
+
+def visible(text: object) -> str:
+    """A text with what a terminal would obey written out; also for what has landed, as names of events."""
+    return "".join(
+        sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode() for sign in str(text)
+    )

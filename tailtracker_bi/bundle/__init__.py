@@ -5,6 +5,10 @@ What does not: how numbers are computed or written. `check` is apart: it compare
 need not load.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tailtracker_bi.bundle.asking import ask
 from tailtracker_bi.bundle.pointer import (
     Bundle,
     BundleError,
@@ -15,9 +19,20 @@ from tailtracker_bi.bundle.pointer import (
     kept_build,
     roll_back,
 )
-from tailtracker_bi.bundle.publishing import publish
-from tailtracker_bi.bundle.reader import connect, query, read, read_distinct, read_if_there, tables
-from tailtracker_bi.bundle.sql import ask
+
+if TYPE_CHECKING:
+    from tailtracker_bi.bundle.publishing import publish
+    from tailtracker_bi.bundle.reader import connect, query, read, read_distinct, read_if_there, tables
+else:
+    # Who takes one of these loads DuckDB and Arrow, and nobody else.
+    _OF_READER = ("connect", "query", "read", "read_distinct", "read_if_there", "tables")
+    _PLACES = {"publish": "publishing"} | dict.fromkeys(_OF_READER, "reader")
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+
 
 __all__ = [
     "Bundle",

@@ -1,4 +1,4 @@
-"""People's own SQL over a build: what may be asked, and a process of its own that answers it.
+"""People's own SQL over a build: what may be asked, and the process of its own that answers it (`asking.py` starts it).
 
 One SELECT statement, as DuckDB itself parses it, over the build's tables: whatever else is in its parse tree is refused
 before it runs. The process that answers inherits nothing of the environment, can open no file once the build is open,
@@ -8,13 +8,15 @@ process kills no other.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import resource
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, count
+from importlib import import_module
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import duckdb
 import orjson
 import pyarrow as pa
 
+from tailtracker_bi.bundle.asking import QueryError
 from tailtracker_bi.errors import TailTrackerError
 
 MEMORY = "1GB"
@@ -30,7 +33,7 @@ TOO_MUCH_MEMORY = f"it needs more than {MEMORY} of memory: ask for less at once"
 MOST_MEMORY = 6 << 30
 """All the addresses that its process may use, bytes; what DuckDB uses besides its own count is in it."""
 LARGEST_ANSWER = 256 << 20
-"""Bytes in Arrow's form; who asks holds them several times over."""
+"""Bytes in Arrow's form; as text they are several times as many."""
 THREADS = 2
 ROWS_AT_ONCE = 50_000
 TABLE_FUNCTIONS = {
@@ -45,41 +48,17 @@ ONE_SELECT = (
 )
 
 
-class QueryError(TailTrackerError):
-    """A statement that is wrong, that is not answered, or that asks for too much."""
-
-
-def ask(build: Path, sql: str, seconds: float) -> pa.Table:
-    """The result of one SELECT over a build's tables, from a process of its own. Raises QueryError."""
-    try:
-        question = orjson.dumps([str(build), sql, seconds])
-    except orjson.JSONEncodeError:
-        raise QueryError("query: the statement is not UTF-8 text") from None
-    command = [sys.executable, "-I", "-c", f"from {__name__} import main; main()"]
-    try:
-        # Without an environment nothing of it can be told, and with `/` for a directory no name leads anywhere near.
-        process = subprocess.run(
-            command, input=question, capture_output=True, timeout=seconds, cwd="/", env={}, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise QueryError(f"query: it took longer than {seconds:g} s (TAILTRACKER_QUERY_SECONDS)") from None
-    message = " ".join(process.stderr.decode(errors="replace").split())
-    if process.returncode == 1 and message.startswith("query: "):
-        raise QueryError(message)
-    if process.returncode:
-        raise QueryError("query: the process that was to answer died: it asked for too much, or for what kills DuckDB")
-    return pa.ipc.open_stream(process.stdout).read_all()
-
-
 def answer(build: Path, sql: str) -> pa.Table:
-    """The same in this process, without bounds for time and memory: for SQL that is known."""
+    """The result of one SELECT over a build's tables, in this process and without bounds: for SQL that is known."""
     with _answering(build, sql) as batches:
         return pa.Table.from_batches(batches, batches.schema)
 
 
 def main() -> None:
-    """Answer the question that comes by stdin, in Arrow's form by stdout; what is wrong with it goes to stderr."""
-    build, sql, seconds = orjson.loads(sys.stdin.buffer.read())
+    """Answer the question that comes by stdin, written as it says, by stdout; what is wrong with it goes to stderr."""
+    build, sql, seconds, module, name, options = orjson.loads(sys.stdin.buffer.read())
+    write = getattr(import_module(module), name)
+    pa.scalar(0, pa.timestamp("us", "UTC")).as_py()  # Loads its zone, while files can be opened.
     for what, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
@@ -87,28 +66,33 @@ def main() -> None:
         (resource.RLIMIT_CPU, int(seconds * THREADS) + 1),
     ):
         resource.setrlimit(what, (most, most))
+    atexit.register(gc.freeze)  # What is left goes with the process.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     # Who asked ends it before that, unless nobody is there any more.
     signal.alarm(int(seconds) + 2)
     try:
         with _answering(Path(build), sql, closed=True) as batches:
-            _write(batches)
+            lines = write(batches.schema.names, _rows(batches), **options)
+            while piece := "".join(islice(lines, ROWS_AT_ONCE)):
+                sys.stdout.buffer.write(piece.encode())
     except TailTrackerError as error:
         sys.stderr.write(str(error))
+        sys.exit(1)
+    except (OverflowError, ValueError) as error:
+        sys.stderr.write(f"query: a value can't be printed: {error}")
         sys.exit(1)
     except MemoryError:
         sys.stderr.write(f"query: {TOO_MUCH_MEMORY}")
         sys.exit(1)
 
 
-def _write(batches: pa.RecordBatchReader) -> None:
-    written = 0
-    with pa.ipc.new_stream(sys.stdout.buffer, batches.schema) as stream:
-        for batch in batches:
-            written += batch.nbytes
-            if written > LARGEST_ANSWER:
-                raise QueryError(f"query: the answer has more than {LARGEST_ANSWER >> 20} MiB: ask for less at once")
-            stream.write_batch(batch)
+def _rows(batches: pa.RecordBatchReader) -> Iterator[tuple[object, ...]]:
+    read = 0
+    for batch in batches:
+        read += batch.nbytes
+        if read > LARGEST_ANSWER:
+            raise QueryError(f"query: the answer has more than {LARGEST_ANSWER >> 20} MiB: ask for less at once")
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 @contextmanager

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
-import pyarrow as pa
 import typer
-from rich.table import Column, Table
-from rich.text import Text
 
-from tailtracker_bi import bundle
-from tailtracker_bi.bundle import ask
-from tailtracker_bi.cli.console import DAY_FORMAT, err, print_table
-from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.figures.csv_output import csv_lines
-from tailtracker_bi.settings import load_settings, reader_environment
+from tailtracker_bi.cli.console import DAY_FORMAT, print_table, stderr
+from tailtracker_bi.errors import visible
 from tailtracker_bi.shipped import DASHBOARDS
-from tailtracker_bi.sources import visible
 
 DASHBOARD = DASHBOARDS / "streamlit_app.py"
 MOST_SHOWN = 1_000
 """Rows of a table for the eye; a program gets all."""
-LINES_AT_ONCE = 50_000
 
 
 class Format(StrEnum):
@@ -51,39 +39,21 @@ def query(
     ] = False,
 ) -> None:
     """Ask the current bundle, read-only."""
-    settings = load_settings()
-    result = ask(bundle.current(settings.home).path, sql, settings.query_seconds)
-    try:
-        if format is Format.table:
-            print_table(_as_table(result.slice(0, MOST_SHOWN)))
-        else:
-            rows = _rows(result)
-            csv = csv_lines(result.column_names, (row.values() for row in rows), is_raw=raw)
-            # All of it before any of it is printed.
-            for piece in [*_pieces(json_lines(rows) if format is Format.json else csv)]:
-                print(piece, end="")
-    except (OverflowError, ValueError) as error:
-        raise TailTrackerError(f"query: a value can't be printed: {error}") from None
-    if format is Format.table and len(result) > MOST_SHOWN:
-        err.print(f"the first {MOST_SHOWN:,} of {len(result):,} rows; `--format json` or `csv` prints all of them")
+    import orjson
 
+    from tailtracker_bi.bundle import ask, current
+    from tailtracker_bi.figures.csv_output import csv_lines
+    from tailtracker_bi.figures.json_output import json_lines, json_texts
+    from tailtracker_bi.settings import load_reader_settings
 
-def _rows(result: pa.Table) -> Iterator[dict[str, Any]]:
-    """Some at a time: as objects of Python they take thirty times as much memory."""
-    return (row for batch in result.to_batches(LINES_AT_ONCE) for row in batch.to_pylist())
-
-
-def _pieces(lines: Iterator[str]) -> Iterator[str]:
-    """The same text in longer pieces, which take less memory."""
-    while piece := "".join(islice(lines, LINES_AT_ONCE)):
-        yield piece
-
-
-def _as_table(result: pa.Table) -> Table:
-    table = Table(*(Column(Text(visible(name)), overflow="fold") for name in result.column_names))
-    for row in _rows(result):
-        table.add_row(*(Text("" if value is None else visible(_cell(value))) for value in row.values()))
-    return table
+    settings = load_reader_settings()
+    build = current(settings.home).path
+    if format is Format.json:
+        print(ask(build, sql, settings.query_seconds, json_lines).decode(), end="")
+    elif format is Format.csv:
+        print(ask(build, sql, settings.query_seconds, csv_lines, is_raw=raw).decode(), end="")
+    else:
+        _print_texts(*orjson.loads(ask(build, sql, settings.query_seconds, json_texts)))
 
 
 def report(
@@ -96,16 +66,17 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder to write to; without it, reports/ in HOME.")] = None,
 ) -> None:
     """Make a report from a published build, as one HTML file."""
-    # Drawing takes a second to load, which the other commands need not wait for.
+    from tailtracker_bi import bundle
     from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS
     from tailtracker_bi.reports import write_report
+    from tailtracker_bi.settings import load_reader_settings
 
-    settings = load_settings()
+    settings = load_reader_settings()
     found = bundle.kept_build(settings.home, build) if build else bundle.current(settings.home)
     print(write_report(name, found, out or settings.home / "reports", as_of.date() if as_of else None))
     built_as_of = bundle.read(found, "bundle_info", ["as_of"])["as_of"].iloc[0].date()
     if (settings.today - built_as_of).days > STALE_AFTER_DAYS and build is None and as_of is None:
-        err.print(f"the newest build is as of {built_as_of}: run `tailtracker-bi refresh` for newer data")
+        stderr().print(f"the newest build is as of {built_as_of}: run `tailtracker-bi refresh` for newer data")
 
 
 Port = Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)]
@@ -113,6 +84,9 @@ Port = Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)]
 
 def dashboard(port: Port = 8501) -> None:
     """Serve the dashboard on this machine, in the foreground."""
+    from tailtracker_bi import sources  # noqa: F401 - whose secrets are not handed on
+    from tailtracker_bi.settings import load_settings, reader_environment
+
     settings = load_settings()
     command = [sys.executable, "-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
     os.chdir(DASHBOARD.parent)
@@ -124,23 +98,14 @@ def dashboard(port: Port = 8501) -> None:
     )
 
 
-def json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """One array of objects. Decimals are numbers, dates ISO, timestamps ISO with Z, NaN and infinity null."""
-    option = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-    start = "["
-    for row in rows:
-        yield start + orjson.dumps(row, _json_value, option).decode()
-        start = ",\n "
-    yield "[]\n" if start == "[" else "]\n"
+def _print_texts(columns: Sequence[str], *rows: Sequence[str]) -> None:
+    from rich.table import Column, Table
+    from rich.text import Text
 
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(format(value, "f")) if value.is_finite() else None
-    return str(_cell(value))
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=None).isoformat(sep="T", timespec="auto") + "Z"
-    return value
+    table = Table(*(Column(Text(visible(name)), overflow="fold") for name in columns))
+    for row in rows[:MOST_SHOWN]:
+        table.add_row(*(Text(visible(text)) for text in row))
+    print_table(table)
+    if len(rows) > MOST_SHOWN:
+        told = f"the first {MOST_SHOWN:,} of {len(rows):,} rows; `--format json` or `csv` prints all of them"
+        stderr().print(told)

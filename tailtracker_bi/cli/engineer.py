@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from tailtracker_bi import bundle, runs
-from tailtracker_bi.analytics import load_analytics
-from tailtracker_bi.cli.console import DAY_FORMAT, Bars, err, events_never_seen, plain, print_table
-from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.figures import not_counted
-from tailtracker_bi.lake import Lake
-from tailtracker_bi.runs import RunReport, check_accepted, locked, plan, verification
-from tailtracker_bi.settings import SandboxPlace, Settings, history_start, load_settings
-from tailtracker_bi.sources import COUNTED, SOURCES, visible
-from tailtracker_bi.warehouse import Warehouse
+from tailtracker_bi.cli.console import DAY_FORMAT, events_never_seen, plain, print_table, stderr
+from tailtracker_bi.cli.lean import without_pandas
+from tailtracker_bi.errors import TailTrackerError, visible
+
+if TYPE_CHECKING:
+    from tailtracker_bi.runs import RunReport
+    from tailtracker_bi.settings import Settings
 
 VERIFY_PATIENCE = 10.0
 """Seconds that `verify` waits for a refresh that is under way: who asks sits there."""
@@ -33,6 +29,7 @@ STATUS_STYLES = {
 }
 
 
+@without_pandas()
 def refresh(
     from_day: Annotated[
         datetime | None,
@@ -59,6 +56,12 @@ def refresh(
     ] = None,
 ) -> None:
     """Pull, build, check and publish. Without dates: all that is missing, and the days that may still change."""
+    from tailtracker_bi import runs
+    from tailtracker_bi.analytics import load_analytics
+    from tailtracker_bi.cli.bars import Bars
+    from tailtracker_bi.settings import SandboxPlace, history_start, load_settings
+    from tailtracker_bi.sources import SOURCES
+
     settings = load_settings(**({"TAILTRACKER_WAIT": False} if no_wait else {}))
     first, last = (moment.date() if moment else None for moment in (from_day, to_day))
     if dry_run:
@@ -68,11 +71,11 @@ def refresh(
     place = SandboxPlace(settings.home)
     if place.exists:
         place.check_is_up()
-        err.print(f"sources: the sandbox in {plain(place.folder)}")
+        stderr().print(f"sources: the sandbox in {plain(place.folder)}")
     for off in (item for item in SOURCES if not item.is_on(settings)):
-        err.print(f"{off.name} is off: {off.why_off}")
+        stderr().print(f"{off.name} is off: {off.why_off}")
     if not (first or last or settings.history_start):
-        err.print(f"history starts on {history_start(settings, ())} (TAILTRACKER_HISTORY_START)")
+        stderr().print(f"history starts on {history_start(settings, ())} (TAILTRACKER_HISTORY_START)")
     try:
         with Bars() as bars:
             report = runs.refresh(
@@ -87,15 +90,25 @@ def refresh(
                 accept=accept or [],
             )
     except KeyboardInterrupt:
-        err.print(f"[red]{runs.INTERRUPTED}[/red]")
+        stderr().print(f"[red]{runs.INTERRUPTED}[/red]")
         raise
     _print_report(report)
     if report.exit_code:
         raise typer.Exit(report.exit_code)
 
 
+@without_pandas()
 def status() -> None:
     """The sources, their last days, and the bundle that readers see."""
+    from rich.table import Table
+
+    from tailtracker_bi import bundle
+    from tailtracker_bi.analytics import load_analytics
+    from tailtracker_bi.figures import not_counted
+    from tailtracker_bi.lake import Lake
+    from tailtracker_bi.settings import load_settings
+    from tailtracker_bi.sources import SOURCES
+
     settings = load_settings()
     lake = Lake(settings.home)
     table = Table("source", "table", "days", "first", "last", "latest attempt", "outcome")
@@ -118,17 +131,23 @@ def status() -> None:
             )
     print_table(table)
     found = bundle.current(settings.home)
-    info = bundle.query(found, "select built_at, as_of from bundle_info").to_pylist()[0]
+    with bundle.connect(found) as connection:
+        there = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+        told = {
+            table: connection.table(table).to_arrow_table().to_pylist()
+            for table in there & {"bundle_info", "data_status", "not_counted"}
+        }
+    [info] = told["bundle_info"]
     age = datetime.now(UTC).replace(tzinfo=None) - info["built_at"]
     print(f"bundle {found.build}, as of {info['as_of']}, built {str(age).split('.')[0]} ago")
     states: dict[tuple[str, str, str | None], list[str]] = {}
-    for row in bundle.query(found, "select source, table_name, status, reason from data_status").to_pylist():
+    for row in told["data_status"]:
         states.setdefault((row["source"], row["status"], row["reason"]), []).append(row["table_name"])
     every = {source.name: len(source.tables) for source in SOURCES}
     for (name, state, reason), tables in states.items():
         which = name if len(tables) == every.get(name) else f"{name} ({', '.join(tables)})"
         print(f"  {which}: {state}{': ' + visible(reason) if reason else ''}")
-    for line in not_counted.in_lines(not_counted.left_out(bundle.read_if_there(found, "not_counted"))):
+    for line in not_counted.in_lines(not_counted.left_out(told.get("not_counted", []))):
         print(f"  not counted: {visible(line)}")
     for warning in events_never_seen(load_analytics(settings.analytics_path), found):
         print(f"  analytics.yml: {visible(warning)}")
@@ -138,12 +157,20 @@ def status() -> None:
         )
 
 
+@without_pandas()
 def verify(
     sources: Annotated[
         bool, typer.Option("--sources", help="Ask the sources, too, how many rows they have where they tell.")
     ] = False,
 ) -> None:
     """Compare ledger, lake, quarantine, warehouse and bundle with one another: what is corrupt, and what mends it."""
+    from tailtracker_bi.analytics import load_analytics
+    from tailtracker_bi.cli.bars import Bars
+    from tailtracker_bi.lake import Lake
+    from tailtracker_bi.runs import locked, verification
+    from tailtracker_bi.settings import load_settings
+    from tailtracker_bi.warehouse import Warehouse
+
     settings = load_settings()
     lake = Lake(settings.home)
     warehouse = Warehouse(settings, load_analytics(settings.analytics_path), lake)
@@ -161,16 +188,21 @@ def verify(
 def _print_plan(
     settings: Settings, first: date | None, last: date | None, sources: list[str], relist: bool, accept: list[str]
 ) -> None:
+    from tailtracker_bi.lake import Lake
+    from tailtracker_bi.runs import check_accepted, plan
+
     lake = Lake(settings.home)
     plans = plan(settings, lake, first, last, sources, relist=relist)
     check_accepted(lake, accept, plans)
     for item in plans:
         print(item)
     if not plans:
-        err.print("no source is on: there is nothing to pull")
+        stderr().print("no source is on: there is nothing to pull")
 
 
 def _print_report(report: RunReport) -> None:
+    from tailtracker_bi.sources import COUNTED
+
     lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in report.days:
         lines.setdefault((line["source"], line["table"]), []).append(line)
@@ -187,6 +219,6 @@ def _print_report(report: RunReport) -> None:
     if report.build:
         print(f"bundle {report.build}")
     for error in dict.fromkeys(report.errors):
-        err.print(f"[red]error:[/red] {plain(error)}")
+        stderr().print(f"[red]error:[/red] {plain(error)}")
     for held in dict.fromkeys(report.held):
-        err.print(f"[red]held:[/red] {plain(held)}")
+        stderr().print(f"[red]held:[/red] {plain(held)}")

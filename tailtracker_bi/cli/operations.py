@@ -6,19 +6,23 @@ from typing import Annotated
 
 import typer
 
-from tailtracker_bi import bundle, durable
-from tailtracker_bi.analytics import load_analytics
-from tailtracker_bi.cli.console import Bars, events_never_seen
-from tailtracker_bi.crash_points import STEPS
-from tailtracker_bi.runs import check_home, locked
-from tailtracker_bi.settings import SandboxPlace, load_settings
-from tailtracker_bi.sources import SOURCES, visible
+from tailtracker_bi.cli.console import events_never_seen
+from tailtracker_bi.cli.lean import without_pandas
+from tailtracker_bi.errors import visible
 
 
+@without_pandas()
 def doctor(
     steps: Annotated[bool, typer.Option("--steps", help="List the steps that TAILTRACKER_CRASH_AT may name.")] = False,
 ) -> None:
     """Check settings, analytics.yml and each source: what is well, and what to do about the rest."""
+    from tailtracker_bi import bundle, durable
+    from tailtracker_bi.analytics import load_analytics
+    from tailtracker_bi.crash_points import STEPS
+    from tailtracker_bi.runs import check_home
+    from tailtracker_bi.settings import SandboxPlace, load_settings
+    from tailtracker_bi.sources import SOURCES
+
     if steps:
         for step, happened in STEPS.items():
             print(f"{step:<24} {happened}")
@@ -68,7 +72,12 @@ def rollback(
     to: Annotated[str | None, typer.Option(help="The build to go back to; without it, the one before.")] = None,
 ) -> None:
     """Make an earlier build the one that readers see, until the next refresh."""
-    settings = load_settings()
+    from tailtracker_bi import bundle
+    from tailtracker_bi.cli.bars import Bars
+    from tailtracker_bi.runs import locked
+    from tailtracker_bi.settings import load_reader_settings
+
+    settings = load_reader_settings()
     with Bars() as bars, locked(settings.home, bars):
         found = bundle.roll_back(settings.home, to)
     print(found.build)

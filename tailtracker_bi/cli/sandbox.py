@@ -8,17 +8,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from tailtracker_bi.cli.analyst import Port, dashboard
-from tailtracker_bi.cli.console import DAY_FORMAT, Bars, plain, print_table
+from tailtracker_bi.cli.console import DAY_FORMAT, plain, print_table
 from tailtracker_bi.cli.engineer import refresh
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.runs import locked
-from tailtracker_bi.sandbox.home import Running, SandboxHome
-from tailtracker_bi.settings import load_own_settings, load_settings
 
 if TYPE_CHECKING:
+    from tailtracker_bi.sandbox.home import Running
     from tailtracker_bi.sandbox.service import Plan
 
 app = typer.Typer(no_args_is_help=True, help="A TailTracker to try everything on, in place of the real sources.")
@@ -46,6 +43,9 @@ def generate(
     until: Until = None,
 ) -> None:
     """Write the files of a story: Mixpanel's days, Stripe's objects, the rows of the app's database."""
+    from tailtracker_bi.cli.bars import Bars
+    from tailtracker_bi.settings import load_own_settings
+
     control = _control()
     scenario = control.scenario_of(load_own_settings(), None, people, days, seed, until)
     with Bars() as bars:
@@ -70,6 +70,11 @@ def up(
 @app.command()
 def down() -> None:
     """Stop what serves the sandbox. Its files, and what was made of them, stay."""
+    from tailtracker_bi.cli.bars import Bars
+    from tailtracker_bi.runs import locked
+    from tailtracker_bi.sandbox.home import SandboxHome
+    from tailtracker_bi.settings import load_own_settings
+
     home = load_own_settings().home
     with Bars() as bars, locked(home, bars):  # not beside a run that reads from it, nor while one comes up
         was_up = SandboxHome(home).stop()
@@ -79,6 +84,8 @@ def down() -> None:
 @app.command()
 def replay(mixpanel: Recordings = None, stripe: Recordings = None, app_db: Recordings = None) -> None:
     """Serve recorded files in place of a story: YYYY-MM-DD.jsonl.gz, <table>.jsonl.gz, <table>.csv."""
+    from tailtracker_bi.cli.bars import Bars
+
     control = _control()
     with Bars() as bars:
         running, plan, was_up = control.replay(bars, {"mixpanel": mixpanel, "stripe": stripe, "app_db": app_db})
@@ -89,6 +96,10 @@ def replay(mixpanel: Recordings = None, stripe: Recordings = None, app_db: Recor
 @app.command()
 def check() -> None:
     """Compare the current bundle with what is true of the story; ends with 1 where a number differs."""
+    from rich.table import Table
+
+    from tailtracker_bi.cli.bars import Bars
+
     control = _control()
     with Bars() as bars:
         found = control.compared(bars)
@@ -118,8 +129,9 @@ def start(
     is_faulty: bool = False,
 ) -> None:
     """Bring up a sandbox in HOME, and say how it is reached."""
-    control = _control()
+    from tailtracker_bi.cli.bars import Bars
 
+    control = _control()
     with Bars() as bars:
         running, plan, was_up = control.start(
             bars, people, days, seed, until, day_seconds=day_seconds, is_faulty=is_faulty
@@ -145,6 +157,8 @@ def demo(
 
 
 def _print_running(running: Running, plan: Plan, was_up: bool) -> None:
+    from tailtracker_bi.settings import load_settings
+
     state = "up already" if was_up else "up"
     print(f"the sandbox is {state}, with {_control().subject(plan)}; it is {load_settings().now:%Y-%m-%d %H:%M}Z there")
     for name, url in running.urls.items():

@@ -5,6 +5,6 @@ not: where frames come from, and any page. Each of its modules may be used by it
 """
 
 __all__ = [
-    "catalogue", "charts", "csv_output", "data_status", "exported", "not_counted", "points", "readings",
-    "reconciliation", "wording",
+    "catalogue", "charts", "csv_output", "data_status", "exported", "json_output", "not_counted", "points",
+    "readings", "reconciliation", "wording",
 ]  # fmt: skip

@@ -1,14 +1,13 @@
 """What was received and is in no number, or not exactly, in words: on pages, in `status` and in reports.
 
-Pure: a frame in, sentences out. What is left out, of which metrics and why, the models say.
+Pure: rows in, sentences out. What is left out, of which metrics and why, the models say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import Any
 
 from tailtracker_bi.figures.wording import day, money, words
 
@@ -55,8 +54,8 @@ class LeftOut:
         return f"{self.source_title}: {self.brief}. {self.why} {lacking}"
 
 
-def left_out(rows: pd.DataFrame) -> list[LeftOut]:
-    """The rows of `not_counted`, those that most metrics lack first."""
+def left_out(rows: Iterable[Mapping[Any, Any]]) -> list[LeftOut]:
+    """The rows of `not_counted`, those that most metrics lack first; what is not there is None, NaN or NaT."""
     found = [
         LeftOut(
             source=row["source"],
@@ -66,13 +65,13 @@ def left_out(rows: pd.DataFrame) -> list[LeftOut]:
             what=row["what"],
             why=row["why"],
             objects=int(row["objects"]),
-            amount=None if pd.isna(row["amount"]) else float(row["amount"]),
+            amount=float(row["amount"]) if _is_there(row["amount"]) else None,
             currency=row["currency"] if isinstance(row["currency"], str) else "",
             example=row["example"] if isinstance(row["example"], str) else "",
             metric_ids=tuple(filter(None, str(row["metric_ids"]).split(","))),
-            days=_days(pd.Timestamp(row["first_day"]), pd.Timestamp(row["last_day"])),
+            days=_days(row["first_day"], row["last_day"]),
         )
-        for row in rows.to_dict("records")
+        for row in rows
     ]
     return sorted(found, key=lambda one: (-len(one.metric_ids), one.source, one.object_type, one.what, one.currency))
 
@@ -93,8 +92,12 @@ def _first(names: Sequence[str], most: int, others: str) -> list[str]:
     return [*names] if len(names) <= most + 1 else [*names[:most], f"{len(names) - most} {others}"]
 
 
-def _days(began: pd.Timestamp, ended: pd.Timestamp) -> str:
-    if pd.isna(began) or pd.isna(ended):
+def _is_there(value: object) -> bool:
+    return value is not None and value == value  # which NaN and NaT are not
+
+
+def _days(began: Any, ended: Any) -> str:
+    if not (_is_there(began) and _is_there(ended)):
         return ""
     return day(began) if began == ended else f"{day(began)} to {day(ended)}"
 

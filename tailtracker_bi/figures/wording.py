@@ -7,7 +7,6 @@ import re
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 
-import pandas as pd
 from babel.numbers import format_currency, get_currency_precision, get_currency_symbol
 
 NO_DATA, NO_CHANGE = "no data", "no change"
@@ -20,7 +19,7 @@ NOTHING_COUNTED = {"", "share", "ratio", "currency"}
 
 def number(value: float | None, form: str, unit: str = "") -> str:
     """`1,234 people`, `12.3%`, `0.45`, `€5.00` for the form `money EUR`; `no data` where there is none."""
-    if value is None or pd.isna(value) or math.isinf(value):
+    if value is None or not math.isfinite(value):
         return NO_DATA
     if abs(value) >= HUGE:
         return f"{value:.2e}"
@@ -91,11 +90,11 @@ def sample(size: float | None, before: float | None) -> str:
     return f"n = {size:,.0f}" + ("" if before is None else f", before {before:,.0f}")
 
 
-def day(moment: date | pd.Timestamp) -> str:
+def day(moment: date) -> str:
     return f"{moment.day} {moment:%b %Y}"
 
 
-def period(start: date | pd.Timestamp, grain: str) -> str:
+def period(start: date, grain: str) -> str:
     """`6 Mar 2025`, `week of 3 Mar 2025`, `March 2025`."""
     if grain == "month":
         return f"{start:%B %Y}"

@@ -4,7 +4,7 @@ What belongs here: what is asked for and in which order, and what is told of it.
 work. The command line and Dagster call the same functions.
 """
 
-from tailtracker_bi.runs.lock import OWNER_ALONE, LockedError, check_home, locked
+from tailtracker_bi.runs.lock import LockedError, check_home, locked
 from tailtracker_bi.runs.pipeline import (
     INTERRUPTED,
     build,
@@ -20,7 +20,6 @@ from tailtracker_bi.runs.report import Progress, RunReport, new_report
 
 __all__ = [
     "INTERRUPTED",
-    "OWNER_ALONE",
     "LockedError",
     "Progress",
     "RunReport",

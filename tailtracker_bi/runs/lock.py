@@ -11,6 +11,7 @@ from tempfile import TemporaryFile
 
 from filelock import FileLock, Timeout
 
+from tailtracker_bi.durable import OWNER_ALONE
 from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.runs.report import Progress
 
@@ -21,8 +22,6 @@ FILES = {
 }  # fmt: skip
 FILES_WITHIN = {"lake/head.json", "lake/hash_key.check", "published/current", "dbt/profiles.yml"}
 """What HOME is made of; of what its folders hold, the files that are written anew in their place."""
-OWNER_ALONE = 0o077
-"""The umask of whatever writes to HOME."""
 MAY_LOOK_OR_WRITE = 0o066
 """The rights of others that HOME does not give. One may let them pass through it (`chmod 710`) to `published/`."""
 

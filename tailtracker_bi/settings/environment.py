@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
-from pydantic_settings import BaseSettings
 
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.settings.model import ENV_FILE, HomeSettings, ReaderSettings, Settings, SourceSettings
+from tailtracker_bi.settings.model import HomeSettings, ReaderSettings, Settings, SourceSettings
 from tailtracker_bi.settings.sandbox_home import OF_THE_SANDBOX, SANDBOX_FILE
 
-AnySettings = TypeVar("AnySettings", bound=BaseSettings)
+ENV_FILE = ".env"
+AnySettings = TypeVar("AnySettings", bound=HomeSettings)
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -58,9 +58,12 @@ def reader_environment(settings: Settings) -> dict[str, str]:
 
 
 def _load_all(overrides: dict[str, Any], with_sandbox: bool = True) -> Settings:
+    if not SourceSettings.kinds():
+        raise RuntimeError("import tailtracker_bi.sources first: sources declare their settings as they are loaded")
     wrong: list[str] = []
-    settings = _loaded(Settings, overrides, with_sandbox, wrong)
-    own = [_loaded(kind, overrides, with_sandbox, wrong) for kind in SourceSettings.kinds()]
+    said = _said(overrides, with_sandbox)
+    settings = _loaded(Settings, said, wrong)
+    own = [_loaded(kind, said, wrong) for kind in SourceSettings.kinds()]
     # What several of them read is wrong in each.
     if wrong or settings is None:
         raise SettingsError("settings: " + "; ".join(dict.fromkeys(wrong)))
@@ -71,39 +74,44 @@ def _load_all(overrides: dict[str, Any], with_sandbox: bool = True) -> Settings:
 
 def _load(kind: type[AnySettings], overrides: dict[str, Any], with_sandbox: bool = True) -> AnySettings:
     wrong: list[str] = []
-    found = _loaded(kind, overrides, with_sandbox, wrong)
+    found = _loaded(kind, _said(overrides, with_sandbox), wrong)
     if found is None:
         raise SettingsError("settings: " + "; ".join(wrong))
     return found
 
 
-def _loaded(
-    kind: type[AnySettings], overrides: dict[str, Any], with_sandbox: bool, wrong: list[str]
-) -> AnySettings | None:
+def _loaded(kind: type[AnySettings], said: dict[str, Any], wrong: list[str]) -> AnySettings | None:
     """What is set of a kind; None where something is wrong, which is then added to what is."""
     try:
-        decided = _decided_by_sandbox(kind, HomeSettings(**overrides).home) if with_sandbox else {}
-        return kind(**decided | overrides)
+        return kind.model_validate(said)
     except ValidationError as error:
         wrong += [_explain(problem) for problem in error.errors(include_url=False, include_input=False)]
-    except UnicodeDecodeError:
-        wrong.append(f"{ENV_FILE} is not UTF-8 text")
     return None
+
+
+def _said(overrides: dict[str, Any], with_sandbox: bool) -> dict[str, Any]:
+    """By its name what is set: by the caller, else by the sandbox, else in the environment, else in `.env`.
+
+    Names count whatever their case, and what is empty is not set.
+    """
+    try:
+        of_file = dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
+    except UnicodeDecodeError:
+        raise SettingsError(f"settings: {ENV_FILE} is not UTF-8 text") from None
+    said: dict[str, Any] = {
+        name.upper(): value for origin in (of_file, os.environ) for name, value in origin.items() if value
+    }
+    file = HomeSettings.model_validate(said | overrides).home / SANDBOX_FILE
+    if with_sandbox and file.parent.is_dir():
+        # One that has not come up yet sets nothing: what is invented must not mix with what real credentials give.
+        values = dotenv_values(file, interpolate=False) if file.is_file() else {}
+        said |= {name: values.get(name) for name in of_the_sandbox()}
+    return {name: value for name, value in said.items() if value} | overrides
 
 
 def of_the_sandbox() -> list[str]:
     """The settings that a sandbox decides, those of all sources among them: what it does not name is not set."""
     return [*OF_THE_SANDBOX, *(name for kind in SourceSettings.kinds() for name in kind.own_names())]
-
-
-def _decided_by_sandbox(kind: type[AnySettings], home: Path) -> dict[str, Any]:
-    file = home / SANDBOX_FILE
-    if not file.parent.is_dir():
-        return {}
-    # A sandbox that has not come up yet sets nothing: what is invented must not mix with what real credentials give.
-    values = dotenv_values(file, interpolate=False) if file.is_file() else {}
-    fields = {str(field.alias): field for field in kind.model_fields.values()}
-    return {name: values.get(name) or fields[name].default for name in of_the_sandbox() if name in fields}
 
 
 def _explain(problem: Any) -> str:

@@ -12,15 +12,22 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    model_validator,
+)
 
 from tailtracker_bi import durable
 from tailtracker_bi.crash_points import STEPS
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.settings.addresses import check_database_url
 
-ENV_FILE = ".env"
 DEFAULT_HISTORY = timedelta(days=90)
 _HASH_KEY = re.compile(rb"[0-9a-f]{64}")
 
@@ -61,12 +68,11 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Currency = Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[A-Z]{3}$")]
 
 
-class HomeSettings(BaseSettings):
+class HomeSettings(BaseModel):
     """Where everything is kept."""
 
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
-    )
+    # Built when they are first read: a reader needs two of them.
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     home: AbsolutePath = Field(Path(".tailtracker"), alias="TAILTRACKER_HOME", validate_default=True)
 
@@ -185,7 +191,7 @@ class Settings(ReaderSettings, _Surroundings):
         return [*_secrets(self), *(secret for kind in SourceSettings.kinds() for secret in self.of(kind).secrets)]
 
 
-def _secrets(settings: BaseSettings) -> list[str]:
+def _secrets(settings: HomeSettings) -> list[str]:
     values = [getattr(settings, name) for name in type(settings).model_fields]
     secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
     passwords = [urlsplit(secret).password for secret in secrets if "://" in secret]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from tailtracker_bi.errors import SettingsError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 SANDBOX_FILE = Path("sandbox", "settings.env")
 """Where in HOME a sandbox says how it is reached."""
@@ -36,6 +38,8 @@ class SandboxPlace:
     @property
     def lock(self) -> FileLock:
         """Held by the process that serves."""
+        from filelock import FileLock  # which readers of settings need not load
+
         return FileLock(self.folder / "lock")
 
     @property
@@ -45,7 +49,7 @@ class SandboxPlace:
         try:
             with self.lock.acquire(timeout=0):
                 return False
-        except Timeout:
+        except TimeoutError:
             return True
 
     def check_is_up(self) -> None:

@@ -10,7 +10,6 @@ from tailtracker_bi.sources.app_tables import TABLES
 from tailtracker_bi.sources.base import DaySource, ObjectSource, Read, Source
 from tailtracker_bi.sources.csv_files import CsvFiles
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
-from tailtracker_bi.sources.foreign_text import visible
 from tailtracker_bi.sources.mixpanel import EventLines, Mixpanel, MixpanelSettings
 from tailtracker_bi.sources.prometheus import Prometheus
 from tailtracker_bi.sources.records import (
@@ -59,5 +58,4 @@ __all__ = [
     "each_day",
     "http",
     "ranges",
-    "visible",
 ]

@@ -13,6 +13,7 @@ from operator import itemgetter
 from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote, quote_plus
 
+from tailtracker_bi.errors import visible
 from tailtracker_bi.privacy import mask_text
 
 LONGEST = 300
@@ -31,13 +32,6 @@ def readable(text: str | bytes, secrets: Iterable[str]) -> str:
     # Before it is cut: what is left of a secret at the cut would be no part that is known.
     shown = _without(shown[: 8 * LONGEST], list(secrets))[:LONGEST]
     return mask_text(visible(" ".join(shown.split())))
-
-
-def visible(text: object) -> str:
-    """A text with what a terminal would obey written out; also for what has landed, as names of events."""
-    return "".join(
-        sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode() for sign in str(text)
-    )
 
 
 def _without(text: str, secrets: list[str]) -> str:

@@ -4,30 +4,28 @@ HTTP clients accept a gzip body that was cut off. Here the body is read raw and 
 counts as complete only if its last gzip member ended with a valid checksum, or, uncompressed, if HTTP itself says where
 the body ends. Lines end at `\\n` only; U+2028 and its like are text.
 
-Their timeouts are for one wait each: an answer that drips never meets one. Here a deadline is for a whole request.
+httpx is loaded by the first who asks a server: whoever wants to know which sources there are need not wait for it.
 """
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
-import httpcore
-import httpx
 from isal import isal_zlib
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources.foreign_text import readable
 from tailtracker_bi.sources.records import BadResponseError, SourceUnavailableError, TooLargeError
 
-TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+if TYPE_CHECKING:
+    import httpx
+    from tenacity import RetryCallState, Retrying
+
 TRIES = 4
 LONGEST_WAIT_SECONDS = 300.0
 BATCH_BYTES = 8 << 20
@@ -61,85 +59,13 @@ def client(seconds: float, auth: tuple[str, str] | None = None) -> httpx.Client:
     several addresses of it, may add to that. It goes nowhere but where it is told: no proxies of the environment, no
     redirects.
     """
-    transport = _DeadlineTransport(seconds)
+    import httpx
+
+    from tailtracker_bi.sources.deadlines import TIMEOUT, DeadlineTransport
+
+    transport = DeadlineTransport(seconds)
     headers = {"accept-encoding": "gzip"}
     return httpx.Client(auth=auth, headers=headers, timeout=TIMEOUT, trust_env=False, transport=transport)
-
-
-class _Deadline:
-    """When the request that is under way has to be over."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._at = 0.0
-
-    def begin(self) -> None:
-        self._at = time.monotonic() + self._seconds
-
-    def left(self, timeout: float | None, error: type[Exception]) -> float:
-        """Seconds for the next wait; raises an error of that type where none is left."""
-        left = self._at - time.monotonic()
-        if left <= 0:
-            raise error("it took too long in all")
-        return left if timeout is None else min(left, timeout)
-
-
-class _DeadlineTransport(httpx.HTTPTransport):
-    def __init__(self, seconds: float) -> None:
-        super().__init__(verify=_certificates(), trust_env=False)
-        self._deadline = _Deadline(seconds)
-        backend = _DeadlineBackend(self._deadline)
-        self._pool = httpcore.ConnectionPool(ssl_context=_certificates(), network_backend=backend)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self._deadline.begin()
-        return super().handle_request(request)
-
-
-class _DeadlineBackend(httpcore.SyncBackend):
-    def __init__(self, deadline: _Deadline) -> None:
-        self._deadline = deadline
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
-        stream = super().connect_tcp(host, port, left, local_address, socket_options)
-        return _DeadlineStream(stream, self._deadline)
-
-
-class _DeadlineStream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
-        self._stream, self._deadline = stream, deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._deadline.left(timeout, httpcore.WriteTimeout))
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
-        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Read once: it takes longer than a request to a server nearby."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def retrying(settings: Settings, say: Callable[[str], None]) -> Retrying:
@@ -147,6 +73,8 @@ def retrying(settings: Settings, say: Callable[[str], None]) -> Retrying:
 
     Where settings say not to wait, a server that is asked too often (429) is not asked again.
     """
+
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
     def wait_seconds(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -190,6 +118,8 @@ def answer(
     Raises UnreachableError, BusyError (429) and RetryableError (5xx, and what breaks off on the way, the body's reading
     included) where asking again may help, and what `refused` says for any other status but 200.
     """
+    import httpx
+
     try:
         with client.stream("GET", url, params=params) as response:
             judge(response, where, refused, secrets)
@@ -217,6 +147,8 @@ def judge(response: httpx.Response, where: str, refused: Refused, secrets: Seque
 
 def _told(response: httpx.Response, secrets: Sequence[str]) -> str:
     """What an error answer says, on one line, without markup, secrets or personal data."""
+    import httpx
+
     content = b""
     with suppress(httpx.HTTPError, BadResponseError):
         content = next(body(response), b"")

@@ -20,9 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -44,6 +43,9 @@ from tailtracker_bi.sources.records import (
     each_day,
     ranges,
 )
+
+if TYPE_CHECKING:
+    import httpx
 
 declare(
     {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pytest
 
-from tailtracker_bi.bundle.sql import QueryError, answer, ask
+from tailtracker_bi.bundle.asking import QueryError, ask
+from tailtracker_bi.bundle.sql import answer
+from tailtracker_bi.figures.json_output import json_lines
 
 SECONDS = 20.0
 
@@ -218,11 +220,16 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-Asked = Callable[[Path, str], pa.Table]
+Asked = Callable[[Path, str], object]
 
 
-def asked_apart(build: Path, sql: str) -> pa.Table:
-    return ask(build, sql, SECONDS)
+def asked_apart(build: Path, sql: str, seconds: float = SECONDS) -> object:
+    return json.loads(ask(build, sql, seconds, json_lines))
+
+
+def question(build: Path, sql: str, seconds: float = SECONDS) -> bytes:
+    """What the process that answers is told."""
+    return json.dumps([str(build), sql, seconds, json_lines.__module__, json_lines.__name__, {}]).encode()
 
 
 # In a process of its own each takes as long as Python and DuckDB take to load: all of them so in `make soak`.
@@ -232,7 +239,7 @@ BOTH = pytest.mark.parametrize("asked", [answer, pytest.param(asked_apart, marks
 @BOTH
 def test_selects_are_answered(build: Path, asked: Asked) -> None:
     for sql in ANSWERED:
-        assert asked(build, sql).num_columns > 0, sql
+        assert asked(build, sql) is not None, sql
 
 
 @BOTH
@@ -266,8 +273,8 @@ def test_what_asks_for_too_much_is_ended_and_the_next_is_answered(build: Path) -
         ("from range(100000000000)", "the answer has more than 256 MiB|longer than 2 s"),
     ):
         with pytest.raises(QueryError, match=why):
-            ask(build, sql, 2)
-    assert ask(build, "select count(*) as rows from metric_values", SECONDS).to_pylist() == [{"rows": 10}]
+            asked_apart(build, sql, 2)
+    assert asked_apart(build, "select count(*) as rows from metric_values") == [{"rows": 10}]
 
 
 @pytest.mark.parametrize("sql", ["select count(*) from range(100000000000)", "select * from range(1e11::bigint)"])
@@ -277,7 +284,7 @@ def test_what_would_not_end_is_told_in_one_line_and_leaves_nothing_behind(sql: s
 
     before = children()
     with pytest.raises(QueryError, match=r"^query: (it took longer than 2 s|the answer has more than 256 MiB)[^\n]*$"):
-        ask(build, sql, 2)
+        asked_apart(build, sql, 2)
     assert children() == before
     assert [*build.parent.iterdir()] == [build]
     assert not Path("/.tmp").exists()
@@ -286,13 +293,14 @@ def test_what_would_not_end_is_told_in_one_line_and_leaves_nothing_behind(sql: s
 def test_a_process_that_nobody_waits_for_ends_by_itself(build: Path) -> None:
     """As that of a command that was killed; here the clock alone ends it."""
     script = "from tailtracker_bi.bundle import sql; sql.resource.setrlimit = lambda *_: None; sql.main()"
-    question = f'["{build}", "select sleep_ms(600000)", 1]'.encode()
-    process = subprocess.run([sys.executable, "-c", script], input=question, check=False, timeout=60)
+    asked = question(build, "select sleep_ms(600000)", 1)
+    process = subprocess.run([sys.executable, "-c", script], input=asked, check=False, timeout=60)
     assert process.returncode == -signal.SIGALRM
 
 
 def test_an_answer_that_takes_seconds_comes_without_a_progress_bar(build: Path) -> None:
-    assert ask(build, "select sum(sleep_ms(1)) as n from range(2500)", 60).num_rows == 1
+    [row] = asked_apart(build, "select count(sleep_ms(1)) as n from range(2500)", 60)
+    assert row == {"n": 2500}
 
 
 def test_the_process_that_answers_loads_no_more_than_it_needs() -> None:
@@ -312,7 +320,7 @@ def test_the_process_that_answers_inherits_no_environment(build: Path, monkeypat
 
     monkeypatch.setenv("stripe_api_key", "rk_live_secret")
     monkeypatch.setattr("subprocess.run", seen)
-    assert ask(build, "select 1 as one", SECONDS).to_pylist() == [{"one": 1}]
+    assert asked_apart(build, "select 1 as one") == [{"one": 1}]
     assert inherited == [{}]
 
 
@@ -330,9 +338,13 @@ query.main()
         f"copy (select 1) to '{tmp_path}/copy.csv'",
         f"attach '{tmp_path}/other.duckdb' as other",
     ):
-        question = f'["{build}", "{sql}", 20]'.encode()
         process = subprocess.run(
-            [sys.executable, "-c", script], input=question, capture_output=True, cwd="/", env={}, check=False
+            [sys.executable, "-c", script],
+            input=question(build, sql),
+            capture_output=True,
+            cwd="/",
+            env={},
+            check=False,
         )
         assert process.returncode == 1, sql
         assert process.stderr.startswith(b"query: "), process.stderr
@@ -350,7 +362,7 @@ def test_a_build_that_cannot_be_read_is_told_with_what_to_do(tmp_path: Path) -> 
 
 def test_a_statement_that_is_no_text_is_refused(build: Path) -> None:
     with pytest.raises(QueryError, match="is not UTF-8 text"):
-        ask(build, "select '\udcff'", SECONDS)
+        asked_apart(build, "select '\udcff'")
 
 
 def test_the_process_that_answers_opens_no_file_once_the_build_is_open(build: Path) -> None:
@@ -368,6 +380,7 @@ def look(*_):
 query._check = look
 query.main()
 """
-    question = f'["{build}", "select 1", 20]'.encode()
-    process = subprocess.run([sys.executable, "-c", script], input=question, capture_output=True, env={}, check=False)
+    process = subprocess.run(
+        [sys.executable, "-c", script], input=question(build, "select 1"), capture_output=True, env={}, check=False
+    )
     assert (process.returncode, process.stderr) == (1, b"Too many open files\n")

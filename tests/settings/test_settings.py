@@ -123,6 +123,13 @@ def test_secrets_are_in_no_message_and_no_repr() -> None:
     assert SECRET not in mistake(**CREDENTIALS, MIXPANEL_EXPORT_URL=f"https://robot:{SECRET}@data.mixpanel.com")
 
 
+def test_settings_without_those_of_sources_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a mistake in one would not be told, and its secret be in no list of what is to be hidden."""
+    monkeypatch.setattr(SourceSettings, "kinds", list)
+    with pytest.raises(RuntimeError, match=r"import tailtracker_bi\.sources first"):
+        load_settings()
+
+
 # A HOME with a sandbox.
 
 

@@ -63,7 +63,11 @@ def forking(*options: str) -> Iterator[Forks]:
 
 
 def main() -> None:
-    from tailtracker_bi import cli
+    # What commands would import, each time anew.
+    from tailtracker_bi import cli, runs  # noqa: F401
+    from tailtracker_bi.bundle import publish, read  # noqa: F401
+    from tailtracker_bi.cli import bars  # noqa: F401
+    from tailtracker_bi.figures import json_output, not_counted  # noqa: F401
 
     if "--builds" in sys.argv:
         from tailtracker_bi.runs import pipeline  # noqa: F401

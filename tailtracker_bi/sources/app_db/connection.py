@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
-
-from adbc_driver_postgresql import dbapi
 
 from tailtracker_bi.sources.app_tables import (
     TABLES,
@@ -15,6 +14,9 @@ from tailtracker_bi.sources.records import (
     Remark,
     SourceUnavailableError,
 )
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql import dbapi
 
 STATEMENT_TIMEOUT = "10min"
 BEGIN = (

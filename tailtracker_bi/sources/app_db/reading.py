@@ -17,14 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import duckdb
 import pyarrow.parquet as pq
-from adbc_driver_manager._reader import AdbcRecordBatchReader
-from adbc_driver_postgresql import dbapi
 from pydantic import Field, SecretStr, model_validator
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from tailtracker_bi.crash_points import declare, reached
 from tailtracker_bi.errors import TailTrackerError
@@ -64,6 +61,10 @@ from tailtracker_bi.sources.records import (
     Table,
     Versions,
 )
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql import dbapi
+    from tenacity import RetryCallState
 
 declare(
     {
@@ -149,6 +150,8 @@ class AppDb(ObjectSource):
     def session(
         self, since: Mapping[str, datetime], spool: Path, known_ids: KnownIds = nothing_known
     ) -> Iterator[Read]:
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
         spool.mkdir(parents=True, exist_ok=True)
         retrying = Retrying(
             retry=retry_if_exception_type(_InterruptedError),
@@ -244,6 +247,8 @@ class AppDb(ObjectSource):
 
     @contextmanager
     def _connected(self) -> Iterator[dbapi.Cursor]:
+        from adbc_driver_postgresql import dbapi  # pandas comes with it, for half a second
+
         url = self.settings.of(AppDbSettings).url
         assert url is not None, "the source is on"  # noqa: S101 - for the type checker
         try:
@@ -280,6 +285,8 @@ class AppDb(ObjectSource):
         self, cursor: dbapi.Cursor, table: AppTable, found: _Found, spool: Path
     ) -> TextRows | TailTrackerError:
         """A table that can't be read does not take the others with it."""
+        from adbc_driver_postgresql import dbapi
+
         where = f"app_db: {table.name}"
         columns, shape = found.read_columns(table), found.shape(table)
         key = key_of(table, columns)
@@ -299,6 +306,8 @@ class AppDb(ObjectSource):
         return copy
 
     def _copy(self, cursor: dbapi.Cursor, table: AppTable, copy: TextRows) -> None:
+        from adbc_driver_manager._reader import AdbcRecordBatchReader
+
         cursor.execute(f"select {', '.join(map(_as_text, copy.columns))} from {table.name}")
         stream, hash_key = cursor.fetch_arrow(), self.settings.hash_key
         # Unlike fetch_record_batch, this reader tells the SQLSTATE of an error amid the rows.

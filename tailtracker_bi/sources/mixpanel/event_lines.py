@@ -20,7 +20,6 @@ from typing import Any, Self
 
 import duckdb
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -335,6 +334,8 @@ def _mend_halves(lines: pa.Table) -> pa.Table:
 
 def _take_apart(lines: pa.Table) -> pa.Table:
     """Of the lines that are written as Mixpanel writes them, and are JSON if their properties are, also those."""
+    import polars as pl
+
     record = pl.col("record")
     name_end = record.str.find(MIDDLE + "{", literal=True)
     start = name_end + len(MIDDLE)

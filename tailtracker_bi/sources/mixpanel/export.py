@@ -16,12 +16,10 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from time import time_ns
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
-import httpx
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pyrate_limiter import Duration, Limiter, Rate, SQLiteBucket
 
 from tailtracker_bi.crash_points import declare, reached
 from tailtracker_bi.settings import Settings, SourceSettings, Timezone, check_base_url, lower
@@ -40,6 +38,10 @@ from tailtracker_bi.sources.records import (
     ranges,
 )
 
+if TYPE_CHECKING:
+    import httpx
+    from pyrate_limiter import SQLiteBucket
+
 declare(
     {
         "mixpanel.answered": "an export has begun to answer, its body is unread",
@@ -55,7 +57,8 @@ HOSTS = {
 REQUESTS_PER_HOUR = 60
 REQUESTS_PER_SECOND = 3
 # Mixpanel counts a request when it arrives, which is later than it was let go, and not always equally so.
-SECOND, HOUR = 2 * Duration.SECOND, Duration.HOUR + Duration.MINUTE
+SECOND, HOUR = 2_000, 3_660_000
+"""Milliseconds."""
 MOMENT_SECONDS = 3.0
 """Who is not let go after that waits for the hour's limit, not for the second's."""
 REQUESTS_PER_PULL = REQUESTS_PER_HOUR // 2
@@ -108,6 +111,8 @@ class Mixpanel(DaySource):
     long_look_back = timedelta(days=35)
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
+        from pyrate_limiter import Limiter
+
         super().__init__(settings, say)
         settings.home.mkdir(parents=True, exist_ok=True)
         self._bucket = _requests_made(settings.home / "rate_limits.sqlite")
@@ -228,6 +233,8 @@ class Mixpanel(DaySource):
     @contextmanager
     def _answer(self, first: date, last: date) -> Iterator[httpx.Response]:
         """As `_request`, for one that the limits allow."""
+        import httpx
+
         settings = self.settings
         own = settings.of(MixpanelSettings)
         if not (own.username and own.secret):
@@ -307,6 +314,8 @@ def _requests_made(file: Path) -> SQLiteBucket:
 
 
 def _bucket(file: Path) -> SQLiteBucket:
+    from pyrate_limiter import Rate, SQLiteBucket
+
     rates = [Rate(REQUESTS_PER_SECOND, SECOND), Rate(REQUESTS_PER_HOUR, HOUR)]
     return SQLiteBucket.init_from_file(rates, table="mixpanel_export", db_path=str(file), use_file_lock=True)
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
 from pydantic import Field, SecretStr, model_validator
 
 from tailtracker_bi.settings import Settings, SourceSettings, check_base_url
@@ -138,6 +137,7 @@ class Api:
         return item | {field: inner | {"data": [*inner["data"], *rest], "has_more": False}}
 
     def _get(self, path: str, parameters: Object) -> Object:
+        import httpx
         import stripe
 
         where = f"stripe: {path.split('/')[0]}"  # ids tell of a person
@@ -183,6 +183,7 @@ class Api:
 
 @contextmanager
 def open_api(settings: Settings, say: Callable[[str], None]) -> Iterator[Api]:
+    import httpx
     import stripe
 
     own = settings.of(StripeSettings)

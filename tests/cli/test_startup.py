@@ -1,0 +1,92 @@
+"""What a command loads: what it needs, and nothing that only others do. Untimed: `benchmarks.startup` has the times."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tailtracker_bi.bundle import asking
+from tailtracker_bi.figures.json_output import json_lines
+from tests.worlds import sample_bundle
+
+HEAVY = {
+    "adbc_driver_postgresql", "altair", "asyncio", "dagster", "dbt", "deltalake", "duckdb", "httpx", "numpy", "pandas",
+    "polars", "pyarrow", "pydantic", "rich", "streamlit", "stripe",
+}  # fmt: skip
+"""Libraries whose loading takes longer than a hundredth of dbt's."""
+TABLES = {"deltalake", "duckdb", "numpy", "pyarrow", "pydantic"}
+TELL = "\nprint(*(name for name, module in sys.modules.items() if module), file=sys.stderr)"
+COMMAND = f"""
+import sys
+from tailtracker_bi.cli import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+{TELL}
+"""
+
+
+def loaded(program: str, *arguments: str, **options: object) -> set[str]:
+    """The heavy ones of the libraries that a process has loaded when it has done its work."""
+    process = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        check=False,
+        **options,  # type: ignore[call-overload]
+    )
+    assert process.returncode == 0, process.stderr
+    return HEAVY & {name.split(".")[0] for name in process.stderr.decode().splitlines()[-1].split()}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A HOME with a build, whose sources are all off."""
+    home = tmp_path_factory.mktemp("home")
+    build = sample_bundle.publish(home)
+    with duckdb.connect(str(build.path)) as connection:
+        connection.execute("create table event_catalog (event varchar)")
+    return home
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        (["--help"], {"rich"}),
+        (["refresh", "--help"], {"pydantic", "rich"}),
+        (["query", "select 1", "--format", "json"], {"pydantic"}),
+        (["query", "select 1"], {"pydantic", "rich"}),
+        (["status"], {*TABLES, "rich"}),
+        (["refresh", "--dry-run"], {*TABLES, "polars", "rich"}),
+        (["verify"], {*TABLES, "polars", "rich"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_loads_what_it_needs(command: Sequence[str], needed: set[str], home: Path, tmp_path: Path) -> None:
+    environment = {"TAILTRACKER_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
+    assert loaded(COMMAND, *command, env=environment, cwd=tmp_path) == needed
+
+
+def test_the_process_that_answers_a_query_loads_duckdb_and_arrow_alone(home: Path) -> None:
+    [build] = (home / "published").glob("*.duckdb")
+    question = json.dumps([str(build), "select 1", 20, json_lines.__module__, json_lines.__name__, {}]).encode()
+    assert loaded(asking.PROGRAM + TELL, input=question) == {"duckdb", "pyarrow"}
+
+
+def test_pandas_is_there_for_who_asks_after_a_command_that_does_without() -> None:
+    program = """
+import sys, duckdb
+from tailtracker_bi.cli.lean import without_pandas
+with without_pandas():
+    duckdb.connect().execute("select $a", {"a": 1}).to_arrow_table().to_pylist()
+    assert "pandas" not in sys.modules
+assert duckdb.connect().execute("select $a", {"a": 1}).to_arrow_table().to_pandas().size == 1
+assert duckdb.connect().execute("select 1").df().size == 1
+"""
+    assert "pandas" in loaded(program + TELL)
