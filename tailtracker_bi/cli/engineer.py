@@ -14,7 +14,7 @@ from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.cli.console import DAY_FORMAT, Bars, err, events_never_seen, plain, print_table
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.figures import not_counted
-from tailtracker_bi.lake import Lake
+from tailtracker_bi.lake import READ, Lake
 from tailtracker_bi.runs import RunReport, check_accepted, locked, plan, verification
 from tailtracker_bi.settings import SandboxPlace, Settings, history_start, load_settings
 from tailtracker_bi.sources import COUNTED, SOURCES, visible
@@ -25,6 +25,7 @@ VERIFY_PATIENCE = 10.0
 STATUS_STYLES = {
     "ok": "green",
     "landed": "green",
+    "unchanged": "green",
     "late": "yellow",
     "failed": "red",
     "held": "red",
@@ -177,7 +178,7 @@ def _print_report(report: RunReport) -> None:
     for (source, table), of_table in lines.items():
         received, *parts = (sum(line[name] for line in of_table) for name in COUNTED)
         counts = ", ".join(f"{count} {name}" for count, name in zip(parts, COUNTED[1:], strict=True))
-        outcome = [f"{received} received = {counts}"] if any(line["status"] == "landed" for line in of_table) else []
+        outcome = [f"{received} received = {counts}"] if any(line["status"] in READ for line in of_table) else []
         if any(line["status"] == "held" for line in of_table):
             outcome.append(f"{sum(line['held'] for line in of_table)} held back")
         others = Counter(line["status"] for line in of_table if line["status"] not in {"landed", "held"})

@@ -15,10 +15,11 @@ from tailtracker_bi.lake.check import (
     unreadable,
 )
 from tailtracker_bi.lake.lake import NEW_KEY, Lake
-from tailtracker_bi.lake.ledger import RESTORE, LakeError
+from tailtracker_bi.lake.ledger import READ, RESTORE, LakeError
 
 __all__ = [
     "NEW_KEY",
+    "READ",
     "RESTORE",
     "Finding",
     "Lake",

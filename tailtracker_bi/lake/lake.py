@@ -3,6 +3,7 @@
     lake/<source>/<table>   Delta tables: days of events, partitioned by the source's own day, of which a day replaces a
                             day; or versions of objects, to which what differs is added
     lake/_landings          the ledger: one row for each day and attempt; the latest `landed` row of a day is that day.
+                            One that is read again and has not changed gets a row that says so, and nothing else.
                             Of objects a row for each time they were brought up to date, under the UTC day of that
     lake/head.json          the last landing, as the ledger's chain has it: a ledger that lacks it lost its end
     lake/hash_key.check     what tells the key of the pseudonyms from another
@@ -23,10 +24,11 @@ from __future__ import annotations
 import getpass
 import hashlib
 import hmac
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -53,6 +55,16 @@ NEW_KEY = (
 )
 """What to do where the key of the pseudonyms is not the one that the lake was filled with."""
 KEEP_OLD_FILES = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of days that came, besides those that landed."""
+
+    held: Mapping[date, str]
+    """Those that are held back, each with why."""
+    unchanged: Collection[date]
+    """Those that were there already, as they came."""
 
 
 class Lake:
@@ -101,8 +113,9 @@ class Lake:
         days: Days,
         as_of: datetime | None = None,
         accepted: Mapping[date, str] | None = None,
-    ) -> dict[date, str]:
-        """Replace these days, all in one commit, and then write their ledger rows; those held back, and why.
+    ) -> Outcome:
+        """Replace these days, all in one commit, and then write their ledger rows; what was held back, and why, and
+        what is there already.
 
         `as_of` is the business time at which they were read. `accepted` are days not held for this very reason.
         """
@@ -113,25 +126,38 @@ class Lake:
         self._roll_back_unrecorded(source, table)
         known = set(self.files(source, table))
         shape = None if days.shape is None else _json(days.shape)
-        doubts = doubtful_days(days.counts, self.ledger.rows_by_day(source, table, shape))
+        # Days that were asked for otherwise are no measure.
+        there = {day: row for day, row in self.ledger.days(source, table).items() if row["shape"] == shape}
+        doubts = doubtful_days(days.counts, {day: row["loaded"] for day, row in there.items()})
         held = {day: reason for day, reason in doubts.items() if reason != (accepted or {}).get(day)}
-        landing = sorted(days.counts.keys() - held.keys())
+        unchanged = {
+            day
+            for day in days.counts.keys() & there.keys() - held.keys()
+            if _is_same(days, day, there[day]) and self._is_whole(source, table, there[day])
+        }
+        landing = sorted(days.counts.keys() - held.keys() - unchanged)
         set_aside = SetAside()
         if landing:
-            replace_days(path, rows_without(days.rows, held), landing)
+            replace_days(path, rows_without(days.rows, held.keys() | unchanged), landing)
             sync_commit(path)
             reached("lake.day.committed")
-            records = rows_without(days.quarantine, held)
+            records = rows_without(days.quarantine, held.keys() | unchanged)
             set_aside = self.quarantine(source, table).draft_days(self.ledger.next_landing(), landing, records)
             reached("lake.day.set_aside")
         version = version_of(path) if landing else None
         digests = self._digests_of_new(path, known) if landing else {}
         moment = as_of.replace(tzinfo=None) if as_of else None
         about = {"source": source, "table_name": table, "as_of": moment}
-        rows: list[dict[str, object]] = [
-            {**about, "day": day, "version": version, "status": "landed", **asdict(days.counts[day])}
-            | {"set_aside": days.counts[day].quarantined, "set_aside_for": _reasons(set_aside, day), "shape": shape}
+        read: dict[date, dict[str, object]] = {
+            day: {**about, "day": day, "status": "unchanged", **asdict(counts)}
             | _remarked([*days.remarks.get(day, []), *_accepted(doubts.get(day))])
+            for day, counts in days.counts.items()
+        }
+        rows = [read[day] for day in sorted(unchanged)]
+        rows += [
+            read[day]
+            | {"status": "landed", "version": version, "shape": shape, "content": days.content.get(day)}
+            | {"set_aside": days.counts[day].quarantined, "set_aside_for": _reasons(set_aside, day)}
             | {"digests": _json({name: digest for name, digest in digests.items() if f"day={day}/" in name})}
             for day in landing
         ]
@@ -139,7 +165,7 @@ class Lake:
         self.ledger.record(rows)
         reached("lake.day.recorded")
         self._settle(source, table)
-        return held
+        return Outcome(held, unchanged)
 
     def land_versions(
         self,
@@ -288,6 +314,18 @@ class Lake:
             if {*now.file_uris()} != {*wanted.file_uris()}:  # else it is rolled back already
                 now.restore(recorded)
 
+    def _is_whole(self, source: str, table: str, landed: Mapping[str, Any]) -> bool:
+        """Whether a day is there as it landed: else it is mended by landing anew, as `verify` says."""
+        digests = orjson.loads(landed["digests"])
+        path = self._table_path(source, table)
+        if any(damage_of(path / name, digest) for name, digest in digests.items()):
+            return False
+        try:
+            set_aside = self.quarantine(source, table).lines(landed["day"])
+        except (OSError, ValueError):
+            return False
+        return len(set_aside) == int(landed["quarantined"])
+
     def _check_set_aside(self, source: str, table: str) -> None:
         """Raise LakeError where records of objects that were set aside are gone: only a full list tells them again."""
         noted = self.ledger.landed(source, table)["set_aside"].drop_null()
@@ -327,6 +365,13 @@ class Lake:
 
     def _table_path(self, source: str, table: str) -> Path:
         return self.root / source / table
+
+
+def _is_same(days: Days, day: date, landed: Mapping[str, Any]) -> bool:
+    """Whether a day came as it had landed, by the digest and the counts of both."""
+    content = days.content.get(day)
+    is_same = all(landed[name] == count for name, count in asdict(days.counts[day]).items())
+    return is_same and content is not None and content == landed["content"]
 
 
 def _json(content: Mapping[str, str]) -> str:

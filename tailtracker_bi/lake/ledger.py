@@ -1,7 +1,8 @@
 """The ledger: a row for each day and attempt, which says what is there.
 
-The latest `landed` row of a day is that day; of objects there is a row for each time they were brought up to date,
-under the UTC day of that. Each landing carries a hash of itself and of the one before.
+The latest `landed` row of a day is that day. An `unchanged` row says that the day was read again since and had not
+changed: it has the same counts, and nothing of its own that landed. Of objects there is a `landed` row for each time
+they were brought up to date, under the UTC day of that. Each landing carries a hash of itself and of the one before.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ LANDINGS_SCHEMA = pa.schema(
         ("deduplicated", pa.int64()),
         ("filtered", pa.int64()),
         ("quarantined", pa.int64()),
-        ("status", pa.string()),  # landed, failed or held
+        ("status", pa.string()),  # landed, unchanged, failed or held
         ("reason", pa.string()),  # of what failed or is held
-        ("landed_at", pa.timestamp("us")),  # UTC, the real clock
+        ("landed_at", pa.timestamp("us")),  # UTC, the real clock: when it landed, was seen unchanged, or failed
         ("as_of", pa.timestamp("us")),  # UTC, business time at which it was read
         ("remark", pa.string()),  # what is to be known of what landed
         ("is_alarm", pa.bool_()),  # whether somebody has to act on it
@@ -49,10 +50,13 @@ LANDINGS_SCHEMA = pa.schema(
         ("digests", pa.string()),  # JSON: the data files that it wrote, and the SHA-256 of each
         ("set_aside", pa.int64()),  # records in quarantine since this landing: of the day, or of all objects
         ("set_aside_for", pa.string()),  # JSON: how many of them by day and reason
+        ("content", pa.string()),  # a digest of what the source told, by which it is known again
         ("chain", pa.string()),  # `chained` of the landing's rows and the landing before
     ]
 )
 
+READ = ("landed", "unchanged")
+"""The statuses of attempts that read what there is to read."""
 RESTORE = (
     "restore lake/ and quarantine/ whole from a backup, or move both away to have the sources tell anew what they "
     "still know; then `tailtracker-bi refresh --rebuild`"
@@ -123,14 +127,15 @@ class Ledger:
 
     def landed_as_of(self, source: str, table: str) -> dict[date, datetime | None]:
         """The days that are there, each with when it was last read, in UTC; None where that was not told."""
-        rows = self.landed(source, table)
+        rows = self._attempts(source, table)
+        rows = rows.filter(pc.is_in(rows["status"], pa.array(READ)))
         moments = (moment and moment.replace(tzinfo=UTC) for moment in rows["as_of"].to_pylist())
         return dict(zip(rows["day"].to_pylist(), moments, strict=True))
 
     def troubled_days(self, source: str, table: str) -> dict[date, str]:
         """The days whose latest attempt failed or is held, each with which; they may be there from before."""
         latest = {row["day"]: row["status"] for row in self._attempts(source, table).to_pylist()}
-        return {day: status for day, status in latest.items() if status != "landed"}
+        return {day: status for day, status in latest.items() if status not in READ}
 
     def synced_at(self, source: str, table: str) -> datetime | None:
         """As of when the objects of a table were last brought up to date, in UTC; None where they never were."""
@@ -170,13 +175,13 @@ class Ledger:
         return rows.filter(pc.and_(pc.equal(rows["source"], source), pc.equal(rows["table_name"], table)))
 
     def landed(self, source: str, table: str) -> pa.Table:
+        """The landings of a table, oldest first."""
         rows = self._attempts(source, table)
         return rows.filter(pc.equal(rows["status"], "landed"))
 
-    def rows_by_day(self, source: str, table: str, shape: str | None) -> dict[date, int]:
-        """The rows of the days that are there and of this shape."""
-        latest = {row["day"]: row for row in self.landed(source, table).to_pylist()}
-        return {day: row["loaded"] for day, row in latest.items() if row["shape"] == shape}
+    def days(self, source: str, table: str) -> dict[date, dict[str, Any]]:
+        """By day, the latest landing of each that is there."""
+        return {row["day"]: row for row in self.landed(source, table).to_pylist()}
 
     def shape(self, source: type[ObjectSource], table: Table) -> dict[str, str]:
         """The columns and types that a table had when it last landed; none where that was not told."""

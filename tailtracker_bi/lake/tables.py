@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -38,7 +38,7 @@ def damage_of(file: Path, digest: str | None) -> str:
         return f"can't be read ({type(error).__name__})"
 
 
-def rows_without(rows: pa.RecordBatchReader, days: Mapping[date, object]) -> pa.RecordBatchReader:
+def rows_without(rows: pa.RecordBatchReader, days: Collection[date]) -> pa.RecordBatchReader:
     """The rows of all other days."""
     if not days:
         return rows

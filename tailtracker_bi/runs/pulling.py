@@ -108,7 +108,7 @@ class _Pull:
             try:
                 with _workable(f"{source.name}: {first} to {last}"), source.fetch(first, last, self.spool) as days:
                     accepted = self.accepted.get((source.name, table), {})
-                    held = self.lake.land(source.name, table, days, self.settings.now, accepted)
+                    outcome = self.lake.land(source.name, table, days, self.settings.now, accepted)
             except SourceUnavailableError as error:
                 # Said for every day that was asked for; asking the source for them would be useless.
                 untried = [(first, last), *waiting] if isinstance(error, NotAskedError) else list(waiting)
@@ -130,10 +130,12 @@ class _Pull:
                     self._fail(source, table, each_day(first, last), error)
             else:
                 for day, count in sorted(days.counts.items()):
-                    if day in held:
-                        self._hold(source, table, day, f"{source.name}: {day}: {held[day]}", count.received, str(day))
+                    if day in outcome.held:
+                        why = f"{source.name}: {day}: {outcome.held[day]}"
+                        self._hold(source, table, day, why, count.received, str(day))
                     else:
-                        self._landed(source, table, day, count, days.remarks.get(day, []))
+                        status = "unchanged" if day in outcome.unchanged else "landed"
+                        self._read(source, table, day, status, count, days.remarks.get(day, []))
             self.done += 1
         self._step(source.name)
 
@@ -188,7 +190,7 @@ class _Pull:
         except BadResponseError as error:
             self._fail(source, table.name, [as_of.date()], error)
         else:
-            self._landed(source, table.name, moment.date(), counts, versions.remarks, **fields)
+            self._read(source, table.name, moment.date(), "landed", counts, versions.remarks, **fields)
 
     def _fail(
         self,
@@ -217,15 +219,22 @@ class _Pull:
         self.report.held.append(f"{why}; if that is right: `{accept}`")
         self._note(source, table, day, status="held", reason=why, held=received)
 
-    def _landed(
-        self, source: Source, table: str, day: date, counts: Counts, remarks: Sequence[Remark], **fields: object
+    def _read(
+        self,
+        source: Source,
+        table: str,
+        day: date,
+        status: str,
+        counts: Counts,
+        remarks: Sequence[Remark],
+        **fields: object,
     ) -> None:
         for remark in remarks:
             if remark.is_alarm:
                 self.report.notes.append(f"{source.name}: {table}: {day}: {remark}")
                 self.progress.say(self.report.notes[-1])
         noticed = {"remarks": list(map(str, remarks))} if remarks else {}
-        self._note(source, table, day, status="landed", reason=None, **vars(counts), **fields, **noticed)
+        self._note(source, table, day, status=status, reason=None, **vars(counts), **fields, **noticed)
 
     def _note(self, source: Source, table: str, day: date, **outcome: object) -> None:
         nothing = dict.fromkeys((*COUNTED, "held"), 0)
