@@ -16,6 +16,7 @@ from tailtracker_bi.lake.check import (
 )
 from tailtracker_bi.lake.lake import NEW_KEY, Lake
 from tailtracker_bi.lake.ledger import READ, RESTORE, LakeError
+from tailtracker_bi.lake.objects import ObjectLanding, landing_objects
 
 __all__ = [
     "NEW_KEY",
@@ -25,10 +26,12 @@ __all__ = [
     "Lake",
     "LakeError",
     "LedgerTable",
+    "ObjectLanding",
     "Verdict",
     "check_files",
     "check_ledger",
     "check_quarantine",
     "check_whole",
+    "landing_objects",
     "unreadable",
 ]

@@ -55,6 +55,8 @@ LANDINGS_SCHEMA = pa.schema(
     ]
 )
 
+WITHIN_A_LANDING = ("day", "source", "table_name")
+"""What orders the rows of a landing, for its chain: they are of a table's days, or of a source's tables."""
 READ = ("landed", "unchanged")
 """The statuses of attempts that read what there is to read."""
 RESTORE = (
@@ -94,6 +96,8 @@ class Ledger:
         self._head = root / "head.json"
         self._read: tuple[int, pa.Table] | None = None
         """The ledger as last read, and its version."""
+        self._of_table: dict[tuple[str, str], pa.Table] = {}
+        """Of the ledger as last read, the rows of each table that was asked for."""
 
     def landings(self) -> pa.Table:
         """The whole ledger, in LANDINGS_SCHEMA, oldest first."""
@@ -108,7 +112,8 @@ class Ledger:
                 rows = dataset(files, schema=LANDINGS_SCHEMA, format="parquet").to_table()
             except (DeltaError, pa.ArrowException, OSError) as error:
                 raise LakeError(f"lake/_landings can't be read ({type(error).__name__})") from None
-            self._read = version, rows.sort_by([("landing", "ascending"), ("day", "ascending")])
+            self._read = version, rows.sort_by([(name, "ascending") for name in ("landing", *WITHIN_A_LANDING)])
+            self._of_table.clear()
         return self._read[1]
 
     def attempts(self, source: str, table: str) -> list[dict[str, Any]]:
@@ -143,6 +148,16 @@ class Ledger:
         # The latest landing's, not the greatest: a clock may have been ahead.
         return moments[-1].as_py().replace(tzinfo=UTC) if len(moments) else None
 
+    def last(self, source: str, table: str) -> dict[str, Any] | None:
+        """The latest landing of a table; None where nothing of it has landed."""
+        rows = self.landed(source, table)
+        return dict(rows.slice(len(rows) - 1).to_pylist()[0]) if len(rows) else None
+
+    def latest_as_of(self, source: str, table: str) -> datetime | None:
+        """The latest moment, without time zone, as of which a table was ever brought up to date."""
+        found: datetime | None = pc.max(self.landed(source, table)["as_of"]).as_py()
+        return found
+
     def records_a_day(self, source: str, table: str) -> float | None:
         """How many records a day brought on average; None where no day is there."""
         mean: float | None = pc.mean(self.landed(source, table)["received"]).as_py()
@@ -172,7 +187,10 @@ class Ledger:
 
     def _attempts(self, source: str, table: str) -> pa.Table:
         rows = self.landings()
-        return rows.filter(pc.and_(pc.equal(rows["source"], source), pc.equal(rows["table_name"], table)))
+        if (source, table) not in self._of_table:
+            is_of_table = pc.and_(pc.equal(rows["source"], source), pc.equal(rows["table_name"], table))
+            self._of_table[source, table] = rows.filter(is_of_table)
+        return self._of_table[source, table]
 
     def landed(self, source: str, table: str) -> pa.Table:
         """The landings of a table, oldest first."""
@@ -215,7 +233,7 @@ class Ledger:
             return
         known = self.landings()
         before = known["chain"][-1].as_py() if len(known) else None
-        added = pa.Table.from_pylist(full, LANDINGS_SCHEMA).sort_by("day")
+        added = pa.Table.from_pylist(full, LANDINGS_SCHEMA).sort_by([(name, "ascending") for name in WITHIN_A_LANDING])
         chain = pa.array([chained(before, added.to_pylist())] * len(added), pa.string())
         added = added.set_column(added.schema.get_field_index("chain"), "chain", chain)
         # Merged: the ledger of an older version has fewer columns.
@@ -224,6 +242,7 @@ class Ledger:
         durable.write(self._head, orjson.dumps({"landing": landing, "chain": chain[0].as_py()}))
         # Else it would be read from its files again after each landing, which takes longer than most landings.
         self._read = landing, pa.concat_tables([known, added])
+        self._of_table.clear()
 
     def compact(self) -> None:
         """Write its many small files as one, where there are many."""
@@ -235,7 +254,7 @@ class Ledger:
 
 
 def chained(before: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The SHA-256 of a landing's rows, ordered by day, and of the chain before: who changes, adds or takes away a row
+    """The SHA-256 of a landing's rows, in their order, and of the chain before: who changes, adds or takes away a row
     breaks it, unless it is the end that goes. Columns that a row has no value in do not count, so that new ones change
     nothing.
     """

@@ -623,6 +623,23 @@ def test_files_that_are_in_no_commit_go_when_no_reader_can_use_them(lake: Lake, 
     assert content(lake) == {1: ["a"]}
 
 
+@pytest.mark.parametrize(("age", "is_looked_through"), [(1, False), (6, False), (8, True), (13, True), (15, False)])
+def test_a_table_that_was_not_written_to_is_looked_through_once_what_it_replaced_is_old(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: int, is_looked_through: bool
+) -> None:
+    looked_through: list[object] = []
+    monkeypatch.setattr(DeltaTable, "vacuum", lambda self, **_: looked_through.append(self))
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    lake.tidy()
+    assert len(looked_through) == 1, "it was written to"
+    written = (datetime.now(UTC) - timedelta(days=age)).timestamp()
+    for commit in (tmp_path / "lake" / "mixpanel" / "events" / "_delta_log").iterdir():
+        os.utime(commit, (written, written))
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    lake.tidy()
+    assert len(looked_through) == 1 + is_looked_through
+
+
 def test_tidying_keeps_the_ledger_and_the_days(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tailtracker_bi.lake.ledger.COMPACT_AT", 3)
     for number in range(1, 5):
