@@ -94,7 +94,7 @@ def land(files: Path, scratch: Path) -> str:
             for batch in http.line_batches(http.gunzip(pieces(files))):
                 lines.add(batch)
             counts = lines.deduplicate()
-            days = Days(FIRST, LAST, lines.rows(), lines.quarantine(), counts)
+            days = Days(FIRST, LAST, lines.rows(), lines.quarantine(), counts, content=lines.content())
             Lake(scratch).land("mixpanel", "events", days)
             return str(sum(count.received for count in counts.values()))
     except BadResponseError as error:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 
 STEPS = {
     "pull.planned": "it is decided what to ask for",
-    "lake.day.committed": "days are in the Delta table, the ledger does not know",
+    "lake.day.committed": "days that changed, if any, are in the Delta table, the ledger does not know",
     "lake.day.set_aside": "their quarantine is written, too",
-    "lake.day.recorded": "the ledger knows the days",
-    "lake.version.committed": "new versions, if any, are in the Delta table, the ledger does not know",
+    "lake.day.recorded": "the ledger knows them, and those that did not change",
+    "lake.version.committed": "new versions of a table, if any, are in the Delta table, the ledger does not know",
     "lake.version.set_aside": "their quarantine is written, too",
-    "lake.version.recorded": "the ledger knows them",
+    "lake.version.recorded": "the ledger knows those of all tables of a source",
     "lake.failure.recorded": "the ledger knows of a failure",
     "pull.finished": "all that was asked for has been tried",
     "pull.tidied": "old files of the lake are gone",

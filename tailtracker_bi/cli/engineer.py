@@ -21,6 +21,7 @@ VERIFY_PATIENCE = 10.0
 STATUS_STYLES = {
     "ok": "green",
     "landed": "green",
+    "unchanged": "green",
     "late": "yellow",
     "failed": "red",
     "held": "red",
@@ -201,6 +202,7 @@ def _print_plan(
 
 
 def _print_report(report: RunReport) -> None:
+    from tailtracker_bi.lake import READ
     from tailtracker_bi.sources import COUNTED
 
     lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -209,7 +211,7 @@ def _print_report(report: RunReport) -> None:
     for (source, table), of_table in lines.items():
         received, *parts = (sum(line[name] for line in of_table) for name in COUNTED)
         counts = ", ".join(f"{count} {name}" for count, name in zip(parts, COUNTED[1:], strict=True))
-        outcome = [f"{received} received = {counts}"] if any(line["status"] == "landed" for line in of_table) else []
+        outcome = [f"{received} received = {counts}"] if any(line["status"] in READ for line in of_table) else []
         if any(line["status"] == "held" for line in of_table):
             outcome.append(f"{sum(line['held'] for line in of_table)} held back")
         others = Counter(line["status"] for line in of_table if line["status"] not in {"landed", "held"})

@@ -14,7 +14,7 @@ import dagster as dg
 
 from tailtracker_bi.bundle import NoBundleError, current
 from tailtracker_bi.defs.refresh import BUNDLE
-from tailtracker_bi.lake import Lake
+from tailtracker_bi.lake import READ, Lake
 from tailtracker_bi.runs import landed_since
 from tailtracker_bi.sources import COUNTED, DaySource, Source, Table
 
@@ -38,7 +38,10 @@ def check_spec(source: type[Source], table: Table) -> dg.AssetCheckSpec:
 def untold(
     instance: dg.DagsterInstance, lake: Lake, source: type[Source], table: Table
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    """What Dagster does not know yet of a table: what landed since, each day once, then how the attempts stand."""
+    """What Dagster does not know yet of a table: what was read since, each day once, then how the attempts stand.
+
+    A day that was read again and had not changed is told, too: a backfill waits to be told of each that it asked for.
+    """
     key = asset_key(source, table)
     attempts = lake.ledger.attempts(source.name, table.name)
     if not attempts:
@@ -51,11 +54,11 @@ def untold(
     # By partition: a day, or None for a table that is kept as a whole.
     partitions = [str(row["day"]) if issubclass(source, DaySource) else None for row in attempts]
     latest = dict(zip(partitions, attempts, strict=True))
-    landed = {partition: row for partition, row in zip(partitions, attempts, strict=True) if row["status"] == "landed"}
-    for partition, row in landed.items():
+    read = {partition: row for partition, row in zip(partitions, attempts, strict=True) if row["status"] in READ}
+    for partition, row in read.items():
         if row["landing"] > known:
             yield dg.AssetMaterialization(key, partition=partition, metadata=_metadata(row, partition is not None))
-    failed = [row for row in latest.values() if row["status"] != "landed"]
+    failed = [row for row in latest.values() if row["status"] not in READ]
     reason = {"failed": ", ".join(str(row["day"]) for row in failed), "reason": failed[-1]["reason"]} if failed else {}
     yield dg.AssetCheckEvaluation(
         asset_key=key,
@@ -108,4 +111,5 @@ def _last_check(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.Asset
 def _metadata(row: dict[str, Any], is_day: bool) -> dict[str, Any]:
     rows = "dagster/partition_row_count" if is_day else "new versions"
     moments = {name: dg.MetadataValue.timestamp(row[name].timestamp()) for name in ("landed_at", "as_of") if row[name]}
-    return {rows: row["loaded"], **{name: row[name] for name in COUNTED}, **moments, "landing": row["landing"]}
+    counts = {rows: row["loaded"], **{name: row[name] for name in COUNTED}}
+    return {**counts, **moments, "status": row["status"], "landing": row["landing"]}

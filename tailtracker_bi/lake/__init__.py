@@ -15,19 +15,23 @@ from tailtracker_bi.lake.check import (
     unreadable,
 )
 from tailtracker_bi.lake.lake import NEW_KEY, Lake
-from tailtracker_bi.lake.ledger import RESTORE, LakeError
+from tailtracker_bi.lake.ledger import READ, RESTORE, LakeError
+from tailtracker_bi.lake.objects import ObjectLanding, landing_objects
 
 __all__ = [
     "NEW_KEY",
+    "READ",
     "RESTORE",
     "Finding",
     "Lake",
     "LakeError",
     "LedgerTable",
+    "ObjectLanding",
     "Verdict",
     "check_files",
     "check_ledger",
     "check_quarantine",
     "check_whole",
+    "landing_objects",
     "unreadable",
 ]

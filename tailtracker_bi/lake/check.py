@@ -9,11 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow.parquet as pq
 
 from tailtracker_bi.lake.lake import Lake
-from tailtracker_bi.lake.ledger import RESTORE, LakeError, broken_links
+from tailtracker_bi.lake.ledger import READ, RESTORE, LakeError, broken_links
 from tailtracker_bi.sources import COUNTED, DaySource, Source, Table
 
 
@@ -84,8 +83,9 @@ def check_ledger(ledger: Sequence[dict[str, Any]], tables: Sequence[LedgerTable]
         seen = set()
         for row in table.attempts:
             where = f"{table.title} {row['day']}"
-            if row["status"] == "landed" and (
-                row["version"] is None or row["received"] != sum(row[part] or 0 for part in parts)
+            if row["status"] in READ and (
+                (row["status"] == "landed" and row["version"] is None)
+                or row["received"] != sum(row[part] or 0 for part in parts)
             ):
                 findings.append(Finding(where, f"landing {row['landing']} does not add up", RESTORE))
             if (row["day"], row["landing"]) in seen or landed_at.setdefault(row["landing"], row["landed_at"]) != (
@@ -146,18 +146,15 @@ def check_quarantine(lake: Lake, tables: Sequence[LedgerTable]) -> Verdict:
         days = {*latest} if table.is_daily else quarantine.days()
         found: dict[date, list[bytes]] = {}
         for day in sorted(days):
-            file = quarantine.file(day)
             where = f"{table.title} {day}"
             mend = table.mend(day) if table.is_daily else RESTORE
             try:
-                found[day] = file.read_bytes().splitlines() if file.exists() else []
-                for line in found[day]:
-                    orjson.loads(line)
+                found[day] = quarantine.lines(day)
             except (OSError, ValueError) as error:
                 findings.append(unreadable(where, error, mend))
                 continue
             if table.is_daily and len(found[day]) != latest[day]["quarantined"]:
-                wrong = f"{len(found[day])} records in {file.name}, and the ledger says {latest[day]['quarantined']}"
+                wrong = f"{len(found[day])} records in {day}.jsonl, and the ledger says {latest[day]['quarantined']}"
                 findings.append(Finding(where, wrong, mend))
         distinct = len({line for lines in found.values() for line in lines})
         if not table.is_daily and distinct != (last["set_aside"] or 0):

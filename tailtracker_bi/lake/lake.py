@@ -3,6 +3,7 @@
     lake/<source>/<table>   Delta tables: days of events, partitioned by the source's own day, of which a day replaces a
                             day; or versions of objects, to which what differs is added
     lake/_landings          the ledger: one row for each day and attempt; the latest `landed` row of a day is that day.
+                            One that is read again and has not changed gets a row that says so, and nothing else.
                             Of objects a row for each time they were brought up to date, under the UTC day of that
     lake/head.json          the last landing, as the ledger's chain has it: a ledger that lacks it lost its end
     lake/hash_key.check     what tells the key of the pseudonyms from another
@@ -23,26 +24,35 @@ from __future__ import annotations
 import getpass
 import hashlib
 import hmac
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import orjson
 import pyarrow.compute as pc
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 
 from tailtracker_bi import durable
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.lake import integrity
-from tailtracker_bi.lake.guards import changed_shape, doubtful_days, doubtful_deletions, doubtful_snapshot
-from tailtracker_bi.lake.ledger import COMPACT_AT, LakeError, Ledger
+from tailtracker_bi.lake.guards import doubtful_days
+from tailtracker_bi.lake.ledger import LakeError, Ledger
 from tailtracker_bi.lake.quarantine import Quarantine, SetAside
-from tailtracker_bi.lake.tables import damage_of, files_of, replace_days, rows_without, sync_commit, version_of
-from tailtracker_bi.lake.versions import ids_now, new_versions
+from tailtracker_bi.lake.tables import (
+    commit_of,
+    damage_of,
+    files_of,
+    replace_days,
+    rows_without,
+    sync_commit,
+    version_of,
+)
+from tailtracker_bi.lake.versions import ids_now
 from tailtracker_bi.privacy import mask_text
-from tailtracker_bi.sources import BadResponseError, Counts, Days, HeldError, ObjectSource, Remark, Table, Versions
+from tailtracker_bi.sources import Days, ObjectSource, Remark, Table
 
 LONGEST_REASON = 200
 """Characters that the ledger keeps of why a record was set aside: a reason may quote what came."""
@@ -55,6 +65,16 @@ NEW_KEY = (
 KEEP_OLD_FILES = timedelta(days=7)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of days that came, besides those that landed."""
+
+    held: Mapping[date, str]
+    """Those that are held back, each with why."""
+    unchanged: Collection[date]
+    """Those that were there already, as they came."""
+
+
 class Lake:
     """The lake below `home`. One process writes at a time: callers hold the lock of `runs.locked`."""
 
@@ -63,6 +83,8 @@ class Lake:
         self.ledger = Ledger(self.root)
         self._quarantine = home / "quarantine"
         self._key_check = self.root / "hash_key.check"
+        self._written: set[Path] = set()
+        """The tables that were written to."""
 
     def check(self) -> None:
         """Raise LakeError unless this is the lake that its last landing left, or what a crash made of it.
@@ -101,124 +123,64 @@ class Lake:
         days: Days,
         as_of: datetime | None = None,
         accepted: Mapping[date, str] | None = None,
-    ) -> dict[date, str]:
-        """Replace these days, all in one commit, and then write their ledger rows; those held back, and why.
+    ) -> Outcome:
+        """Replace these days, all in one commit, and then write their ledger rows; what was held back, and why, and
+        what is there already.
 
         `as_of` is the business time at which they were read. `accepted` are days not held for this very reason.
         """
         for day, counts in days.counts.items():
             counts.check(f"{source}.{table} {day}")
-        path = self._table_path(source, table)
-        self._settle(source, table)
-        self._roll_back_unrecorded(source, table)
+        path = self.table_path(source, table)
+        self.make_ready(source, table)
         known = set(self.files(source, table))
-        shape = None if days.shape is None else _json(days.shape)
-        doubts = doubtful_days(days.counts, self.ledger.rows_by_day(source, table, shape))
+        shape = None if days.shape is None else as_json(days.shape)
+        # Days that were asked for otherwise are no measure.
+        there = {day: row for day, row in self.ledger.days(source, table).items() if row["shape"] == shape}
+        doubts = doubtful_days(days.counts, {day: row["loaded"] for day, row in there.items()})
         held = {day: reason for day, reason in doubts.items() if reason != (accepted or {}).get(day)}
-        landing = sorted(days.counts.keys() - held.keys())
+        unchanged = {
+            day
+            for day in days.counts.keys() & there.keys() - held.keys()
+            if _is_same(days, day, there[day]) and self._is_whole(source, table, there[day])
+        }
+        landing = sorted(days.counts.keys() - held.keys() - unchanged)
         set_aside = SetAside()
         if landing:
-            replace_days(path, rows_without(days.rows, held), landing)
-            sync_commit(path)
-            reached("lake.day.committed")
-            records = rows_without(days.quarantine, held)
+            replace_days(path, rows_without(days.rows, held.keys() | unchanged), landing)
+            self.keep(path)
+        reached("lake.day.committed")
+        if landing:
+            records = rows_without(days.quarantine, held.keys() | unchanged)
             set_aside = self.quarantine(source, table).draft_days(self.ledger.next_landing(), landing, records)
-            reached("lake.day.set_aside")
+        reached("lake.day.set_aside")
         version = version_of(path) if landing else None
-        digests = self._digests_of_new(path, known) if landing else {}
+        digests = self.digests_of_new(path, known) if landing else {}
         moment = as_of.replace(tzinfo=None) if as_of else None
         about = {"source": source, "table_name": table, "as_of": moment}
-        rows: list[dict[str, object]] = [
-            {**about, "day": day, "version": version, "status": "landed", **asdict(days.counts[day])}
-            | {"set_aside": days.counts[day].quarantined, "set_aside_for": _reasons(set_aside, day), "shape": shape}
-            | _remarked([*days.remarks.get(day, []), *_accepted(doubts.get(day))])
-            | {"digests": _json({name: digest for name, digest in digests.items() if f"day={day}/" in name})}
+        read: dict[date, dict[str, object]] = {
+            day: {**about, "day": day, "status": "unchanged", **asdict(counts)}
+            | remarked([*days.remarks.get(day, []), *accepted_against(doubts.get(day))])
+            for day, counts in days.counts.items()
+        }
+        rows = [read[day] for day in sorted(unchanged)]
+        rows += [
+            read[day]
+            | {"status": "landed", "version": version, "shape": shape, "content": days.content.get(day)}
+            | {"set_aside": days.counts[day].quarantined, "set_aside_for": reasons_of(set_aside, day)}
+            | {"digests": as_json({name: digest for name, digest in digests.items() if f"day={day}/" in name})}
             for day in landing
         ]
         rows += [{**about, "day": day, "status": "held", "reason": reason} for day, reason in sorted(held.items())]
         self.ledger.record(rows)
         reached("lake.day.recorded")
-        self._settle(source, table)
-        return held
+        self.settle_table(source, table)
+        return Outcome(held, unchanged)
 
-    def land_versions(
-        self,
-        source: type[ObjectSource],
-        table: Table,
-        versions: Versions,
-        as_of: datetime,
-        spool: Path,
-        accepted: str = "",
-    ) -> Counts:
-        """Add what is new of a table's objects, in one commit, and then write the ledger row; what became of it all.
-
-        Raises HeldError for what looks wrong beside what is there, unless its text is what a person has accepted, and
-        BadResponseError for a snapshot of which nothing can be used.
-        """
-        path = self._table_path(source.name, table.name)
-        self._settle(source.name, table.name)
-        self._roll_back_unrecorded(source.name, table.name)
-        known = self.files(source.name, table.name)
-        if not versions.is_snapshot:
-            self._check_set_aside(source.name, table.name)
-        is_worn = len(known) >= COMPACT_AT
-        doubts, remarks = [], [*versions.remarks]
-        if versions.shape is not None:
-            doubt, noticed = changed_shape(versions.shape, self.ledger.shape(source, table), len(versions.unreadable))
-            doubts.append(doubt)
-            remarks += noticed
-        doubts.append(versions.doubt)
-        with new_versions(
-            table,
-            versions,
-            known,
-            source.raw_schema(table),
-            landing=self.ledger.next_landing(),
-            as_of=as_of,
-            spool=spool,
-            with_known=is_worn,
-        ) as (rows, counts, had, gone):
-            counts.check(f"{source.name}.{table.name}")
-            if versions.is_snapshot:
-                doubts.append(doubtful_snapshot(versions.counts.received, had))
-            else:
-                doubts.append(doubtful_deletions(gone, had))
-            doubt = "; ".join(filter(None, doubts))
-            if doubt and doubt != accepted:
-                raise HeldError(f"{source.name}: {table.name}: {doubt}", counts.received)
-            received = versions.counts.received
-            if versions.is_snapshot and received and versions.counts.quarantined == received:
-                reason = versions.quarantine.read_next_batch()["reason"][0]
-                raise BadResponseError(f"{source.name}: {table.name}: none of {received} rows can be used: {reason}")
-            if counts.loaded or version_of(path) is None:
-                write_deltalake(path, rows, mode="overwrite" if is_worn else "append")
-                sync_commit(path)
-            reached("lake.version.committed")
-        set_aside = self.quarantine(source.name, table.name).draft_objects(
-            self.ledger.next_landing(), versions.quarantine, is_snapshot=versions.is_snapshot
-        )
-        reached("lake.version.set_aside")
-        self.ledger.record(
-            [
-                {
-                    "source": source.name,
-                    "table_name": table.name,
-                    "day": as_of.date(),
-                    "version": version_of(path),
-                    **asdict(counts),
-                    "status": "landed",
-                    "as_of": as_of.replace(tzinfo=None),
-                    "set_aside": set_aside.total(),
-                    "set_aside_for": _reasons(set_aside),
-                    "shape": None if versions.shape is None else _json(versions.shape),
-                    "digests": _json(self._digests_of_new(path, set(known)) if counts.loaded else {}),
-                }
-                | _remarked([*remarks, *_accepted(doubt)])
-            ]
-        )
-        reached("lake.version.recorded")
-        self._settle(source.name, table.name)
-        return counts
+    def make_ready(self, source: str, table: str) -> None:
+        """Make good of a table what a landing that broke off has left of it. Raises LakeError where it left more."""
+        self.settle_table(source, table)
+        self._roll_back_unrecorded(source, table)
 
     def note_failure(self, source: str, table: str, days: Iterable[date], reason: str, status: str = "failed") -> None:
         """Record that these days were tried and did not land, or are held; what landed before stays."""
@@ -232,11 +194,11 @@ class Lake:
         versions = self.ledger.landed(source, table)["version"]
         if not len(versions):
             return []
-        return files_of(DeltaTable(self._table_path(source, table), version=pc.max(versions).as_py()))
+        return files_of(DeltaTable(self.table_path(source, table), version=pc.max(versions).as_py()))
 
     def digests(self, source: str, table: str) -> dict[str, str]:
         """The SHA-256 of the files as they were written, by the names that `files` gives them."""
-        root = self._table_path(source, table)
+        root = self.table_path(source, table)
         noted = self.ledger.landed(source, table)["digests"].drop_null().to_pylist()
         return {str(root / name): digest for one in noted for name, digest in orjson.loads(one).items()}
 
@@ -258,28 +220,43 @@ class Lake:
         files = self.files(source.name, table.name)
         return ids_now(files, source.raw_schema(table), condition, spool) if files else set()
 
+    def keep(self, path: Path) -> None:
+        """Have the disk keep a table's latest commit."""
+        sync_commit(path)
+        self._written.add(path)
+
     def tidy(self) -> None:
-        """Compact the ledger and drop files that no reader can still be using."""
+        """Compact the ledger and drop files that no reader can still be using.
+
+        A table is looked through when it was written to, and once more when what its last commit replaced is old.
+        """
         self.ledger.compact()
         self.settle()
-        for log in self.root.glob("[!_]*/*/_delta_log"):
+        for path in (log.parent for log in self.root.glob("[!_]*/*/_delta_log")):
             # Else a commit left by a crash would pass for the table's state, and what the ledger names for old.
-            self._roll_back_unrecorded(log.parent.parent.name, log.parent.name)
-            if version_of(log.parent) is None:
+            self._roll_back_unrecorded(path.parent.name, path.name)
+            version = version_of(path)
+            if version is None:
                 continue
-            table = DeltaTable(log.parent)
-            # In full: files that a killed landing left are in no commit.
-            table.vacuum(retention_hours=int(KEEP_OLD_FILES.total_seconds() // 3600), dry_run=False, full=True)
+            quiet_since = datetime.fromtimestamp(commit_of(path, version).stat().st_mtime, UTC)
+            has_old_files = KEEP_OLD_FILES <= datetime.now(UTC) - quiet_since < 2 * KEEP_OLD_FILES
+            if path in self._written or has_old_files:
+                # In full: files that a killed landing left are in no commit.
+                hours = int(KEEP_OLD_FILES.total_seconds() // 3600)
+                DeltaTable(path).vacuum(retention_hours=hours, dry_run=False, full=True)
+        self._written.clear()
 
     def settle(self) -> None:
         """Put in place what a crash left of the quarantine of landings that the ledger knows; drop that of others."""
         for folder in self._quarantine.glob("*/*"):
-            self._settle(folder.parent.name, folder.name)
+            self.settle_table(folder.parent.name, folder.name)
 
     def _roll_back_unrecorded(self, source: str, table: str) -> None:
-        path = self._table_path(source, table)
-        integrity.check_table(self.ledger, self.root, source, table)
+        path = self.table_path(source, table)
         version, recorded = version_of(path), self.ledger.recorded(source, table)
+        if version is not None and version == recorded:
+            return
+        integrity.check_table(self.ledger, self.root, source, table)
         if recorded is None:
             if path.exists():
                 self._move_aside(path)
@@ -288,7 +265,19 @@ class Lake:
             if {*now.file_uris()} != {*wanted.file_uris()}:  # else it is rolled back already
                 now.restore(recorded)
 
-    def _check_set_aside(self, source: str, table: str) -> None:
+    def _is_whole(self, source: str, table: str, landed: Mapping[str, Any]) -> bool:
+        """Whether a day is there as it landed: else it is mended by landing anew, as `verify` says."""
+        digests = orjson.loads(landed["digests"])
+        path = self.table_path(source, table)
+        if any(damage_of(path / name, digest) for name, digest in digests.items()):
+            return False
+        try:
+            set_aside = self.quarantine(source, table).lines(landed["day"])
+        except (OSError, ValueError):
+            return False
+        return len(set_aside) == int(landed["quarantined"])
+
+    def check_set_aside(self, source: str, table: str) -> None:
         """Raise LakeError where records of objects that were set aside are gone: only a full list tells them again."""
         noted = self.ledger.landed(source, table)["set_aside"].drop_null()
         wanted = noted[-1].as_py() if len(noted) else 0
@@ -306,7 +295,9 @@ class Lake:
         target.parent.mkdir(parents=True)
         path.rename(target)
 
-    def _settle(self, source: str, table: str) -> None:
+    def settle_table(self, source: str, table: str) -> None:
+        """The same of one table."""
+
         def is_known(landing: int) -> bool:
             return landing in self.ledger.landed(source, table)["landing"].to_pylist()
 
@@ -316,7 +307,7 @@ class Lake:
             where = f"quarantine/{source}/{table} has a folder where a file of records belongs"
             raise LakeError(where, f"move away {error.filename2}") from None
 
-    def _digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
+    def digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
         """The SHA-256 of the table's files that are not known: Parquet as it is written here has no checksums."""
         found = {}
         for name in files_of(DeltaTable(path)):
@@ -325,15 +316,24 @@ class Lake:
                     found[str(Path(name).relative_to(path))] = hashlib.file_digest(file, "sha256").hexdigest()
         return found
 
-    def _table_path(self, source: str, table: str) -> Path:
+    def table_path(self, source: str, table: str) -> Path:
+        """Where a table is."""
         return self.root / source / table
 
 
-def _json(content: Mapping[str, str]) -> str:
+def _is_same(days: Days, day: date, landed: Mapping[str, Any]) -> bool:
+    """Whether a day came as it had landed, by the digest and the counts of both."""
+    content = days.content.get(day)
+    is_same = all(landed[name] == count for name, count in asdict(days.counts[day]).items())
+    return is_same and content is not None and content == landed["content"]
+
+
+def as_json(content: Mapping[str, str]) -> str:
+    """How the ledger keeps a mapping."""
     return orjson.dumps(dict(content), option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _reasons(set_aside: SetAside, of: date | None = None) -> str | None:
+def reasons_of(set_aside: SetAside, of: date | None = None) -> str | None:
     """Why so many records were set aside, of one day or of all; None where none was."""
     counted = [
         {"day": str(day), "reason": mask_text(reason)[:LONGEST_REASON], "records": records}
@@ -343,13 +343,14 @@ def _reasons(set_aside: SetAside, of: date | None = None) -> str | None:
     return orjson.dumps({"told": counted}).decode() if counted else None
 
 
-def _remarked(remarks: Sequence[Remark]) -> dict[str, object]:
+def remarked(remarks: Sequence[Remark]) -> dict[str, object]:
+    """What the ledger keeps of remarks."""
     return {
         "remark": "; ".join(map(str, remarks)) or None,
         "is_alarm": any(remark.is_alarm for remark in remarks),
     }
 
 
-def _accepted(doubt: str | None) -> list[Remark]:
+def accepted_against(doubt: str | None) -> list[Remark]:
     """Who took in, against what doubt: the ledger keeps it."""
     return [Remark(f"accepted by {getpass.getuser()}, though {doubt}")] if doubt else []

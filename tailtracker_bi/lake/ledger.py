@@ -1,7 +1,8 @@
 """The ledger: a row for each day and attempt, which says what is there.
 
-The latest `landed` row of a day is that day; of objects there is a row for each time they were brought up to date,
-under the UTC day of that. Each landing carries a hash of itself and of the one before.
+The latest `landed` row of a day is that day. An `unchanged` row says that the day was read again since and had not
+changed: it has the same counts, and nothing of its own that landed. Of objects there is a `landed` row for each time
+they were brought up to date, under the UTC day of that. Each landing carries a hash of itself and of the one before.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ LANDINGS_SCHEMA = pa.schema(
         ("deduplicated", pa.int64()),
         ("filtered", pa.int64()),
         ("quarantined", pa.int64()),
-        ("status", pa.string()),  # landed, failed or held
+        ("status", pa.string()),  # landed, unchanged, failed or held
         ("reason", pa.string()),  # of what failed or is held
-        ("landed_at", pa.timestamp("us")),  # UTC, the real clock
+        ("landed_at", pa.timestamp("us")),  # UTC, the real clock: when it landed, was seen unchanged, or failed
         ("as_of", pa.timestamp("us")),  # UTC, business time at which it was read
         ("remark", pa.string()),  # what is to be known of what landed
         ("is_alarm", pa.bool_()),  # whether somebody has to act on it
@@ -49,10 +50,15 @@ LANDINGS_SCHEMA = pa.schema(
         ("digests", pa.string()),  # JSON: the data files that it wrote, and the SHA-256 of each
         ("set_aside", pa.int64()),  # records in quarantine since this landing: of the day, or of all objects
         ("set_aside_for", pa.string()),  # JSON: how many of them by day and reason
+        ("content", pa.string()),  # a digest of what the source told, by which it is known again
         ("chain", pa.string()),  # `chained` of the landing's rows and the landing before
     ]
 )
 
+WITHIN_A_LANDING = ("day", "source", "table_name")
+"""What orders the rows of a landing, for its chain: they are of a table's days, or of a source's tables."""
+READ = ("landed", "unchanged")
+"""The statuses of attempts that read what there is to read."""
 RESTORE = (
     "restore lake/ and quarantine/ whole from a backup, or move both away to have the sources tell anew what they "
     "still know; then `tailtracker-bi refresh --rebuild`"
@@ -90,6 +96,8 @@ class Ledger:
         self._head = root / "head.json"
         self._read: tuple[int, pa.Table] | None = None
         """The ledger as last read, and its version."""
+        self._of_table: dict[tuple[str, str], pa.Table] = {}
+        """Of the ledger as last read, the rows of each table that was asked for."""
 
     def landings(self) -> pa.Table:
         """The whole ledger, in LANDINGS_SCHEMA, oldest first."""
@@ -104,7 +112,8 @@ class Ledger:
                 rows = dataset(files, schema=LANDINGS_SCHEMA, format="parquet").to_table()
             except (DeltaError, pa.ArrowException, OSError) as error:
                 raise LakeError(f"lake/_landings can't be read ({type(error).__name__})") from None
-            self._read = version, rows.sort_by([("landing", "ascending"), ("day", "ascending")])
+            self._read = version, rows.sort_by([(name, "ascending") for name in ("landing", *WITHIN_A_LANDING)])
+            self._of_table.clear()
         return self._read[1]
 
     def attempts(self, source: str, table: str) -> list[dict[str, Any]]:
@@ -123,20 +132,31 @@ class Ledger:
 
     def landed_as_of(self, source: str, table: str) -> dict[date, datetime | None]:
         """The days that are there, each with when it was last read, in UTC; None where that was not told."""
-        rows = self.landed(source, table)
+        rows = self._attempts(source, table)
+        rows = rows.filter(pc.is_in(rows["status"], pa.array(READ)))
         moments = (moment and moment.replace(tzinfo=UTC) for moment in rows["as_of"].to_pylist())
         return dict(zip(rows["day"].to_pylist(), moments, strict=True))
 
     def troubled_days(self, source: str, table: str) -> dict[date, str]:
         """The days whose latest attempt failed or is held, each with which; they may be there from before."""
         latest = {row["day"]: row["status"] for row in self._attempts(source, table).to_pylist()}
-        return {day: status for day, status in latest.items() if status != "landed"}
+        return {day: status for day, status in latest.items() if status not in READ}
 
     def synced_at(self, source: str, table: str) -> datetime | None:
         """As of when the objects of a table were last brought up to date, in UTC; None where they never were."""
         moments = self.landed(source, table)["as_of"].drop_null()
         # The latest landing's, not the greatest: a clock may have been ahead.
         return moments[-1].as_py().replace(tzinfo=UTC) if len(moments) else None
+
+    def last(self, source: str, table: str) -> dict[str, Any] | None:
+        """The latest landing of a table; None where nothing of it has landed."""
+        rows = self.landed(source, table)
+        return dict(rows.slice(len(rows) - 1).to_pylist()[0]) if len(rows) else None
+
+    def latest_as_of(self, source: str, table: str) -> datetime | None:
+        """The latest moment, without time zone, as of which a table was ever brought up to date."""
+        found: datetime | None = pc.max(self.landed(source, table)["as_of"]).as_py()
+        return found
 
     def records_a_day(self, source: str, table: str) -> float | None:
         """How many records a day brought on average; None where no day is there."""
@@ -167,16 +187,19 @@ class Ledger:
 
     def _attempts(self, source: str, table: str) -> pa.Table:
         rows = self.landings()
-        return rows.filter(pc.and_(pc.equal(rows["source"], source), pc.equal(rows["table_name"], table)))
+        if (source, table) not in self._of_table:
+            is_of_table = pc.and_(pc.equal(rows["source"], source), pc.equal(rows["table_name"], table))
+            self._of_table[source, table] = rows.filter(is_of_table)
+        return self._of_table[source, table]
 
     def landed(self, source: str, table: str) -> pa.Table:
+        """The landings of a table, oldest first."""
         rows = self._attempts(source, table)
         return rows.filter(pc.equal(rows["status"], "landed"))
 
-    def rows_by_day(self, source: str, table: str, shape: str | None) -> dict[date, int]:
-        """The rows of the days that are there and of this shape."""
-        latest = {row["day"]: row for row in self.landed(source, table).to_pylist()}
-        return {day: row["loaded"] for day, row in latest.items() if row["shape"] == shape}
+    def days(self, source: str, table: str) -> dict[date, dict[str, Any]]:
+        """By day, the latest landing of each that is there."""
+        return {row["day"]: row for row in self.landed(source, table).to_pylist()}
 
     def shape(self, source: type[ObjectSource], table: Table) -> dict[str, str]:
         """The columns and types that a table had when it last landed; none where that was not told."""
@@ -210,7 +233,7 @@ class Ledger:
             return
         known = self.landings()
         before = known["chain"][-1].as_py() if len(known) else None
-        added = pa.Table.from_pylist(full, LANDINGS_SCHEMA).sort_by("day")
+        added = pa.Table.from_pylist(full, LANDINGS_SCHEMA).sort_by([(name, "ascending") for name in WITHIN_A_LANDING])
         chain = pa.array([chained(before, added.to_pylist())] * len(added), pa.string())
         added = added.set_column(added.schema.get_field_index("chain"), "chain", chain)
         # Merged: the ledger of an older version has fewer columns.
@@ -219,6 +242,7 @@ class Ledger:
         durable.write(self._head, orjson.dumps({"landing": landing, "chain": chain[0].as_py()}))
         # Else it would be read from its files again after each landing, which takes longer than most landings.
         self._read = landing, pa.concat_tables([known, added])
+        self._of_table.clear()
 
     def compact(self) -> None:
         """Write its many small files as one, where there are many."""
@@ -230,7 +254,7 @@ class Ledger:
 
 
 def chained(before: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The SHA-256 of a landing's rows, ordered by day, and of the chain before: who changes, adds or takes away a row
+    """The SHA-256 of a landing's rows, in their order, and of the chain before: who changes, adds or takes away a row
     breaks it, unless it is the end that goes. Columns that a row has no value in do not count, so that new ones change
     nothing.
     """

@@ -39,6 +39,14 @@ class Quarantine:
         """The days that have records."""
         return {date.fromisoformat(file.stem) for file in self.folder.glob("*.jsonl")}
 
+    def lines(self, day: date) -> list[bytes]:
+        """The lines of a day, each a record and its reason. Raises OSError or ValueError where they can't be read."""
+        file = self.file(day)
+        found = file.read_bytes().splitlines() if file.exists() else []
+        for line in found:
+            orjson.loads(line)
+        return found
+
     def records(self) -> int:
         """How many records there are, those that stand there several times once."""
         return len({_digest(line) for day in self.days() for line in self.file(day).read_bytes().split(b"\n") if line})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -38,7 +39,7 @@ def damage_of(file: Path, digest: str | None) -> str:
         return f"can't be read ({type(error).__name__})"
 
 
-def rows_without(rows: pa.RecordBatchReader, days: Mapping[date, object]) -> pa.RecordBatchReader:
+def rows_without(rows: pa.RecordBatchReader, days: Collection[date]) -> pa.RecordBatchReader:
     """The rows of all other days."""
     if not days:
         return rows
@@ -128,6 +129,11 @@ def files_of(table: DeltaTable) -> list[str]:
 
 def version_of(path: Path) -> int | None:
     """The latest version of a Delta table, None where there is none: the names of its commits, which say so by Delta's
-    protocol. Opening the table for it costs milliseconds, many times a landing.
+    protocol. Opening the table for it costs milliseconds, many times a landing; so does matching paths, after a year.
     """
-    return max((int(commit.stem) for commit in path.glob(f"_delta_log/{'[0-9]' * 20}.json")), default=None)
+    try:
+        with os.scandir(path / "_delta_log") as entries:
+            names = [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return max((int(name[:20]) for name in names if name[20:] == ".json" and name[:20].isdecimal()), default=None)

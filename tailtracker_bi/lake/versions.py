@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
 from pyarrow.dataset import dataset
 
-from tailtracker_bi.sources import HISTORY_ORIGINS, BadResponseError, Counts, Table, Versions
+from tailtracker_bi.sources import HISTORY_ORIGINS, SUMS, BadResponseError, Counts, Table, Versions, digest, row_hash
 
 MEMORY_LIMIT = "512MB"
 BATCH_ROWS = 50_000
@@ -24,15 +27,26 @@ BATCH_ROWS = 50_000
 _HISTORY = f"origin in {HISTORY_ORIGINS}"
 
 # An object may be told of several times: what was told last is what it is now.
-_PREPARE = """
+_TELL = """
     create table told as
     select
         *,
         md5(cast(to_json({{{own}}}) as varchar)) as content_hash,
         row_number() over () as position,
         {history} as is_history
-    from candidates;
+    from candidates
+"""
 
+# Where an object stands twice, or its history is told, too, order and time decide.
+_DIGEST = f"""
+    select count(distinct object_id) = count(*) and not coalesce(bool_or(is_history), false), {SUMS}
+    from (
+        select *, {row_hash(["object_id", "effective_at", "origin", "is_deleted", "content_hash"])} as row_hash
+        from told
+    )
+"""
+
+_PREPARE = """
     create table latest as
     select object_id, content_hash, is_deleted
     from known
@@ -118,49 +132,96 @@ _NEW = """
 """
 
 
-@contextmanager
-def new_versions(
-    table: Table,
-    versions: Versions,
-    known: Sequence[str],
-    schema: pa.Schema,
-    *,
-    landing: int,
-    as_of: datetime,
-    spool: Path,
-    with_known: bool = False,
-) -> Iterator[tuple[pa.RecordBatchReader, Counts, int, int]]:
-    """The new versions, in `schema` (`with_known`: all versions), what became of all that was told, how many objects
-    there were before, and how many of these are gone.
+class Comparison:
+    """An engine that compares what is told with what is known, one table after the other; a context manager.
 
-    `known` are the Parquet files of the versions that the lake holds. A row that is gone counts as one received and
-    loaded. Raises BadResponseError where the rows told are not as many as their counts say.
+    `spool` is a directory for what does not fit into memory.
     """
-    spool.mkdir(parents=True, exist_ok=True)
-    own = table.schema.names
-    texts = {
-        "own": ", ".join(f"'{name}': {name}" for name in own),
-        "own_columns": ", ".join(own),
-        "last_columns": ", ".join(f"last.{name}" for name in own),
-        "history": _HISTORY,
-    }
-    with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)}) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        # DuckDB pushes a join's keys into the scan as a Bloom filter, which scans of pyarrow's datasets refuse.
-        connection.execute("set disabled_optimizers = 'join_filter_pushdown'")
-        connection.register("known", dataset(list(known), schema=schema, format="parquet"))
-        connection.register("candidates", versions.rows)
-        connection.register("unreadable", pa.table({"object_id": pa.array(versions.unreadable, pa.string())}))
+
+    def __init__(self, spool: Path) -> None:
+        self._connection = _engine(spool)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def told(self, table: Table, versions: Versions) -> Iterator[Told]:
+        """What a source tells of a table, read to its end.
+
+        Raises BadResponseError where the rows told are not as many as their counts say.
+        """
+        said = versions.counts
+        try:
+            self._connection.register("candidates", versions.rows)
+            self._connection.execute(_TELL.format(**_texts(table)))
+            is_plain, objects, *sums = _one(self._connection, _DIGEST)
+            if objects != said.received - said.filtered - said.quarantined:
+                raise BadResponseError(f"{table.name}: {said.received} objects received, but {objects} were told of")
+            yield Told(self._connection, table, versions, objects, digest(objects, *sums) if is_plain else None)
+        finally:
+            for name in ("candidates", "known", "unreadable"):
+                self._connection.unregister(name)
+            for name in ("told", "latest", "in_force", "fresh", "gone"):
+                self._connection.execute(f"drop table if exists {name}")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a source tells of a table, in an engine's table `told`."""
+
+    connection: duckdb.DuckDBPyConnection
+    table: Table
+    versions: Versions
+    objects: int
+    content: str | None
+    """A digest of it in any order; None where the order matters, or history is told."""
+
+    @property
+    def nothing_new(self) -> Counts:
+        """What became of it where all of it is known."""
+        return replace(self.versions.counts, deduplicated=self.objects)
+
+    def against(
+        self, known: Sequence[str], schema: pa.Schema, *, landing: int, as_of: datetime, with_known: bool = False
+    ) -> tuple[pa.RecordBatchReader, Counts, int, int]:
+        """The new versions, in `schema` (`with_known`: all versions), what became of all that was told, how many
+        objects there were before, and how many of these are gone.
+
+        `known` are the Parquet files of the versions that the lake holds. A row that is gone counts as one received and
+        loaded.
+        """
+        texts = _texts(self.table)
+        unreadable = pa.table({"object_id": pa.array(self.versions.unreadable, pa.string())})
+        self.connection.register("known", dataset(list(known), schema=schema, format="parquet"))
+        self.connection.register("unreadable", unreadable)
         moment = as_of.astimezone(UTC).replace(tzinfo=None)
-        given = {"is_snapshot": versions.is_snapshot, "as_of": moment, "landing": landing}
+        given = {"is_snapshot": self.versions.is_snapshot, "as_of": moment, "landing": landing}
         for statement in _PREPARE.format(**texts).split(";\n"):
-            connection.execute(statement, {name: value for name, value in given.items() if f"${name}" in statement})
-        counts, had, gone = _account(connection, table, versions.counts)
+            self.connection.execute(
+                statement, {name: value for name, value in given.items() if f"${name}" in statement}
+            )
+        counts, had, gone = self._account()
         sql = _NEW.format(**texts)
         if with_known:
             sql += f" union all select {', '.join(schema.names)} from known"
-        result = connection.execute(sql, {"as_of": moment, "landing": landing})
-        yield result.to_arrow_reader(BATCH_ROWS).cast(schema), counts, had, gone
+        result = self.connection.execute(sql, {"as_of": moment, "landing": landing})
+        return result.to_arrow_reader(BATCH_ROWS).cast(schema), counts, had, gone
+
+    def _account(self) -> tuple[Counts, int, int]:
+        fresh, gone, had, deleted = _one(
+            self.connection,
+            "select (select count(*) from fresh), (select count(*) from gone), "
+            "(select count(*) from latest where not is_deleted), "
+            "(select count(*) from fresh semi join latest using (object_id) where is_deleted and not is_history)",
+        )
+        said = self.versions.counts
+        counts = replace(said, received=said.received + gone, loaded=fresh + gone, deduplicated=self.objects - fresh)
+        return counts, had, gone + deleted
 
 
 def ids_now(known: Sequence[str], schema: pa.Schema, condition: str, spool: Path) -> set[str]:
@@ -168,8 +229,7 @@ def ids_now(known: Sequence[str], schema: pa.Schema, condition: str, spool: Path
 
     `known` are the Parquet files of their versions, in `schema`.
     """
-    spool.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)}) as connection:
+    with _engine(spool) as connection:
         connection.register("known", dataset(list(known), schema=schema, format="parquet"))
         found = connection.execute(
             f"""
@@ -182,20 +242,27 @@ def ids_now(known: Sequence[str], schema: pa.Schema, condition: str, spool: Path
         return {object_id for (object_id,) in found.fetchall()}
 
 
-def _account(connection: duckdb.DuckDBPyConnection, table: Table, said: Counts) -> tuple[Counts, int, int]:
-    row = connection.execute(
-        "select (select count(*) from told), (select count(*) from fresh), (select count(*) from gone), "
-        "(select count(*) from latest where not is_deleted), "
-        "(select count(*) from fresh semi join latest using (object_id) where is_deleted and not is_history)"
-    ).fetchone()
-    received, fresh, gone, had, deleted = row or (0, 0, 0, 0, 0)
-    if received != said.received - said.filtered - said.quarantined:
-        raise BadResponseError(f"{table.name}: {said.received} objects received, but {received} were told of")
-    counts = Counts(
-        received=said.received + gone,
-        loaded=fresh + gone,
-        deduplicated=received - fresh,
-        filtered=said.filtered,
-        quarantined=said.quarantined,
-    )
-    return counts, had, gone + deleted
+def _engine(spool: Path) -> duckdb.DuckDBPyConnection:
+    spool.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)})
+    connection.execute("set TimeZone = 'UTC'")
+    # DuckDB pushes a join's keys into the scan as a Bloom filter, which scans of pyarrow's datasets refuse.
+    connection.execute("set disabled_optimizers = 'join_filter_pushdown'")
+    return connection
+
+
+def _texts(table: Table) -> dict[str, str]:
+    """What SQL is made of for a table."""
+    own = table.schema.names
+    return {
+        "own": ", ".join(f"'{name}': {name}" for name in own),
+        "own_columns": ", ".join(own),
+        "last_columns": ", ".join(f"last.{name}" for name in own),
+        "history": _HISTORY,
+    }
+
+
+def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+    row = connection.execute(sql).fetchone()
+    assert row is not None, "an aggregate always gives a row"  # noqa: S101 - a fact, told to the type checker
+    return row

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -17,7 +18,7 @@ from polars.exceptions import PolarsError
 
 from tailtracker_bi import crash_points
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.lake import Lake
+from tailtracker_bi.lake import Lake, ObjectLanding, landing_objects
 from tailtracker_bi.runs.planning import Accepted, DayPlan, ObjectPlan, Plan, without_names
 from tailtracker_bi.runs.report import Progress, RunReport
 from tailtracker_bi.settings import Settings
@@ -108,7 +109,7 @@ class _Pull:
             try:
                 with _workable(f"{source.name}: {first} to {last}"), source.fetch(first, last, self.spool) as days:
                     accepted = self.accepted.get((source.name, table), {})
-                    held = self.lake.land(source.name, table, days, self.settings.now, accepted)
+                    outcome = self.lake.land(source.name, table, days, self.settings.now, accepted)
             except SourceUnavailableError as error:
                 # Said for every day that was asked for; asking the source for them would be useless.
                 untried = [(first, last), *waiting] if isinstance(error, NotAskedError) else list(waiting)
@@ -130,38 +131,55 @@ class _Pull:
                     self._fail(source, table, each_day(first, last), error)
             else:
                 for day, count in sorted(days.counts.items()):
-                    if day in held:
-                        self._hold(source, table, day, f"{source.name}: {day}: {held[day]}", count.received, str(day))
+                    if day in outcome.held:
+                        why = f"{source.name}: {day}: {outcome.held[day]}"
+                        self._hold(source, table, day, why, count.received, str(day))
                     else:
-                        self._landed(source, table, day, count, days.remarks.get(day, []))
+                        status = "unchanged" if day in outcome.unchanged else "landed"
+                        self._read(source, table, day, status, count, days.remarks.get(day, []))
             self.done += 1
         self._step(source.name)
 
     def objects(self, item: ObjectPlan) -> None:
         source = item.source(self.settings, self.progress.say)
-        as_of = self.settings.now
+        as_of, done = self.settings.now, self.done
+        # What becomes of each table is told once the ledger knows it.
+        outcomes: dict[str, Callable[[], None]] = {}
         self._step(source.name)
 
         def known_ids(table: Table, condition: str) -> Collection[str]:
             return self.lake.ids_now(item.source, table, condition, self.spool)
 
         try:
-            with source.session(item.since, self.spool, known_ids) as read:
-                for table in source.tables:
-                    self._step(f"{source.name} {table.name}")
-                    self._object_table(source, table, read, as_of, item.since)
-                    self.done += 1
-        except (BadResponseError, SourceUnavailableError) as error:
-            noted = {line["table"] for line in self.report.days if line["source"] == source.name}
-            for table in source.tables:
-                if table.name not in noted:
-                    self._fail(source, table.name, [as_of.date()], error)
-                    self.done += 1
+            with _workable(source.name), landing_objects(self.lake, item.source, self.spool) as landing:
+                try:
+                    with source.session(item.since, self.spool, known_ids) as read:
+                        for table in source.tables:
+                            self._step(f"{source.name} {table.name}")
+                            outcomes[table.name] = self._object_table(source, table, read, landing, as_of, item.since)
+                            self.done += 1
+                except (BadResponseError, SourceUnavailableError) as error:
+                    for table in source.tables:
+                        outcomes.setdefault(table.name, partial(self._fail, source, table.name, [as_of.date()], error))
+        except BadResponseError as error:  # so that nothing of it has landed
+            outcomes = {
+                table.name: partial(self._fail, source, table.name, [as_of.date()], error) for table in source.tables
+            }
+        for tell in outcomes.values():
+            tell()
+        self.done = done + len(source.tables)
         self._step(source.name)
 
     def _object_table(
-        self, source: ObjectSource, table: Table, read: Read, as_of: datetime, since: Mapping[str, datetime]
-    ) -> None:
+        self,
+        source: ObjectSource,
+        table: Table,
+        read: Read,
+        landing: ObjectLanding,
+        as_of: datetime,
+        since: Mapping[str, datetime],
+    ) -> Callable[[], None]:
+        """Bring a table to its state now; what tells of it."""
         accepted = self.accepted.get((source.name, table.name), {})
         where = f"{source.name}: {table.name}"
         try:
@@ -173,22 +191,24 @@ class _Pull:
                         f"{where}: it tells how things were at {moment:%Y-%m-%d %H:%M}Z, before what has landed "
                         f"({latest:%Y-%m-%d %H:%M}Z): is it a replica that fell behind, or an older file?"
                     )
-                counts = self.lake.land_versions(
-                    type(source), table, versions, moment, self.spool, next(iter(accepted.values()), "")
-                )
+                counts = landing.land(table, versions, moment, next(iter(accepted.values()), ""))
                 fields = {"withheld": sorted(versions.withheld), "lacking": sorted(versions.lacking)}
         except AbsentTableError as error:
-            self._note(source, table.name, as_of.date(), status="absent", reason=str(error))
+            return partial(self._note, source, table.name, as_of.date(), status="absent", reason=str(error))
         except HeldError as error:
-            why = without_names(error, source.name, table.name)
-            self.lake.note_failure(source.name, table.name, [as_of.date()], why, "held")
-            # What came of a full list would not come again without one.
-            relist = " --relist" if source.follows_changes and table.name not in since else ""
-            self._hold(source, table.name, as_of.date(), str(error), error.received, table.name, relist)
+            return partial(self._hold_table, source, table, as_of.date(), error, since)
         except BadResponseError as error:
-            self._fail(source, table.name, [as_of.date()], error)
-        else:
-            self._landed(source, table.name, moment.date(), counts, versions.remarks, **fields)
+            return partial(self._fail, source, table.name, [as_of.date()], error)
+        remarks = versions.remarks
+        return partial(self._read, source, table.name, moment.date(), "landed", counts, remarks, **fields)
+
+    def _hold_table(
+        self, source: ObjectSource, table: Table, day: date, error: HeldError, since: Mapping[str, datetime]
+    ) -> None:
+        self.lake.note_failure(source.name, table.name, [day], without_names(error, source.name, table.name), "held")
+        # What came of a full list would not come again without one.
+        relist = " --relist" if source.follows_changes and table.name not in since else ""
+        self._hold(source, table.name, day, str(error), error.received, table.name, relist)
 
     def _fail(
         self,
@@ -217,15 +237,22 @@ class _Pull:
         self.report.held.append(f"{why}; if that is right: `{accept}`")
         self._note(source, table, day, status="held", reason=why, held=received)
 
-    def _landed(
-        self, source: Source, table: str, day: date, counts: Counts, remarks: Sequence[Remark], **fields: object
+    def _read(
+        self,
+        source: Source,
+        table: str,
+        day: date,
+        status: str,
+        counts: Counts,
+        remarks: Sequence[Remark],
+        **fields: object,
     ) -> None:
         for remark in remarks:
             if remark.is_alarm:
                 self.report.notes.append(f"{source.name}: {table}: {day}: {remark}")
                 self.progress.say(self.report.notes[-1])
         noticed = {"remarks": list(map(str, remarks))} if remarks else {}
-        self._note(source, table, day, status="landed", reason=None, **vars(counts), **fields, **noticed)
+        self._note(source, table, day, status=status, reason=None, **vars(counts), **fields, **noticed)
 
     def _note(self, source: Source, table: str, day: date, **outcome: object) -> None:
         nothing = dict.fromkeys((*COUNTED, "held"), 0)

@@ -9,6 +9,7 @@ from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.app_tables import TABLES
 from tailtracker_bi.sources.base import DaySource, ObjectSource, Read, Source
 from tailtracker_bi.sources.csv_files import CsvFiles
+from tailtracker_bi.sources.digests import SUMS, digest, row_hash
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.mixpanel import EventLines, Mixpanel, MixpanelSettings
 from tailtracker_bi.sources.prometheus import Prometheus
@@ -36,6 +37,7 @@ __all__ = [
     "COUNTED",
     "HISTORY_ORIGINS",
     "SOURCES",
+    "SUMS",
     "TABLES",
     "AbsentTableError",
     "AppDb",
@@ -55,7 +57,9 @@ __all__ = [
     "SourceUnavailableError",
     "Table",
     "Versions",
+    "digest",
     "each_day",
     "http",
     "ranges",
+    "row_hash",
 ]

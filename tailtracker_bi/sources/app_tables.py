@@ -234,10 +234,11 @@ def masked(batch: pa.RecordBatch, table: AppTable, hash_key: bytes) -> pa.Record
 def versions_of(connection: duckdb.DuckDBPyConnection, table: AppTable, rows: TextRows, day: date) -> Versions:
     """The snapshot that these rows are; `day` is the one that its quarantine is filed under.
 
-    It can be read as long as the connection is open. Raises BadResponseError where rows can't be told apart.
+    It can be read until the connection is closed, or asked for another table. Raises BadResponseError where rows can't
+    be told apart.
     """
     where = f"{rows.source}: {table.name}"
-    connection.read_parquet(str(rows.file)).create_view("texts")
+    connection.read_parquet(str(rows.file)).create_view("texts", replace=True)
     connection.execute(_typed(table, rows))
     twice = connection.execute(
         "select min(line), max(line) from typed where reason is null "
@@ -322,7 +323,7 @@ def _typed(table: AppTable, rows: TextRows) -> str:
     faults += [fault(column) for column in rows.columns if KINDS[table.kinds[column]].pattern]
     reason = f"nullif(concat_ws('; ', {', '.join(faults)}), '')"
     return f"""
-        create view typed as
+        create or replace view typed as
         select
             {" || '/' || ".join(map(key_part, rows.key))} as object_id,
             cast(null as timestamp) as effective_at,

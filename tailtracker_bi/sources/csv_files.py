@@ -77,22 +77,22 @@ class CsvFiles(ObjectSource):
     ) -> Iterator[Read]:
         self._check_folder()
         spool.mkdir(parents=True, exist_ok=True)
+        with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)}) as connection:
 
-        @contextmanager
-        def read(table: Table) -> Iterator[Versions]:
-            table = cast(AppTable, table)
-            if not self._path(table).exists():
-                if table.name not in since:
-                    raise AbsentTableError(f"csv_files: {table.name}: the folder has no {table.name}.csv")
-                yield gone(table)
-                return
-            rows, written_at = self._copy(table, spool)
-            with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)}) as connection:
+            @contextmanager
+            def read(table: Table) -> Iterator[Versions]:
+                table = cast(AppTable, table)
+                if not self._path(table).exists():
+                    if table.name not in since:
+                        raise AbsentTableError(f"csv_files: {table.name}: the folder has no {table.name}.csv")
+                    yield gone(table)
+                    return
+                rows, written_at = self._copy(table, spool)
                 versions = versions_of(connection, table, rows, self.settings.now.date())
                 versions.as_of = min(written_at, self.settings.now)
                 yield versions
 
-        yield read
+            yield read
 
     def check(self) -> Check:
         try:

@@ -31,6 +31,7 @@ from tailtracker_bi.crash_points import declare, reached
 from tailtracker_bi.settings import Settings, SourceSettings, check_own_url
 from tailtracker_bi.sources import http
 from tailtracker_bi.sources.base import Check, DaySource
+from tailtracker_bi.sources.digests import digests_by_day
 from tailtracker_bi.sources.foreign_text import readable
 from tailtracker_bi.sources.records import (
     QUARANTINE_SCHEMA,
@@ -143,7 +144,8 @@ class _Intervals:
         held = Counter(row[0] for row in self.rows)
         counts = {day: Counts(held[day], held[day]) for day in each_day(self.first, self.last)}
         nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
-        return Days(self.first, self.last, rows.to_reader(), nothing, counts, self.remarks)
+        content = digests_by_day(rows, counts)
+        return Days(self.first, self.last, rows.to_reader(), nothing, counts, self.remarks, content=content)
 
 
 class PrometheusSettings(SourceSettings):

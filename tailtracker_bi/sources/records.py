@@ -90,6 +90,9 @@ class Days:
     quarantine: pa.RecordBatchReader
     counts: dict[date, Counts] = field(default_factory=dict)
     remarks: dict[date, list[Remark]] = field(default_factory=dict)
+    content: Mapping[date, str] = field(default_factory=dict)
+    """Of each day a digest of all that came of it, rows and quarantine, in any order: by it a day that has not changed
+    since it landed is told. One without a digest lands anew each time."""
     shape: Mapping[str, str] | None = None
     """What was asked for, where that is up to the settings: days of another shape are no measure for these."""
 

@@ -299,8 +299,8 @@ def test_a_process_that_nobody_waits_for_ends_by_itself(build: Path) -> None:
 
 
 def test_an_answer_that_takes_seconds_comes_without_a_progress_bar(build: Path) -> None:
-    [row] = asked_apart(build, "select count(sleep_ms(1)) as n from range(2500)", 60)
-    assert row == {"n": 2500}
+    slept = "select count(*) as n from range(2500) where sleep_ms(1) is null"
+    assert asked_apart(build, slept, 60) == [{"n": 2500}]
 
 
 def test_the_process_that_answers_loads_no_more_than_it_needs() -> None:

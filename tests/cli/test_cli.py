@@ -291,16 +291,19 @@ def test_a_report_tells_what_landed_what_is_held_and_what_failed(capsys: pytest.
     report.days = [
         line("mixpanel", "events", "landed", 9, 7, 1, 0, 1),
         line("mixpanel", "events", "landed", 1, 1, 0, 0, 0),
+        line("mixpanel", "events", "unchanged", 5, 4, 1, 0, 0),
         line("mixpanel", "events", "held", held=40),
         line("mixpanel", "events", "failed"),
+        line("prometheus", "service_levels", "unchanged", 2, 2, 0, 0, 0),
         line("stripe", "disputes", "failed"),
         line("app_db", "pets", "held", held=3),
         line("app_db", "subscriptions", "held"),
     ]
     engineer._print_report(report)
     assert capsys.readouterr().out.splitlines() == [
-        "mixpanel.events: 10 received = 8 loaded, 1 deduplicated, 0 filtered, 1 quarantined; 40 held back; "
-        "1 of 4 days failed",
+        "mixpanel.events: 15 received = 12 loaded, 2 deduplicated, 0 filtered, 1 quarantined; 40 held back; "
+        "1 of 5 days unchanged; 1 of 5 days failed",
+        "prometheus.service_levels: 2 received = 2 loaded, 0 deduplicated, 0 filtered, 0 quarantined; unchanged",
         "stripe.disputes: failed",
         "app_db.pets: 3 held back",
         "app_db.subscriptions: 0 held back",

@@ -194,9 +194,9 @@ def test_a_run_of_dagster_and_one_of_the_command_line_at_once_give_the_same_bund
 
     # One asked for all days, and the other, which came after it, for those that may have changed.
     attempts = Lake(settings.home).ledger.attempts("mixpanel", "events")
-    assert {row["status"] for row in attempts} == {"landed"}
     days = list(each_day(FIRST, YESTERDAY))
     assert [row["day"] for row in attempts] == [*days, *LOOK_BACK]
+    assert [row["status"] for row in attempts] == ["landed"] * len(days) + ["unchanged"] * len(LOOK_BACK)
     asked = [map(date.fromisoformat, (request.from_date or "", request.to_date or "")) for request in api.requests]
     assert list(chain.from_iterable(each_day(*ends) for ends in asked)) == [*days, *LOOK_BACK]
 
@@ -204,11 +204,11 @@ def test_a_run_of_dagster_and_one_of_the_command_line_at_once_give_the_same_bund
     assert sorted(sum(line["table"] == "events" for line in report) for report in lines) == [7, 32]
     assert all(line["received"] == line["loaded"] for report in lines for line in report if line["table"] == "events")
 
-    # The lock was one run's until it had published: only then did the other land.
+    # The lock was one run's until it had published: only then did the other read.
     one, two = bundle.builds(settings.home)
     published_at = bundle.query(one, "select built_at from bundle_info").to_pylist()[0]["built_at"]
     assert published_at.replace(tzinfo=None) <= attempts[-1]["landed_at"]
-    # The first of them was alone with its days, the second landed some again: their bundles are the same.
+    # The first of them was alone with its days, the second read some again: their bundles are the same.
     assert content(one)["metric_values"]
     assert content(one) == content(two)
     tell()
@@ -253,11 +253,14 @@ def test_a_backfill_asks_for_exactly_its_days_and_says_that_what_is_published_is
 ) -> None:
     api.requests.clear()
     first, last = FIRST, FIRST + timedelta(2)
+    api.days[last] = [*api.days[last], event_line("Late", at("03-03 12:00"))]
     result = execute(first, last, selection=[EVENTS])
     assert result.success
     assert [(request.from_date, request.to_date) for request in api.requests] == [(str(first), str(last))]
     told = [event.partition for event in result.get_asset_materialization_events()]
-    assert told == [str(day) for day in each_day(first, last)]
+    assert told == [str(day) for day in each_day(first, last)], "those that had not changed, too"
+    statuses = [row["status"] for row in Lake(settings.home).ledger.attempts("mixpanel", "events")[-3:]]
+    assert statuses == ["unchanged", "unchanged", "landed"]
     behind = last_check(instance, BUNDLE, "up_to_date")
     assert not behind.passed
     assert "mixpanel.events" in str(behind.metadata["landed since"].value)

@@ -324,8 +324,7 @@ def test_a_rebuild_gives_the_warehouse_that_was_there_in_all_that_it_stores_and_
         report = run(settings, last, last, rebuild=True)
     assert any("made anew" in note for note in report.notes)
     after = published(tmp_path), stored(tmp_path)
-    # The last day landed once more.
-    assert [row[:3] for row in after[1].pop("marks.landings")] == [row[:3] for row in before[1].pop("marks.landings")]
+    # The last day was read once more, and had not changed: it has not landed anew.
     for was, now in zip(before, after, strict=True):
         assert was.keys() == now.keys()
         for table in was:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 
+from tailtracker_bi.sources.digests import digests_by_day
 from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, Counts, Days, each_day
 
 SCHEMA = pa.schema([("day", pa.date32()), ("event", pa.string()), ("time", pa.timestamp("us"))])
@@ -42,10 +43,13 @@ def whole_days(days: dict[int, list[str]], aside: dict[int, list[str]] | None = 
         )
         for number, one in enumerate(each_day(day(min(days)), day(max(days))), start=min(days))
     }
+    events, set_aside = rows(days), pa.Table.from_pylist(quarantine, QUARANTINE_SCHEMA)
+    of_events, of_set_aside = digests_by_day(events, counts), digests_by_day(set_aside, counts)
     return Days(
         day(min(days)),
         day(max(days)),
-        rows(days).to_reader(),
-        pa.Table.from_pylist(quarantine, QUARANTINE_SCHEMA).to_reader(),
+        events.to_reader(),
+        set_aside.to_reader(),
         counts,
+        content={one: f"{of_events[one]} {of_set_aside[one]}" for one in counts},
     )

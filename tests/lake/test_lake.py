@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from tailtracker_bi.lake import Lake, LakeError
 from tailtracker_bi.lake import lake as lake_module
 from tailtracker_bi.lake.check import check_ledger
 from tailtracker_bi.lake.ledger import LANDINGS_SCHEMA
-from tailtracker_bi.sources.records import BadResponseError
+from tailtracker_bi.sources.records import BadResponseError, Days, Remark
 from tests.lake.days import FIRST, SCHEMA, SOURCE, day, rows, whole_days
 
 
@@ -329,6 +330,152 @@ def test_a_day_keeps_the_quarantine_of_the_landing_that_counts_wherever_another_
     assert list(files) == ([] if step == "lake.day.recorded" else ["2024-01-02.jsonl"])
 
 
+# Days that have not changed.
+
+
+def files_at(home: Path) -> set[tuple[Path, float]]:
+    """The files of the table and of its quarantine, and when each was written."""
+    folders = [home / "lake" / "mixpanel" / "events", home / "quarantine" / "mixpanel" / "events"]
+    return {(file, file.stat().st_mtime_ns) for folder in folders for file in folder.rglob("*")}
+
+
+def test_a_day_that_has_not_changed_is_seen_and_nothing_of_it_is_written(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a", "b"], 2: []}, aside={1: ["{x", "{y"]}), datetime(2024, 1, 5, tzinfo=UTC))
+    before = files_at(tmp_path)
+    again = whole_days({1: ["b", "a"], 2: []}, aside={1: ["{y", "{x"]})
+    again.remarks = {day(1): [Remark("a card number", is_alarm=True)]}
+    outcome = lake.land(*SOURCE, again, datetime(2024, 1, 9, tzinfo=UTC))
+    assert (outcome.held, sorted(outcome.unchanged)) == ({}, [day(1), day(2)])
+    assert files_at(tmp_path) == before
+    landed, seen = ledger(lake)[0], ledger(lake)[2]
+    own = ("received", "loaded", "deduplicated", "filtered", "quarantined", "day", "source", "table_name")
+    assert {name: seen[name] for name in own} == {name: landed[name] for name in own}
+    assert (seen["status"], seen["landing"], seen["as_of"]) == ("unchanged", 1, datetime.fromisoformat("2024-01-09"))
+    assert (seen["remark"], seen["is_alarm"]) == ("a card number", True)
+    assert seen["landed_at"] >= landed["landed_at"]
+    not_its_own = ("version", "digests", "set_aside", "set_aside_for", "content", "shape")
+    assert [seen[name] for name in not_its_own] == [None] * len(not_its_own)
+    assert lake.ledger.landed_as_of(*SOURCE) == dict.fromkeys([day(1), day(2)], datetime(2024, 1, 9, tzinfo=UTC))
+    assert (lake.ledger.summary(*SOURCE).status, lake.ledger.summary(*SOURCE).days) == ("unchanged", 2)
+    assert content(lake) == {1: ["a", "b"]}
+    assert broken(ledger(lake)) == []
+    lake.check()
+
+
+def test_of_a_range_the_days_that_changed_land_and_the_others_stay(lake: Lake, tmp_path: Path) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"], 3: ["c"]}, aside={1: ["{x"], 2: ["{y"]}))
+    (first,) = (file for file in lake.files(*SOURCE) if "day=2024-01-01" in file)
+    before = files_at(tmp_path)
+    outcome = lake.land(*SOURCE, whole_days({1: ["a"], 2: ["late", "b"], 3: ["c"]}, aside={1: ["{x"], 2: ["{y"]}))
+    assert sorted(outcome.unchanged) == [day(1), day(3)]
+    assert content(lake) == {1: ["a"], 2: ["b", "late"], 3: ["c"]}
+    assert first in lake.files(*SOURCE)
+    assert [(row["day"], row["status"]) for row in ledger(lake)[3:]] == [
+        (day(1), "unchanged"), (day(2), "landed"), (day(3), "unchanged"),
+    ]  # fmt: skip
+    written = {file.name for file, _ in files_at(tmp_path) - before if file.is_file()}
+    assert {name for name in written if not name.endswith(".parquet")} == {f"{1:020}.json", "2024-01-02.jsonl"}
+    assert len(written) == 3
+
+
+def with_a_copy(days: Days) -> Days:
+    days.counts[day(1)] = replace(days.counts[day(1)], received=4, deduplicated=1)
+    return days
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(whole_days({1: ["a", "c"]}, aside={1: ["{x"]}), id="another event"),
+        pytest.param(whole_days({1: ["a", "a"]}, aside={1: ["{x"]}), id="one twice in place of another"),
+        pytest.param(whole_days({1: ["a", "b"]}, aside={1: ["{z"]}), id="another record set aside"),
+        pytest.param(with_a_copy(whole_days({1: ["a", "b"]}, aside={1: ["{x"]})), id="a copy more"),
+        pytest.param(replace(whole_days({1: ["a", "b"]}, aside={1: ["{x"]}), content={}), id="no digest"),
+        pytest.param(
+            replace(whole_days({1: ["a", "b"]}, aside={1: ["{x"]}), shape={"slo": "..."}), id="asked otherwise"
+        ),
+    ],
+)
+def test_a_day_that_came_in_another_way_lands(lake: Lake, again: Days) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a", "b"]}, aside={1: ["{x"]}))
+    assert lake.land(*SOURCE, again).unchanged == set()
+    assert [row["status"] for row in ledger(lake)] == ["landed", "landed"]
+    assert ledger(lake)[-1]["received"] == again.counts[day(1)].received
+
+
+def damaged(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-8] + b"otherwise"[:8])
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, damaged, lambda file: file.write_bytes(b"")])
+@pytest.mark.parametrize("where", ["lake/mixpanel/events/day=2024-01-01/*", "quarantine/mixpanel/events/*.jsonl"])
+def test_a_day_that_is_damaged_lands_anew_though_it_came_as_before(
+    lake: Lake, tmp_path: Path, where: str, harm: Callable[[Path], None]
+) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}, aside={1: ["{x"]}))
+    harm(*tmp_path.glob(where))
+    outcome = lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}, aside={1: ["{x"]}))
+    assert outcome.unchanged == {day(2)}
+    assert (content(lake), lake.damage(*SOURCE)) == ({1: ["a"], 2: ["b"]}, {})
+    assert len(lake.quarantine(*SOURCE).lines(day(1))) == 1
+
+
+def test_a_day_of_an_older_ledger_lands_once_more(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "tailtracker_bi.lake.ledger.LANDINGS_SCHEMA",
+        pa.schema([field for field in LANDINGS_SCHEMA if field.name != "content"]),
+    )
+    lake.land(*SOURCE, replace(whole_days({1: ["a"]})))
+    monkeypatch.undo()
+    lake = Lake(lake.root.parent)
+    assert [lake.land(*SOURCE, whole_days({1: ["a"]})).unchanged for _ in range(2)] == [set(), {day(1)}]
+
+
+def test_a_day_that_failed_and_is_then_seen_unchanged_is_in_no_trouble(lake: Lake) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    lake.note_failure(*SOURCE, [day(1), day(2)], "down")
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    assert lake.ledger.troubled_days(*SOURCE) == {day(2): "failed"}
+
+
+def test_a_day_that_failed_is_not_taken_for_one_that_came(lake: Lake) -> None:
+    lake.note_failure(*SOURCE, [day(1)], "down")
+    assert lake.land(*SOURCE, whole_days({1: []})).unchanged == set()
+
+
+def test_an_empty_day_that_was_accepted_is_held_again_as_long_as_it_comes_empty_against_all_custom(lake: Lake) -> None:
+    lake.land(*SOURCE, whole_days(dict.fromkeys(range(1, 30), FULL)))
+    held = lake.land(*SOURCE, whole_days({29: []})).held
+    lake.land(*SOURCE, whole_days({29: []}), accepted=held)
+    outcome = lake.land(*SOURCE, whole_days({29: []}))
+    assert (list(outcome.held), outcome.unchanged) == ([day(29)], set())
+    outcome = lake.land(*SOURCE, whole_days({29: []}), accepted=outcome.held)
+    assert (outcome.held, outcome.unchanged) == ({}, {day(29)})
+
+
+@pytest.mark.parametrize("step", ["lake.day.committed", "lake.day.set_aside", "lake.day.recorded"])
+def test_what_breaks_off_beside_an_unchanged_day_leaves_it_and_is_made_good(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    lake.land(*SOURCE, whole_days({1: ["a"], 2: ["b"]}, aside={1: ["{x"], 2: ["{y"]}))
+    days = ({1: ["a"], 2: ["c"]}, {1: ["{x"], 2: ["{z"]})
+
+    def die(reached: str) -> None:
+        if reached == step:
+            raise DiedError
+
+    monkeypatch.setattr("tailtracker_bi.lake.lake.reached", die)
+    with pytest.raises(DiedError):
+        lake.land(*SOURCE, whole_days(*days))
+    monkeypatch.undo()
+    lake = Lake(tmp_path)
+    lake.check()
+    assert day(1) in lake.land(*SOURCE, whole_days(*days)).unchanged
+    assert content(lake) == {1: ["a"], 2: ["c"]}
+    for number, record in ((1, b"{x"), (2, b"{z")):
+        assert [record in line for line in lake.quarantine(*SOURCE).lines(day(number))] == [True]
+
+
 # The ledger's chain.
 
 
@@ -398,7 +545,7 @@ FULL = [f"e{number}" for number in range(100)]
 
 def test_of_a_range_a_day_that_shrank_is_held_and_the_others_land_in_one_commit(lake: Lake, tmp_path: Path) -> None:
     lake.land(*SOURCE, whole_days({1: ["a"], 2: FULL, 3: ["c"]}, aside={2: ["{kept"], 3: ["{gone"]}))
-    held = lake.land(*SOURCE, whole_days({1: ["a", "late"], 2: FULL[:40], 3: ["c"]}, aside={2: ["{new"]}))
+    held = lake.land(*SOURCE, whole_days({1: ["a", "late"], 2: FULL[:40], 3: ["c"]}, aside={2: ["{new"]})).held
     assert held == {day(2): "it has 40 rows, and had 100"}
     assert content(lake) == {1: ["a", "late"], 2: sorted(FULL), 3: ["c"]}
     assert DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version() == 1
@@ -416,13 +563,13 @@ def test_of_a_range_a_day_that_shrank_is_held_and_the_others_land_in_one_commit(
 def test_days_that_were_asked_for_otherwise_are_no_measure(lake: Lake) -> None:
     lake.land(*SOURCE, replace(whole_days({1: FULL}), shape={"availability": "..."}))
     less = whole_days({1: FULL[:10]})
-    assert lake.land(*SOURCE, replace(less, shape={"availability": "..."})) != {}
-    assert lake.land(*SOURCE, replace(whole_days({1: FULL[:10]}), shape={"latency": "..."})) == {}
+    assert lake.land(*SOURCE, replace(less, shape={"availability": "..."})).held != {}
+    assert lake.land(*SOURCE, replace(whole_days({1: FULL[:10]}), shape={"latency": "..."})).held == {}
 
 
 def test_where_all_days_are_held_nothing_is_committed(lake: Lake, tmp_path: Path) -> None:
     lake.land(*SOURCE, whole_days({1: FULL, 2: FULL}))
-    assert list(lake.land(*SOURCE, whole_days({1: [], 2: []}))) == [day(1), day(2)]
+    assert list(lake.land(*SOURCE, whole_days({1: [], 2: []})).held) == [day(1), day(2)]
     assert DeltaTable(tmp_path / "lake" / "mixpanel" / "events").version() == 0
     assert content(lake) == {1: sorted(FULL), 2: sorted(FULL)}
 
@@ -432,8 +579,8 @@ def test_a_day_that_is_accepted_lands_and_the_ledger_keeps_who_took_it_in_agains
 ) -> None:
     monkeypatch.setenv("LOGNAME", "olga")
     lake.land(*SOURCE, whole_days({1: FULL, 2: FULL}))
-    held = lake.land(*SOURCE, whole_days({1: [], 2: []}))
-    assert list(lake.land(*SOURCE, whole_days({1: [], 2: []}), accepted={day(1): held[day(1)]})) == [day(2)]
+    held = lake.land(*SOURCE, whole_days({1: [], 2: []})).held
+    assert list(lake.land(*SOURCE, whole_days({1: [], 2: []}), accepted={day(1): held[day(1)]}).held) == [day(2)]
     assert content(lake) == {2: sorted(FULL)}
     (row,) = (row for row in ledger(lake)[2:] if row["status"] == "landed")
     assert (row["day"], row["is_alarm"]) == (day(1), False)
@@ -442,9 +589,9 @@ def test_a_day_that_is_accepted_lands_and_the_ledger_keeps_who_took_it_in_agains
 
 def test_what_is_accepted_is_what_was_held_and_nothing_worse(lake: Lake) -> None:
     lake.land(*SOURCE, whole_days({1: FULL}))
-    held = lake.land(*SOURCE, whole_days({1: FULL[:40]}))
+    held = lake.land(*SOURCE, whole_days({1: FULL[:40]})).held
     assert held == {day(1): "it has 40 rows, and had 100"}
-    assert lake.land(*SOURCE, whole_days({1: []}), accepted=held) == {day(1): "it has 0 rows, and had 100"}
+    assert lake.land(*SOURCE, whole_days({1: []}), accepted=held).held == {day(1): "it has 0 rows, and had 100"}
     assert content(lake) == {1: sorted(FULL)}
 
 
@@ -474,6 +621,23 @@ def test_files_that_are_in_no_commit_go_when_no_reader_can_use_them(lake: Lake, 
     lake.tidy()
     assert (old.exists(), young.exists()) == (False, True)
     assert content(lake) == {1: ["a"]}
+
+
+@pytest.mark.parametrize(("age", "is_looked_through"), [(1, False), (6, False), (8, True), (13, True), (15, False)])
+def test_a_table_that_was_not_written_to_is_looked_through_once_what_it_replaced_is_old(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: int, is_looked_through: bool
+) -> None:
+    looked_through: list[object] = []
+    monkeypatch.setattr(DeltaTable, "vacuum", lambda self, **_: looked_through.append(self))
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    lake.tidy()
+    assert len(looked_through) == 1, "it was written to"
+    written = (datetime.now(UTC) - timedelta(days=age)).timestamp()
+    for commit in (tmp_path / "lake" / "mixpanel" / "events" / "_delta_log").iterdir():
+        os.utime(commit, (written, written))
+    lake.land(*SOURCE, whole_days({1: ["a"]}))
+    lake.tidy()
+    assert len(looked_through) == 1 + is_looked_through
 
 
 def test_tidying_keeps_the_ledger_and_the_days(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,23 @@ from uuid import NAMESPACE_OID, uuid5
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tailtracker_bi.lake import lake as lake_module
 from tailtracker_bi.lake.lake import Lake
-from tailtracker_bi.lake.ledger import Ledger
+from tailtracker_bi.lake.ledger import Ledger, broken_links
+from tailtracker_bi.lake.objects import ObjectLanding, landing_objects
+from tailtracker_bi.lake.versions import Told
 from tailtracker_bi.sources.base import ObjectSource
-from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, VERSION_SCHEMA, BadResponseError, Counts, Table, Versions
+from tailtracker_bi.sources.records import (
+    QUARANTINE_SCHEMA,
+    VERSION_SCHEMA,
+    BadResponseError,
+    Counts,
+    HeldError,
+    Table,
+    Versions,
+)
 
 PETS = Table("pets", pa.schema([("name", pa.string()), ("weight", pa.string())]))
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -53,7 +64,8 @@ def lake(tmp_path: Path) -> Lake:
 
 def land(lake: Lake, versions: Versions, days: int = 0) -> tuple[int, int, int]:
     """Received, loaded and deduplicated of a reading so many days after the first."""
-    counts = lake.land_versions(Shelter, PETS, versions, NOON + timedelta(days=days), lake.root.parent / "spool")  # type: ignore[type-abstract]
+    with landing_objects(lake, Shelter, lake.root.parent / "spool") as landing:  # type: ignore[type-abstract]
+        counts = landing.land(PETS, versions, NOON + timedelta(days=days))
     return counts.received, counts.loaded, counts.deduplicated
 
 
@@ -233,7 +245,7 @@ def test_quarantine_is_that_of_the_landings_that_count_wherever_another_breaks_o
         if reached == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("tailtracker_bi.lake.lake.reached", die)
+    monkeypatch.setattr("tailtracker_bi.lake.objects.reached", die)
     with pytest.raises(KeyboardInterrupt):
         land(lake, told(pet("1", "Max"), is_snapshot=is_snapshot, quarantined=1, reason="new"), days=1)
     monkeypatch.undo()
@@ -257,11 +269,197 @@ def test_a_snapshot_without_anything_to_set_aside_clears_what_was(lake: Lake, tm
 
 
 def test_many_small_files_become_one_without_a_version_lost(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake_module, "COMPACT_AT", 3)
+    monkeypatch.setattr("tailtracker_bi.lake.objects.COMPACT_AT", 3)
     for number in range(5):
         land(lake, told(pet("1", f"Rex {number}")), days=number)
     assert [row[1] for row in kept(lake)] == [f"Rex {number}" for number in range(5)]
     assert len(lake.files("shelter", "pets")) < 3
+
+
+# Told as at its last landing.
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise AssertionError("it was compared")
+
+
+def test_what_is_told_as_last_time_is_compared_with_nothing_and_is_as_up_to_date(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(lake, told(pet("1", "Rex"), pet("2", None)))
+    files, before = lake.files("shelter", "pets"), lake.ledger.last("shelter", "pets")
+    monkeypatch.setattr(Told, "against", refuse)
+    assert land(lake, told(pet("2", None), pet("1", "Rex")), days=1) == (2, 0, 2)
+    assert lake.files("shelter", "pets") == files
+    assert lake.ledger.synced_at("shelter", "pets") == NOON + timedelta(days=1)
+    now = lake.ledger.last("shelter", "pets")
+    assert before
+    assert now
+    same = ("version", "content", "set_aside", "set_aside_for", "status")
+    assert {name: now[name] for name in same} == {name: before[name] for name in same}
+    assert now["digests"] == "{}"
+    lake.check()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "days", "follows_changes"),
+    [
+        pytest.param([pet("1", "Rex")], [pet("1", "Max")], 1, False, id="another value"),
+        pytest.param([pet("1", "Rex")], [pet("1", None)], 1, False, id="no value"),
+        pytest.param([pet("1", "Rex")], [pet("1", "Rex"), pet("2", "Rex")], 1, False, id="one more"),
+        pytest.param([pet("1", "Rex")], [pet("1", "Rex", is_deleted=True)], 1, False, id="deleted"),
+        pytest.param([pet("1", "Rex"), pet("1", "Max")], [pet("1", "Max"), pet("1", "Rex")], 1, False, id="told twice"),
+        pytest.param([pet("1", "Rex")], [pet("1", "Rex")], -1, False, id="by a clock that was set back"),
+        pytest.param([pet("1", "Rex")], [pet("1", "Rex")], 1, True, id="by a source that tells of changes"),
+    ],
+)
+def test_what_may_bring_something_new_is_compared(
+    lake: Lake,
+    monkeypatch: pytest.MonkeyPatch,
+    before: list[dict[str, Any]],
+    after: list[dict[str, Any]],
+    days: int,
+    follows_changes: bool,
+) -> None:
+    monkeypatch.setattr(Shelter, "follows_changes", follows_changes)
+    land(lake, told(*before))
+    monkeypatch.setattr(Told, "against", refuse)
+    with pytest.raises(AssertionError, match="it was compared"):
+        land(lake, told(*after), days=days)
+
+
+def test_what_is_set_aside_now_or_was_is_compared(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(lake, told(pet("1", "Rex"), quarantined=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(Told, "against", refuse)
+        for quarantined in (0, 1):
+            with pytest.raises(AssertionError, match="it was compared"):
+                land(lake, told(pet("1", "Rex"), quarantined=quarantined), days=1)
+    land(lake, told(pet("1", "Rex")), days=2)
+    monkeypatch.setattr(Told, "against", refuse)
+    with pytest.raises(AssertionError, match="it was compared"):
+        land(lake, told(pet("1", "Rex"), quarantined=1), days=3)
+
+
+def test_a_list_of_what_changed_that_is_empty_is_compared_with_nothing_and_keeps_what_was_set_aside(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shelter, "follows_changes", True)
+    land(lake, told(pet("1", "Rex"), is_snapshot=False, quarantined=2, reason="why"))
+    monkeypatch.setattr(Told, "against", refuse)
+    assert land(lake, told(is_snapshot=False), days=1) == (0, 0, 0)
+    last = lake.ledger.last("shelter", "pets")
+    assert last
+    assert (last["quarantined"], last["set_aside"]) == (0, 1)
+    assert json.loads(last["set_aside_for"])["told"][0]["reason"] == "why"
+
+
+ROW = st.builds(
+    pet, st.sampled_from("123"), st.sampled_from(["Rex", "Max", None]), is_deleted=st.sampled_from([False, False, True])
+)
+ROWS = st.lists(ROW, max_size=3, unique_by=lambda row: row["object_id"])
+READING = st.tuples(ROWS, st.integers(-1, 2), st.booleans(), st.integers(1, 2))
+"""What is told, days since the reading before, whether it is a snapshot, and how often it is told."""
+
+
+@settings(max_examples=25, deadline=None)
+@given(readings=st.lists(READING, max_size=5))
+def test_whatever_is_told_in_whatever_order_of_moments_the_lake_is_as_if_all_were_compared(
+    readings: list[tuple[list[dict[str, Any]], int, bool, int]],
+) -> None:
+    def after(*, is_compared: bool) -> tuple[Any, ...]:
+        with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+            if is_compared:
+                patch.setattr(ObjectLanding, "_is_as", lambda *_: False)
+            lake, days = Lake(Path(directory)), 0
+            counts: list[object] = []
+            for rows, pause, is_snapshot, times in readings:
+                days += pause
+                for _ in range(times):
+                    try:
+                        counts.append(land(lake, told(*rows, is_snapshot=is_snapshot), days))
+                    except HeldError as error:
+                        counts.append(str(error))
+            own = ("version", "as_of", "loaded", "deduplicated", "set_aside", "status")
+            ledger = [{name: row[name] for name in own} for row in lake.ledger.landings().to_pylist()]
+            return counts, kept(lake) if lake.files("shelter", "pets") else [], ledger
+
+    assert after(is_compared=False) == after(is_compared=True)
+
+
+# Several tables together.
+
+CHIPS = Table("chips", PETS.schema)
+
+
+def land_both(lake: Lake, name: str, days: int = 0) -> None:
+    with landing_objects(lake, Shelter, lake.root.parent / "spool") as landing:  # type: ignore[type-abstract]
+        for table in (PETS, CHIPS):
+            landing.land(table, told(pet("1", name), quarantined=1, reason=name), NOON + timedelta(days=days))
+
+
+def names(lake: Lake) -> list[list[str]]:
+    """The versions of both tables, by their names."""
+    return [
+        sorted(ds.dataset(lake.files("shelter", table.name)).to_table()["name"].to_pylist()) for table in (PETS, CHIPS)
+    ]
+
+
+def test_tables_that_land_together_have_one_landing_in_the_ledger(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_both(lake, "Rex")
+    land_both(lake, "Max", days=1)
+    rows = lake.ledger.landings().to_pylist()
+    landing = rows[2]["landing"]
+    assert [(row["table_name"], row["landing"]) for row in rows[2:]] == [("chips", landing), ("pets", landing)]
+    assert names(lake) == [["Max", "Rex"]] * 2
+    for table in (PETS, CHIPS):
+        landings = ds.dataset(lake.files("shelter", table.name)).to_table()["landing"].to_pylist()
+        assert max(landings) == landing, "versions are of the landing that the ledger has"
+        assert len(lake.quarantine("shelter", table.name).lines(NOON.date())) == 1
+    monkeypatch.setattr("tailtracker_bi.lake.ledger.COMPACT_AT", 2)
+    lake.tidy()
+    assert list(broken_links(Lake(tmp_path).ledger.landings().to_pylist())) == [], "their order is the chain's"
+
+
+def test_a_table_that_fails_takes_none_of_the_others_with_it(lake: Lake) -> None:
+    land_both(lake, "Rex")
+    lying = told(pet("1", "Max"))
+    lying.counts.received = 2
+    with landing_objects(lake, Shelter, lake.root.parent / "spool") as landing:  # type: ignore[type-abstract]
+        landing.land(CHIPS, told(pet("1", "Max")), NOON + timedelta(days=1))
+        with pytest.raises(BadResponseError, match="2 objects received"):
+            landing.land(PETS, lying, NOON + timedelta(days=1))
+    assert names(Lake(lake.root.parent)) == [["Rex"], ["Max", "Rex"]]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("step", ["lake.version.committed", "lake.version.set_aside", "lake.version.recorded"])
+def test_a_kill_before_the_ledger_knows_of_any_table_loses_nothing(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, is_first: bool
+) -> None:
+    if not is_first:
+        land_both(lake, "Rex")
+    reached: list[str] = []
+
+    def die(this: str) -> None:
+        reached.append(this)
+        if this == step and (reached.count(step) == 2 or step == "lake.version.recorded"):
+            monkeypatch.setattr(Ledger, "record", lambda *_: None)  # a killed process writes nothing any more
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("tailtracker_bi.lake.objects.reached", die)
+    with pytest.raises(KeyboardInterrupt):
+        land_both(lake, "Max", days=1)
+    monkeypatch.undo()
+    lake = Lake(tmp_path)
+    lake.check()
+    land_both(lake, "Max", days=2)
+    lake.check()
+    assert names(lake) == [["Max"] if is_first else ["Max", "Rex"]] * 2
+    for table in (PETS, CHIPS):
+        assert [b"Max" in line for line in lake.quarantine("shelter", table.name).lines(NOON.date())] == [True]
 
 
 def test_a_commit_that_a_crash_left_without_its_row_is_undone(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

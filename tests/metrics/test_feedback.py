@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.lake.objects import landing_objects
 from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.base import ObjectSource
 from tailtracker_bi.sources.csv_files import CsvFiles
@@ -32,7 +33,8 @@ def land(home: Path, source: type[ObjectSource], name: str, *rows: dict[str, Any
     ]
     nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
     found = Versions(pa.Table.from_pylist(full, schema).to_reader(), True, nothing, Counts(received=len(rows)))
-    Lake(home).land_versions(source, table, found, as_of, home / "spool")
+    with landing_objects(Lake(home), source, home / "spool") as landing:
+        landing.land(table, found, as_of)
 
 
 def on(day: int, **row: Any) -> dict[str, Any]:

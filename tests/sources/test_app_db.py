@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pyarrow as pa
 import pytest
 
@@ -85,6 +87,32 @@ def test_every_table_lands_in_its_declared_schema(make_source: MakeSource) -> No
     for name, table in BY_NAME.items():
         assert snapshot.tables[name].schema == pa.schema([*VERSION_SCHEMA, *table.schema])
         assert snapshot.counts[name] == Counts()
+
+
+def test_changes_are_seen_that_postgres_tells_of_by_no_count_and_no_xmin_of_a_table(
+    make_source: MakeSource, app_database: AppDatabase
+) -> None:
+    """So that a table is read to know whether it has changed: a cheaper question has a wrong answer."""
+
+    def cheaply() -> list[tuple[Any, ...]]:
+        return app_database.execute("select count(*), max(xmin::text::bigint) from pets")
+
+    def breeds() -> list[str]:
+        return sorted(row["breed"] for row in Snapshot(make_source()).rows("pets"))
+
+    one, two = (app_database.add("pets", breed="calm")["id"] for _ in range(2))
+    with closing(psycopg2.connect(app_database.connection.dsn)) as other, other.cursor() as cursor:
+        # What begins first and is committed last has the smaller number of the two.
+        cursor.execute("update pets set breed = 'wild' where id = %s", (one,))
+        app_database.execute("update pets set breed = 'mild' where id = %s", two)
+        before, seen = cheaply(), breeds()
+        other.commit()
+        assert (cheaply(), seen, breeds()) == (before, ["calm", "mild"], ["mild", "wild"])
+    app_database.execute("create type temper as enum ('mild', 'wild')")
+    app_database.execute("alter table pets alter breed type temper using breed::temper")
+    before = cheaply()
+    app_database.execute("alter type temper rename value 'wild' to 'free'")  # touches no row, and no snapshot of xids
+    assert (cheaply(), breeds()) == (before, ["free", "mild"])
 
 
 def test_values_land_exactly(make_source: MakeSource, app_database: AppDatabase) -> None:

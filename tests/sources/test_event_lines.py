@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tailtracker_bi import durable
+from tailtracker_bi.sources.digests import digests_by_day
 from tailtracker_bi.sources.mixpanel import event_lines
 from tailtracker_bi.sources.mixpanel.event_lines import EVENTS_SCHEMA, EventLines
 from tailtracker_bi.sources.records import BadResponseError, Counts, TooLargeError
@@ -33,6 +34,7 @@ class Outcome:
     rows: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
     counts: dict[date, Counts]
+    content: dict[date, str]
 
     def column(self, name: str) -> list[Any]:
         return [row[name] for row in self.rows]
@@ -48,14 +50,23 @@ def process(spool: Path, *batches: bytes, last: date = DAY) -> Outcome:
         counts = lines.deduplicate()
         rows = lines.rows()
         assert rows.schema == EVENTS_SCHEMA
-        outcome = Outcome(rows.read_all().to_pylist(), lines.quarantine().read_all().to_pylist(), counts)
+        landed, aside = rows.read_all(), lines.quarantine().read_all()
+        outcome = Outcome(landed.to_pylist(), aside.to_pylist(), counts, lines.content())
         received = lines.received
+    parts = [digests_by_day(part, counts) for part in (landed, aside)]
+    assert outcome.content == {day: added(*(part[day] for part in parts)) for day in counts}
     for day, count in counts.items():
         count.check(str(day))
         assert count.loaded == sum(row["day"] == day for row in outcome.rows)
         assert count.quarantined == sum(row["day"] == day for row in outcome.quarantine)
     assert received == sum(count.received for count in counts.values())
     return outcome
+
+
+def added(one: str, other: str) -> str:
+    """The digest of the rows of two."""
+    (rows, hashes), (more, their_hashes) = (part.split(":") for part in (one, other))
+    return f"{int(rows) + int(more)}:{(int(hashes, 16) + int(their_hashes, 16)) % 2**128:032x}"
 
 
 def process_lines(spool: Path, lines: Sequence[bytes], last: date = DAY) -> Outcome:
@@ -182,6 +193,35 @@ def test_the_copy_processed_last_stays_whatever_the_order(tmp_path: Path) -> Non
 def test_which_of_equally_late_copies_stays_does_not_depend_on_the_order(tmp_path: Path) -> None:
     lines = copies({"v": "a"}, {"v": "b"})
     assert process_lines(tmp_path, lines).rows == process_lines(tmp_path, lines[::-1]).rows
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_the_same_lines_in_any_order_and_any_batches_have_the_same_digest(tmp_path: Path, data: st.DataObject) -> None:
+    changes: list[dict[str, Any]] = [
+        {}, {}, {"mp_processing_time_ms": 2}, {"at": START + WHOLE_DAY}, {"_insert_id": None}, {"_insert_id": None},
+        {"distinct_id": "a@b.de"}, {"at": "never"}, {"at": "never", "distinct_id": "a@b.de"},
+    ]  # fmt: skip
+    lines = [*copies(*changes), b"{broken"]
+    shuffled = data.draw(st.permutations(lines))
+    cut = data.draw(st.integers(0, len(lines)))
+    batches = [b"".join(line + b"\n" for line in part) for part in (shuffled[:cut], shuffled[cut:])]
+    assert process(tmp_path, *batches, last=NEXT_DAY).content == process_lines(tmp_path, lines, NEXT_DAY).content
+
+
+def test_a_line_more_less_or_other_has_another_digest_on_its_day_alone(tmp_path: Path) -> None:
+    lines = copies({}, {"_insert_id": None}, {"at": START + WHOLE_DAY}, {"at": "never"})
+    before = process_lines(tmp_path, lines, NEXT_DAY).content
+    for other in (
+        lines[1:],
+        [*lines, lines[1]],
+        [*copies({"mp_processing_time_ms": 1}), *lines[1:]],
+        [*copies({"_device_id": "d"}), *lines[1:]],
+        [*lines, b"{broken"],
+        [*lines[:3], *copies({"at": "ever"})],
+    ):
+        content = process_lines(tmp_path, other, NEXT_DAY).content
+        assert (content[DAY] != before[DAY], content[NEXT_DAY]) == (True, before[NEXT_DAY])
 
 
 def test_an_event_at_the_edge_of_a_day_lands_once_on_its_own_day(tmp_path: Path) -> None:

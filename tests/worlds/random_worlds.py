@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tailtracker_bi.analytics.rules import Analytics
 from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.lake.objects import landing_objects
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.shipped import DBT_PROJECT
@@ -88,9 +89,8 @@ def land_objects(
     full = [{"object_id": row["id"], "origin": "snapshot", "is_deleted": False, **row} for row in rows]
     told = pa.Table.from_pylist(full, pa.schema([*VERSION_SCHEMA, *table.schema]))
     nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
-    lake.land_versions(
-        source, table, Versions(told.to_reader(), True, nothing, Counts(received=len(rows))), as_of, spool
-    )
+    with landing_objects(lake, source, spool) as landing:
+        landing.land(table, Versions(told.to_reader(), True, nothing, Counts(received=len(rows))), as_of)
 
 
 def analytics_of(world: World) -> Analytics:

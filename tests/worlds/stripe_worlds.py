@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.lake.lake import Lake
+from tailtracker_bi.lake.objects import landing_objects
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions
@@ -56,12 +57,13 @@ def land(lake: Lake, spool: Path, versions: Iterable[Version], now: datetime, ou
         content = orjson.dumps(AllowList(TYPES[type_]).kept(version.item), option=orjson.OPT_SORT_KEYS).decode()
         at = version.at.replace(tzinfo=None) if version.at else None
         told[f"{type_}s"].append((version.item["id"], at, version.origin, version.is_deleted, created, content))
-    for table in (table for table in Stripe.tables if table.name not in out):
-        schema = pa.schema([*VERSION_SCHEMA, *table.schema])
-        rows = [dict(zip(schema.names, row, strict=True)) for row in told[table.name]]
-        nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
-        found = Versions(pa.Table.from_pylist(rows, schema).to_reader(), False, nothing, Counts(received=len(rows)))
-        lake.land_versions(Stripe, table, found, now, spool)
+    with landing_objects(lake, Stripe, spool) as landing:
+        for table in (table for table in Stripe.tables if table.name not in out):
+            schema = pa.schema([*VERSION_SCHEMA, *table.schema])
+            rows = [dict(zip(schema.names, row, strict=True)) for row in told[table.name]]
+            nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
+            found = Versions(pa.Table.from_pylist(rows, schema).to_reader(), False, nothing, Counts(received=len(rows)))
+            landing.land(table, found, now)
 
 
 def land_rates(lake: Lake, spool: Path, rates: Rates, now: datetime) -> None:
@@ -74,7 +76,8 @@ def land_rates(lake: Lake, spool: Path, rates: Rates, now: datetime) -> None:
     ]
     nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
     found = Versions(pa.Table.from_pylist(rows, schema).to_reader(), False, nothing, Counts(received=len(rows)))
-    lake.land_versions(ExchangeRates, table, found, now, spool)
+    with landing_objects(lake, ExchangeRates, spool) as landing:
+        landing.land(table, found, now)
 
 
 def sql_tables(

@@ -32,7 +32,7 @@ landed as (
         sum(case when source_day >= context.history_start then 1 else 0 end) as wanted_days,
         cast(sum(rows_kept) as bigint) as rows_kept,
         cast(sum(set_aside) as bigint) as quarantined,
-        max(landed_at) as loaded_at
+        max(seen_at) as loaded_at
     from landings
     cross join context
     where status = 'landed'

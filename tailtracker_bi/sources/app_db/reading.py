@@ -165,20 +165,20 @@ class AppDb(ObjectSource):
             self.say(f"app_db: {', '.join(snapshot.slow)}: reading took too long; the whole snapshot again, once")
             snapshot = retrying(self._snapshot, set(since), spool)
         reached("app_db.copied")
+        with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)}) as connection:
 
-        @contextmanager
-        def read(table: Table) -> Iterator[Versions]:
-            copy = snapshot.tables[table.name]
-            if isinstance(copy, TailTrackerError):
-                raise copy
-            with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)}) as connection:
+            @contextmanager
+            def read(table: Table) -> Iterator[Versions]:
+                copy = snapshot.tables[table.name]
+                if isinstance(copy, TailTrackerError):
+                    raise copy
                 day = self.settings.now.date()
                 versions = versions_of(connection, cast(AppTable, table), copy, day) if copy else gone(table)
                 versions.as_of = snapshot.as_of
                 versions.remarks += snapshot.remarks
                 yield versions
 
-        yield read
+            yield read
 
     def check(self) -> Check:
         try:

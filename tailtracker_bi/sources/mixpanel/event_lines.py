@@ -34,10 +34,12 @@ from tailtracker_bi.privacy import (
     is_personal_id,
     mask_text,
 )
+from tailtracker_bi.sources.digests import digest, row_hash
 from tailtracker_bi.sources.mixpanel.event_sql import (
     BROKEN,
     CANDIDATES,
     CLOSING,
+    CONTENT,
     COUNT,
     CREATE,
     DEDUPLICATE,
@@ -46,6 +48,7 @@ from tailtracker_bi.sources.mixpanel.event_sql import (
     MIDDLE,
     OPENING,
     RECEIVE,
+    SUM,
     TAKE_APART,
     UTC_OFFSETS,
 )
@@ -69,6 +72,7 @@ EVENTS_SCHEMA = pa.schema(
 )
 
 _SPOOL_SCHEMA = pa.schema([("line", pa.int64()), *EVENTS_SCHEMA])
+_ROW_HASH = row_hash(EVENTS_SCHEMA.names)
 
 MEMORY_LIMIT = "512MB"
 LINES_AT_ONCE = 50_000
@@ -172,10 +176,11 @@ class EventLines:
 
     def _keep(self, parsed: pa.Table) -> None:
         self._note_cards(parsed)
-        rows = _cleaned(parsed, self._cleaners()).select(_SPOOL_SCHEMA.names)
+        rows = _cleaned(parsed, self._cleaners()).select(_SPOOL_SCHEMA.names).cast(_SPOOL_SCHEMA)
         self._run(RECEIVE, rows=rows)
+        self._run(SUM.format(row_hash=_ROW_HASH), rows=rows)
         self._events += len(rows)
-        self._writer.write_table(rows.cast(_SPOOL_SCHEMA))
+        self._writer.write_table(rows)
 
     def _note_cards(self, parsed: pa.Table) -> None:
         suspects = parsed.filter(parsed["is_suspect"]).select(["day", "event", "properties"])
@@ -227,7 +232,7 @@ class EventLines:
         if len(candidates):
             copies = (batch.filter(pc.is_in(batch["line"], candidates)) for batch in self._spooled())
             reader = pa.RecordBatchReader.from_batches(_SPOOL_SCHEMA, copies)
-            self._run(DEDUPLICATE, copies=reader)
+            self._run(DEDUPLICATE.format(row_hash=_ROW_HASH), copies=reader)
         counts = {day: Counts() for day in each_day(self._first, self._last)}
         for day, received, deduplicated, quarantined in self._connection.execute(COUNT).fetchall():
             counts[day] = Counts(
@@ -237,6 +242,14 @@ class EventLines:
                 quarantined=quarantined,
             )
         return counts
+
+    def content(self) -> dict[date, str]:
+        """A digest of each day's events and of what was set aside of it, whatever the order of lines.
+
+        To be asked after `deduplicate`.
+        """
+        found = {day: digest(*sums) for day, *sums in self._connection.execute(CONTENT).fetchall()}
+        return {day: found.get(day, digest()) for day in each_day(self._first, self._last)}
 
     def rows(self) -> pa.RecordBatchReader:
         """The events, in the order of their lines, in EVENTS_SCHEMA."""

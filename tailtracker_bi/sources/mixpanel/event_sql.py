@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+from tailtracker_bi.sources.digests import SUMS, row_hash
+
 # A whole pair, half of one (the group), or another escape, in whose backslash none may begin.
 ESCAPED = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\[\s\S]"
@@ -28,7 +30,8 @@ STRUCTURE = json.dumps(dict.fromkeys(PROPERTIES.values(), "VARCHAR"))
 CREATE = """
     create table received (line bigint, day date, identity ubigint);
     create table quarantined (line bigint, day date, reason varchar, record varchar);
-    create table duplicates (line bigint, day date);
+    create table duplicates (line bigint, day date, row_hash uhugeint);
+    create table summed (day date, rows hugeint, lower hugeint, upper hugeint);
 """
 
 # What stands in front of an event's name, and between it and its properties, in a line as Mixpanel writes it.
@@ -154,6 +157,12 @@ RECEIVE = """
     from rows
 """
 
+# Summed batch by batch: a hash of each row would take more room than all else that is kept of it.
+SUM = f"""
+    insert into summed
+    select day, {SUMS} from (select day, {{row_hash}} as row_hash from rows) group by day
+"""
+
 # Few events share the hash of what identifies them with another one: only these are compared.
 CANDIDATES = """
     select line
@@ -165,11 +174,10 @@ CANDIDATES = """
 # The copy processed last stays; equal copies are told apart by their text, so that the order of lines never matters.
 DEDUPLICATE = """
     insert into duplicates
-    select line, day
+    select line, day, {row_hash}
     from (
         select
-            line,
-            day,
+            *,
             row_number() over (
                 partition by day, event, distinct_id, insert_id
                 order by processed_at desc nulls last, properties desc, line
@@ -177,6 +185,22 @@ DEDUPLICATE = """
         from copies
     )
     where copy > 1
+"""
+
+# Of what stays: all rows less the copies, and what was set aside.
+CONTENT = f"""
+    select day, sum(rows)::hugeint, sum(lower)::hugeint, sum(upper)::hugeint
+    from (
+        from summed
+        union all
+        select day, -rows, -lower, -upper
+        from (select day, {SUMS} from duplicates group by day) as copies (day, rows, lower, upper)
+        union all
+        select day, {SUMS}
+        from (select day, {row_hash(["day", "reason", "record"])} as row_hash from quarantined)
+        group by day
+    )
+    group by day
 """
 
 COUNT = """

@@ -143,7 +143,7 @@ class Mixpanel(DaySource):
         with lines:
             counts = lines.deduplicate()
             self._check_time_basis(lines, f"mixpanel: {first} to {last}")
-            yield Days(first, last, lines.rows(), lines.quarantine(), counts, lines.remarks())
+            yield Days(first, last, lines.rows(), lines.quarantine(), counts, lines.remarks(), content=lines.content())
 
     def check(self) -> Check:
         if not self._limiter.try_acquire("export", timeout=MOMENT_SECONDS):

@@ -16,7 +16,8 @@ units as (
     select
         source.*,
         filled_tables.is_daily,
-        case when filled_tables.is_daily then source.day end as landed_day
+        case when filled_tables.is_daily then source.day end as landed_day,
+        case when source.status = 'unchanged' then 'landed' else source.status end as outcome
     from source
     inner join filled_tables
         on
@@ -25,12 +26,16 @@ units as (
 
 ),
 
+-- What landed was last seen when it landed, or when it was read again and found unchanged.
 numbered as (
 
     select
         *,
         row_number() over (partition by source, table_name, landed_day, status order by landing desc) as latest,
-        row_number() over (partition by source, table_name, landed_day order by landing desc) as latest_attempt,
+        first_value(landed_at) over (partition by source, table_name, landed_day, outcome order by landing desc) as seen_at,
+        first_value(as_of) over (partition by source, table_name, landed_day, outcome order by landing desc) as seen_as_of,
+        max(landing) over (partition by source, table_name, landed_day, outcome) as last_of_outcome,
+        max(landing) over (partition by source, table_name, landed_day) as last_attempt,
         sum(case when is_daily then 0 else loaded end) over (partition by source, table_name) as versions,
         min(case when status = 'landed' then as_of end) over (partition by source, table_name) as first_landed_as_of
     from units
@@ -54,8 +59,9 @@ select
     coalesce(set_aside, quarantined) as set_aside,
     set_aside_for,
     landed_at,
-    as_of,
+    seen_at,
+    seen_as_of as as_of,
     first_landed_as_of,
-    latest_attempt = 1 as is_latest_attempt
+    last_of_outcome = last_attempt as is_latest_attempt
 from numbered
-where latest = 1
+where latest = 1 and status <> 'unchanged'

@@ -1,7 +1,7 @@
 with source as (
 
     select * from {{ source('raw_lake', 'landings') }}
-    where status = 'landed'
+    where status in ('landed', 'unchanged')
 
 ),
 
