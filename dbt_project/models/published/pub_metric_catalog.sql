@@ -59,29 +59,16 @@ declared_retentions as (
 
 ),
 
-landings as (
-
-    select * from {{ ref('stg_lake__landings') }}
-
-),
-
-context as (
-
-    select * from {{ source('config', 'run_context') }}
-
-),
-
 -- What the app deleted before a table of its database was first read, nobody can count.
 first_readings as (
 
-    select tables_needed.metric_id, max({{ local_date('landings.first_landed_as_of', 'context.timezone') }}) as day
+    select tables_needed.metric_id, max(covered.first_read_on) as day
     from tables_needed
-    inner join landings
+    inner join covered
         on
-            tables_needed.source = landings.source
-            and tables_needed.table_name = landings.table_name
-            and landings.source = 'app_db'
-    cross join context
+            tables_needed.source = covered.source
+            and tables_needed.table_name = covered.table_name
+            and covered.source = 'app_db'
     group by tables_needed.metric_id
 
 )

@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 with days as (
 
     select * from {{ ref('int_source_days_landed') }}
@@ -49,6 +51,18 @@ broken_beginnings as (
 
 ),
 
+first_readings as (
+
+    select
+        landings.source,
+        landings.table_name,
+        min({{ local_date('landings.first_landed_as_of', 'context.timezone') }}) as first_read_on
+    from landings
+    cross join context
+    group by landings.source, landings.table_name
+
+),
+
 first_gaps as (
 
     select
@@ -72,6 +86,7 @@ select
     bounds.first_day,
     bounds.last_day,
     bounds.covered_from,
+    first_readings.first_read_on,
     case
         when broken_beginnings.source is null then {{ add_days('first_gaps.gap_day', -1) }}
         else {{ add_days('bounds.covered_from', -1) }}
@@ -85,3 +100,7 @@ left join first_gaps
     on
         bounds.source = first_gaps.source
         and bounds.table_name = first_gaps.table_name
+left join first_readings
+    on
+        bounds.source = first_readings.source
+        and bounds.table_name = first_readings.table_name

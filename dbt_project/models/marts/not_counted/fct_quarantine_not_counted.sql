@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 with quarantined as (
 
     select * from {{ ref('stg_lake__quarantined') }}

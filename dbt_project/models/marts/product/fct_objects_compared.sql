@@ -13,15 +13,9 @@ profiles as (
 
 ),
 
-landings as (
+covered as (
 
-    select * from {{ ref('stg_lake__landings') }}
-
-),
-
-context as (
-
-    select * from {{ source('config', 'run_context') }}
+    select * from {{ ref('int_sources_covered') }}
 
 ),
 
@@ -98,10 +92,9 @@ account_holders as (
 
 first_reading as (
 
-    select min({{ local_date('landings.first_landed_as_of', 'context.timezone') }}) as day
-    from landings
-    cross join context
-    where landings.source = 'app_db' and landings.table_name = 'user_profiles'
+    select first_read_on as day
+    from covered
+    where source = 'app_db' and table_name = 'user_profiles'
 
 ),
 
