@@ -70,7 +70,11 @@ sizes as (
         cohorts.cohort_index,
         cohorts.segment,
         cohorts.segment_value,
-        count(*) as cohort_size
+        count(*) as cohort_size,
+        row_number() over (
+            order by
+                cohorts.retention_id, cohorts.cohort_grain, cohorts.cohort_index, cohorts.segment, cohorts.segment_value
+        ) as cohort_number
     from cohorts
     inner join seen_periods
         on
@@ -101,64 +105,83 @@ cells as (
 
 ),
 
--- Every later period in which a member of a cohort came back.
-comebacks as (
+-- The last period in which a person came back: with it, those who came back in a period or later are counted without a
+-- look at each of their periods.
+last_returns as (
 
     select
-        cohorts.retention_id,
-        cohorts.cohort_grain,
-        cohorts.cohort_index,
-        cohorts.segment,
-        cohorts.segment_value,
-        cohorts.person_id,
-        returns.period_index - cohorts.cohort_index as period_number
-    from cohorts
-    inner join returns
-        on
-            cohorts.retention_id = returns.retention_id
-            and cohorts.cohort_grain = returns.grain
-            and cohorts.person_id = returns.person_id
-            and cohorts.cohort_index < returns.period_index
+        returns.retention_id,
+        returns.grain,
+        returns.person_id,
+        max(returns.period_index) as period_index
+    from returns
     inner join seen_periods
         on
             returns.grain = seen_periods.grain
             and returns.period_index = seen_periods.period_index
+    group by returns.retention_id, returns.grain, returns.person_id
+
+),
+
+members as (
+
+    select
+        sizes.cohort_number,
+        cohorts.retention_id,
+        cohorts.cohort_grain,
+        cohorts.cohort_index,
+        cohorts.person_id
+    from cohorts
+    inner join sizes
+        on
+            cohorts.retention_id = sizes.retention_id
+            and cohorts.cohort_grain = sizes.cohort_grain
+            and cohorts.cohort_index = sizes.cohort_index
+            and cohorts.segment = sizes.segment
+            and cohorts.segment_value = sizes.segment_value
 
 ),
 
 came_back as (
 
     select
-        retention_id, cohort_grain, cohort_index, segment, segment_value, period_number, count(*) as people
-    from comebacks
-    group by retention_id, cohort_grain, cohort_index, segment, segment_value, period_number
+        members.cohort_number,
+        returns.period_index - members.cohort_index as period_number,
+        count(*) as people
+    from members
+    inner join returns
+        on
+            members.retention_id = returns.retention_id
+            and members.cohort_grain = returns.grain
+            and members.person_id = returns.person_id
+            and members.cohort_index < returns.period_index
+    group by members.cohort_number, returns.period_index - members.cohort_index
 
 ),
 
 last_comebacks as (
 
     select
-        retention_id,
-        cohort_grain,
-        cohort_index,
-        segment,
-        segment_value,
-        person_id,
-        case cohort_grain
-            when 'day' then least(max(period_number), {{ last_daily_period }})
-            else max(period_number)
+        members.cohort_number,
+        case members.cohort_grain
+            when 'day' then least(last_returns.period_index - members.cohort_index, {{ last_daily_period }})
+            else last_returns.period_index - members.cohort_index
         end as period_number
-    from comebacks
-    group by retention_id, cohort_grain, cohort_index, segment, segment_value, person_id
+    from members
+    inner join last_returns
+        on
+            members.retention_id = last_returns.retention_id
+            and members.cohort_grain = last_returns.grain
+            and members.person_id = last_returns.person_id
+            and members.cohort_index < last_returns.period_index
 
 ),
 
 came_back_last as (
 
-    select
-        retention_id, cohort_grain, cohort_index, segment, segment_value, period_number, count(*) as people
+    select cohort_number, period_number, count(*) as people
     from last_comebacks
-    group by retention_id, cohort_grain, cohort_index, segment, segment_value, period_number
+    group by cohort_number, period_number
 
 ),
 
@@ -168,26 +191,17 @@ retained as (
         cells.*,
         coalesce(came_back.people, 0) as retained_in_period,
         cast(sum(coalesce(came_back_last.people, 0)) over (
-            partition by
-                cells.retention_id, cells.cohort_grain, cells.cohort_index, cells.segment, cells.segment_value
+            partition by cells.cohort_number
             order by cells.period_number desc
         ) as bigint) as retained_until_period
     from cells
     left join came_back
         on
-            cells.retention_id = came_back.retention_id
-            and cells.cohort_grain = came_back.cohort_grain
-            and cells.cohort_index = came_back.cohort_index
-            and cells.segment = came_back.segment
-            and cells.segment_value = came_back.segment_value
+            cells.cohort_number = came_back.cohort_number
             and cells.period_number = came_back.period_number
     left join came_back_last
         on
-            cells.retention_id = came_back_last.retention_id
-            and cells.cohort_grain = came_back_last.cohort_grain
-            and cells.cohort_index = came_back_last.cohort_index
-            and cells.segment = came_back_last.segment
-            and cells.segment_value = came_back_last.segment_value
+            cells.cohort_number = came_back_last.cohort_number
             and cells.period_number = came_back_last.period_number
 
 ),
