@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -29,6 +32,7 @@ from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.settings.addresses import check_database_url
 
 DEFAULT_HISTORY = timedelta(days=90)
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _HASH_KEY = re.compile(rb"[0-9a-f]{64}")
 
 
@@ -53,6 +57,15 @@ def _utc(moment: datetime) -> datetime:
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
+
+
+def _most_of_the_memory() -> ByteSize:
+    """Bytes: 60 % of what the machine has or, in a container, of what that may use."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in CGROUP_LIMITS:
+        with suppress(OSError, ValueError):
+            found.append(int(file.read_text()))
+    return ByteSize(min(found) * 6 // 10)
 
 
 def lower(value: Any) -> Any:
@@ -134,6 +147,8 @@ class Settings(ReaderSettings, _Surroundings):
     currency: Currency = Field("EUR", alias="TAILTRACKER_CURRENCY")
     history_start: date | None = Field(None, alias="TAILTRACKER_HISTORY_START")
     warehouse: Literal["duckdb"] = Field("duckdb", alias="TAILTRACKER_WAREHOUSE")
+    memory_limit: ByteSize = Field(default_factory=_most_of_the_memory, alias="TAILTRACKER_MEMORY_LIMIT", ge=128 << 20)
+    threads: int | None = Field(None, alias="TAILTRACKER_THREADS", ge=1)
     own_hash_key: SecretStr | None = Field(None, alias="TAILTRACKER_HASH_KEY", min_length=16)
     retry_scale: float = Field(1.0, alias="TAILTRACKER_RETRY_SCALE", ge=0, le=100)
     waits: bool = Field(True, alias="TAILTRACKER_WAIT")

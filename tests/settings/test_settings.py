@@ -11,7 +11,7 @@ import pytest
 
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.sandbox.home import SandboxHome
-from tailtracker_bi.settings import Settings, SourceSettings
+from tailtracker_bi.settings import Settings, SourceSettings, model
 from tailtracker_bi.settings.environment import (
     load_own_settings,
     load_reader_settings,
@@ -354,3 +354,18 @@ def test_every_setting_is_told_of_in_the_example() -> None:
     example = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8")
     fields = [field for kind in (Settings, *SourceSettings.kinds()) for field in kind.model_fields.values()]
     assert {str(field.alias) for field in fields if f"{field.alias}=" not in example} == set()
+
+
+def test_builds_may_use_60_percent_of_what_the_machine_or_its_container_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_the_machine = load_settings().memory_limit
+    assert of_the_machine > 128 << 20
+    (tmp_path / "memory.max").write_text("1000000000\n")
+    (tmp_path / "unlimited").write_text("max\n")
+    monkeypatch.setattr(model, "CGROUP_LIMITS", [tmp_path / name for name in ("memory.max", "unlimited", "missing")])
+    assert load_settings().memory_limit == 600_000_000
+    assert load_settings(TAILTRACKER_MEMORY_LIMIT="4GB").memory_limit == 4_000_000_000
+    for wrong in ("lots", "1MB"):
+        with pytest.raises(SettingsError, match="TAILTRACKER_MEMORY_LIMIT"):
+            load_settings(TAILTRACKER_MEMORY_LIMIT=wrong)

@@ -38,6 +38,19 @@ def test_what_is_written_is_read_back_and_written_anew(engine: Engine) -> None:
         assert session.tables(["other"]) == []
 
 
+def test_what_takes_more_memory_than_it_may_goes_to_the_disk_below_home(tmp_path: Path) -> None:
+    with DuckDb(tmp_path, memory_limit=128 << 20, threads=1).session() as session:
+        [limits] = session.rows(
+            "select current_setting('memory_limit'), current_setting('threads'), current_setting('temp_directory')"
+        )
+        assert limits == ("128.0 MiB", 1, str(tmp_path / "warehouse.duckdb.tmp"))
+        session.create_schemas(["marts"])
+        session.fill("marts", "many", "select range as n, md5(cast(range as varchar)) as text from range(3000000)")
+        kept = "select count(*), count(distinct text) from (select * from marts.many order by text limit 2900000)"
+        assert session.rows(kept) == [(2_900_000, 2_900_000)]
+    assert not [*tmp_path.glob("*.tmp/*")]
+
+
 def test_a_transaction_that_breaks_off_leaves_nothing(engine: Engine) -> None:
     with engine.session() as session:
         session.create_schemas(["marks"])

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from tailtracker_bi.errors import BuildError
+from tailtracker_bi.settings import Settings
 from tailtracker_bi.warehouse.engines.base import Engine, Session
 
 
@@ -137,6 +138,20 @@ class DuckDb(Engine):
     version = duckdb.__version__
     dbt_package = "dbt-duckdb"
 
+    def __init__(self, home: Path, memory_limit: int | None = None, threads: int | None = None) -> None:
+        """`memory_limit` in bytes, beyond which it spills to the disk; None leaves both to DuckDB."""
+        super().__init__(home)
+        self._config: dict[str, str | bool | int | float | list[str]] = {
+            # Nobody relies on the order of rows that no ORDER BY names, and to keep it takes memory.
+            "preserve_insertion_order": "false",
+            **({"memory_limit": f"{memory_limit}B"} if memory_limit else {}),
+            **({"threads": str(threads)} if threads else {}),
+        }
+
+    @classmethod
+    def of(cls, settings: Settings) -> DuckDb:
+        return cls(settings.home, settings.memory_limit, settings.threads)
+
     @property
     def path(self) -> Path:
         return self.home / "warehouse.duckdb"
@@ -152,7 +167,7 @@ class DuckDb(Engine):
     @contextmanager
     def session(self, *, is_reader: bool = False) -> Iterator[Session]:
         self.home.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(str(self.path), read_only=is_reader)
+        connection = duckdb.connect(str(self.path), read_only=is_reader, config=self._config)
         try:
             connection.execute("set TimeZone = 'UTC'")
             yield DuckDbSession(connection)
@@ -194,6 +209,7 @@ class DuckDb(Engine):
             "path": str(self.path),
             "schema": "main",
             "threads": 2,
+            "config_options": self._config,
             "settings": {"TimeZone": "UTC"},
         }
 
