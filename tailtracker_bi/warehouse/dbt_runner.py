@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +26,12 @@ TARGET = DBT_PROJECT / "target"
 
 def compiled_manifest(engine: Engine) -> dict[str, Any]:
     """dbt's manifest of the project, with the SQL of each model and data test as a refresh runs it on this engine."""
-    manifest: dict[str, Any] = orjson.loads((_compiled(engine, _kept_in(engine.home)) / "manifest.json").read_bytes())
+    kept = _compiled(engine, _kept_in(engine.home))
+    try:
+        manifest: dict[str, Any] = orjson.loads((kept / "manifest.json").read_bytes())
+    except (OSError, ValueError):  # damaged
+        shutil.rmtree(kept)
+        return compiled_manifest(engine)
     return manifest
 
 

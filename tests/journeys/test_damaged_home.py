@@ -24,6 +24,7 @@ from tailtracker_bi.sandbox.servers.stripe_api import KEY
 from tailtracker_bi.sandbox.servers.stripe_api import serve as serve_stripe
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.warehouse.warehouse import Warehouse
+from tests.sources.export_lines import event_line
 from tests.worlds.tiny import FRIDAY, MONDAY, TINY, TUESDAY, at, published
 
 LEDGER, EVENTS, PRODUCTS = "lake/_landings", "lake/mixpanel/events", "lake/stripe/products"
@@ -67,6 +68,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
         shutil.copytree(home, older)
         product = {"id": "prod_3", "object": "product", "name": "Premium", "livemode": True}
         stripe.add("products", {**product, "created": at("04-03 13:00")}, at=at("04-03 13:00"))
+        late = event_line("Open", at("04-02 23:00"), "late", _insert_id="late")
+        mixpanel.days = {**TINY, TUESDAY: [*TINY.get(TUESDAY, []), late]}
         refresh(home)
         refresh(elsewhere)
         # What a crash, a report and Dagster leave.
@@ -85,11 +88,10 @@ KINDS = [
     "quarantine", "quarantine/mixpanel/events/*.jsonl",
     "warehouse.duckdb", "warehouse.duckdb.wal", "published", "published/current", "published/*.duckdb",
     "runs", "runs/*.json", "spool", "spool/*", "reports", "reports/*", "dagster", "dagster/*/*",
-    "dbt", "dbt/profiles.yml", "dbt/logs/dbt.log",
     "rate_limits.sqlite", "refresh.lock", "first_run", "hash.key",
 ]  # fmt: skip
 """Of several files of a kind the last one is damaged."""
-ALIKE = (f"{LEDGER}/*", "lake/stripe/*", f"{EVENTS}/*", "lake/app_db/*", "dbt/*", "rate_limits.sqlite*")
+ALIKE = (f"{LEDGER}/*", "lake/stripe/*", f"{EVENTS}/*", "lake/app_db/*", "rate_limits.sqlite*")
 """Files that are as one of those, beside it."""
 
 

@@ -101,7 +101,8 @@ def land(lake: Lake, home: Path, first: date, now: datetime, out: Collection[str
         rows = pa.Table.from_pylist([row for day in days for row in service_levels(day)], SERVICE_LEVELS_SCHEMA)
         counts = {day: Counts(received=rows.num_rows // len(days), loaded=rows.num_rows // len(days)) for day in days}
         nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
-        assert lake.land("prometheus", "service_levels", Days(first, last, rows.to_reader(), nothing, counts)) == {}
+        days = Days(first, last, rows.to_reader(), nothing, counts)
+        assert lake.land("prometheus", "service_levels", days).held == {}
 
 
 def events(first: date, last: date) -> Iterator[dict[str, Any]]:

@@ -43,6 +43,16 @@ def test_it_is_compiled_again_once_its_content_changes(compiles: list[Path], tmp
     assert sorted(path.name[:9] for path in (dbt_runner.DBT_PROJECT / "target").iterdir()) == ["compiled-", "compiled-"]
 
 
+def test_what_is_kept_is_made_again_where_it_is_damaged(compiles: list[Path], tmp_path: Path) -> None:
+    nodes = dbt_runner.compiled_manifest(DuckDb(tmp_path))["nodes"]
+    [kept] = (dbt_runner.DBT_PROJECT / "target").iterdir()
+    (kept / "manifest.json").write_bytes((kept / "manifest.json").read_bytes()[:1000])
+    assert dbt_runner.compiled_manifest(DuckDb(tmp_path))["nodes"] == nodes
+    (kept / "manifest.json").unlink()
+    assert dbt_runner.compiled_manifest(DuckDb(tmp_path))["nodes"] == nodes
+    assert len(compiles) == 3
+
+
 def test_where_the_project_may_only_be_read_home_keeps_it(
     compiles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
