@@ -1,7 +1,7 @@
-"""The warehouse: shows the lake and the configuration to the engine, and has dbt build what follows from them.
+"""The warehouse: shows the lake and the configuration to the engine, and makes what follows from them.
 
-What belongs here: what models read besides the lake, what a build took in, running dbt. What does not: SQL of metrics,
-which is in `dbt_project/`, and what readers see, which is the bundle.
+What belongs here: what models read besides the lake, what a build took in, running what dbt compiled. What does not:
+SQL of metrics, which is in `dbt_project/`, and what readers see, which is the bundle.
 """
 
 from tailtracker_bi.errors import BuildError

@@ -70,6 +70,17 @@ def _project_files() -> list[Path]:
     return sorted(file for file in files if file.suffix in {".sql", ".yml"})
 
 
+def write_profile(engine: Engine) -> Path:
+    """Say to dbt, and to who runs it by hand, how the warehouse is reached; the folder of the profile."""
+    state = engine.home / "dbt"
+    state.mkdir(parents=True, exist_ok=True)
+    (state / "profiles.yml").write_text(
+        json.dumps({"tailtracker": {"target": engine.name, "outputs": {engine.name: engine.dbt_output()}}}),
+        encoding="utf-8",
+    )
+    return state
+
+
 def run_dbt(engine: Engine, arguments: list[str]) -> Any:
     """Run dbt in this process on an engine's warehouse, and give what the command gives.
 
@@ -78,12 +89,7 @@ def run_dbt(engine: Engine, arguments: list[str]) -> Any:
     # dbt takes seconds to import: only those who run it pay for it.
     from dbt.cli.main import dbtRunner
 
-    state = engine.home / "dbt"
-    state.mkdir(parents=True, exist_ok=True)
-    (state / "profiles.yml").write_text(
-        json.dumps({"tailtracker": {"target": engine.name, "outputs": {engine.name: engine.dbt_output()}}}),
-        encoding="utf-8",
-    )
+    state = write_profile(engine)
     logs = state / "logs"
     try:
         result = dbtRunner().invoke(

@@ -16,7 +16,7 @@ from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES, DaySource, ObjectSource, Source
 from tailtracker_bi.warehouse import marks
 from tailtracker_bi.warehouse.config_tables import config_tables
-from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
+from tailtracker_bi.warehouse.dbt_runner import compiled_manifest, write_profile
 from tailtracker_bi.warehouse.engines import Engine, Session, engine_of
 from tailtracker_bi.warehouse.models import VIEW, Given, Result, hashed, nodes_of, run_models
 
@@ -116,6 +116,7 @@ class Warehouse:
     def _prepare(self, full_refresh: bool) -> list[str]:
         landings = self._lake.ledger.landings()
         manifest = compiled_manifest(self.engine)
+        write_profile(self.engine)
         ledger = [(landings["landing"][-1].as_py(), landings["chain"][-1].as_py())] if len(landings) else []
         given = {"raw_lake.landings": Given(hashed(str(landings.schema)), hashed(repr(ledger)))}
         given |= {f"marks.{name}": Given("", "") for name in marks.READ_BY_MODELS}

@@ -88,6 +88,7 @@ KINDS = [
     "quarantine", "quarantine/mixpanel/events/*.jsonl",
     "warehouse.duckdb", "warehouse.duckdb.wal", "published", "published/current", "published/*.duckdb",
     "runs", "runs/*.json", "spool", "spool/*", "reports", "reports/*", "dagster", "dagster/*/*",
+    "dbt", "dbt/profiles.yml",
     "rate_limits.sqlite", "refresh.lock", "first_run", "hash.key",
 ]  # fmt: skip
 """Of several files of a kind the last one is damaged."""
