@@ -21,7 +21,6 @@ from tempfile import TemporaryDirectory, TemporaryFile
 
 import duckdb
 
-from tailtracker_bi.lake import Lake
 from tailtracker_bi.sandbox.home import SandboxHome
 from tailtracker_bi.sandbox.service import DAY, Plan, morning_after, serving
 from tailtracker_bi.sandbox.shown.recording import record
@@ -78,14 +77,13 @@ def measure(people: int, days: int, home: Path) -> None:
         record(story, files, now + DAY, now)
         sandbox.move_to(now + DAY)
         refresh("one new day")
+    lake = str(home / "lake" / "mixpanel" / "events" / "*" / "*.parquet")
     with duckdb.connect() as connection:
-        lake = Lake(home).files("mixpanel", "events")
         [(events,)] = connection.execute("select count(*) from read_parquet(?)", [lake]).fetchall()
     scan = f"import duckdb; duckdb.connect().execute({SCAN!r}, [{lake!r}])"
-    one_pass = cost([sys.executable, "-c", scan]).seconds - cost([sys.executable, "-c", "import duckdb"]).seconds
-    print(
-        f"| {days} | {events:,} events; one pass of count(distinct) | {one_pass:.2f} | {one_pass / reference:.2f} | |"
-    )
+    one_pass = cost([sys.executable, "-c", scan]).seconds
+    what = f"one pass of count(distinct) over {events:,} events, Python and DuckDB loaded for it"
+    print(f"| {days} | {what} | {one_pass:.2f} | {one_pass / reference:.2f} | |", flush=True)
 
 
 def main() -> None:
