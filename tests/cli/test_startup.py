@@ -13,7 +13,10 @@ import pytest
 
 from tailtracker_bi.bundle import asking
 from tailtracker_bi.figures.json_output import json_lines
+from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, serve
+from tailtracker_bi.warehouse import DuckDb, compiled_manifest
 from tests.worlds import sample_bundle
+from tests.worlds.tiny import FRIDAY, MONDAY, TINY
 
 HEAVY = {
     "adbc_driver_postgresql", "altair", "asyncio", "dagster", "dbt", "deltalake", "duckdb", "httpx", "numpy", "pandas",
@@ -71,6 +74,24 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_command_loads_what_it_needs(command: Sequence[str], needed: set[str], home: Path, tmp_path: Path) -> None:
     environment = {"TAILTRACKER_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
     assert loaded(COMMAND, *command, env=environment, cwd=tmp_path) == needed
+
+
+def test_a_refresh_loads_dbt_only_where_the_project_has_not_been_compiled(tmp_path: Path) -> None:
+    compiled_manifest(DuckDb(tmp_path))
+    with serve(TINY) as api:
+        environment = {
+            "TAILTRACKER_HOME": str(tmp_path),
+            "TAILTRACKER_NOW": "2024-04-03T12:00:00Z",
+            "TAILTRACKER_ALLOW_LOOPBACK": "1",
+            "MIXPANEL_PROJECT_ID": "1",
+            "MIXPANEL_USERNAME": USER,
+            "MIXPANEL_SECRET": SECRET,
+            "MIXPANEL_EXPORT_URL": api.url,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        needed = loaded(COMMAND, "refresh", "--from", str(FRIDAY), "--to", str(MONDAY), env=environment, cwd=tmp_path)
+    assert (tmp_path / "published" / "current").exists()
+    assert needed == {*TABLES, "asyncio", "httpx", "polars", "rich"}
 
 
 def test_the_process_that_answers_a_query_loads_duckdb_and_arrow_alone(home: Path) -> None:
