@@ -77,8 +77,8 @@ class Result:
 def nodes_of(manifest: Mapping[str, Any]) -> list[Node]:
     """The models and data tests of a compiled project, each after what it reads."""
     nodes = {name: _node(name, entry) for name, entry in manifest["nodes"].items()}
-    readers = {name: [other for other in nodes[name].reads if other in nodes] for name in sorted(nodes)}
-    return [nodes[name] for name in TopologicalSorter(readers).static_order()]
+    upstream = {name: [other for other in nodes[name].reads if other in nodes] for name in sorted(nodes)}
+    return [nodes[name] for name in TopologicalSorter(upstream).static_order()]
 
 
 def run_models(
@@ -134,7 +134,7 @@ def hashed(*content: str) -> str:
 
 
 def _node(name: str, entry: Mapping[str, Any]) -> Node:
-    has_contract = entry["config"]["contract"]["enforced"] if "contract" in entry["config"] else False
+    has_contract = entry["config"].get("contract", {}).get("enforced", False)
     return Node(
         id=name,
         kind=entry["config"]["materialized"],
