@@ -1,4 +1,4 @@
--- Schemas are named after layers, the same in every environment: each has a warehouse of its own.
+-- Schemas are named after layers, the same in every environment.
 {% macro generate_schema_name(custom_schema_name, node) -%}
-    {{ custom_schema_name or target.schema }}
+    {{ schema_there(custom_schema_name) if custom_schema_name else target.schema }}
 {%- endmacro %}

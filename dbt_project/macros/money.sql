@@ -53,3 +53,16 @@
         else -{{ exact_quotient('-' ~ amount ~ ' * rates.reporting_units_per_euro', 'rates.units_per_euro') }}
     end
 {%- endmacro %}
+
+-- What people call the interval that an item is billed in.
+{% macro billing_cycle(item) -%}
+    case
+        when {{ item }}.billing_interval = 'month' and {{ item }}.interval_count = 12 then 'annual'
+        when {{ item }}.interval_count > 1
+            then 'every ' || cast({{ item }}.interval_count as varchar) || ' ' || {{ item }}.billing_interval || 's'
+        when {{ item }}.billing_interval = 'month' then 'monthly'
+        when {{ item }}.billing_interval = 'year' then 'annual'
+        when {{ item }}.billing_interval = 'week' then 'weekly'
+        when {{ item }}.billing_interval = 'day' then 'daily'
+    end
+{%- endmacro %}

@@ -2,8 +2,8 @@
 with given as (
 
     select
-        '{"a/b": {"c": 1}, "$x": "y", "list": ["p", "q"], "none": null, "number": 12345678901234567890,
-        "five": 5e0, "small": 0.12345678901, "cart": {"total": 5.0, "list": [7]},
+        '{"a/b":{"c":1}, "$x": "y", "list": ["p", "q"], "none": null, "number": 12345678901234567890,
+        "five": 5e0, "small": 0.12345678901, "cart": {"total": 5.0, "list": [7], "of": "two  words"},
         "own.name": "o", "own": {"name": "n"}, "said": "\"5\\"}' as properties,
         '$x' as key,
         timestamp '2024-03-30 23:30:00' as before_clocks_change,
@@ -43,7 +43,9 @@ names_of_numbers as (
 
 checks as (
 
-    select 'json_text, key in a column' as what, {{ json_text('properties', 'key') }} as found, 'y' as expected from given
+    select 'schema_there' as what, right('{{ schema_there('marts') }}', 5) as found, 'marts' as expected from given
+    union all
+    select 'json_text, key in a column', {{ json_text('properties', 'key') }}, 'y' from given
     union all
     select 'json_text, slash in the key', {{ json_text('properties', "'a/b'") }}, '{"c":1}' from given
     union all
@@ -65,6 +67,8 @@ checks as (
     union all
     select 'json_value, quotes', {{ json_value('properties', "'said'") }}, '"5\' from given
     union all
+    select 'json_value, object', {{ json_value('properties', "'cart'") }}, '{"total":5.0,"list":[7],"of":"two  words"}' from given
+    union all
     select 'json_value, null', {{ json_value('properties', "'none'") }}, null from given
     union all
     select 'trimmed', {{ trimmed("' \"null'' '") }}, 'null' from given
@@ -77,6 +81,12 @@ checks as (
     union all
     select 'local_date, UTC', cast({{ local_date('before_clocks_change', "'UTC'") }} as varchar), '2024-03-30' from given
     union all
+    select 'to_utc, an hour twice', cast({{ to_utc("timestamp '2024-10-27 02:30:00'", 'timezone') }} as varchar), '2024-10-27 01:30:00'
+    from given
+    union all
+    select 'to_utc, an hour left out', cast({{ to_utc("timestamp '2024-03-31 02:30:00'", 'timezone') }} as varchar), '2024-03-31 01:30:00'
+    from given
+    union all
     select 'to_utc', cast({{ to_utc('after_clocks_change', 'timezone') }} as varchar), '2024-03-31 20:30:00' from given
     union all
     select 'days_between', cast({{ days_between("date '2024-02-28'", "date '2024-03-01'") }} as varchar), '2' from given
@@ -85,7 +95,11 @@ checks as (
     union all
     select 'add_seconds', cast({{ add_seconds('before_clocks_change', 1800) }} as varchar), '2024-03-31 00:00:00' from given
     union all
-    select 'seconds_between', cast({{ seconds_between('before_clocks_change', 'after_clocks_change') }} as varchar), '82800.0' from given
+    select
+        'seconds_between',
+        cast(cast({{ seconds_between('before_clocks_change', 'after_clocks_change') }} as decimal(18, 1)) as varchar),
+        '82800.0'
+    from given
     union all
     select 'divide', cast({{ divide(1, 4) }} as varchar), '0.25' from given
     union all
@@ -94,6 +108,10 @@ checks as (
     select 'to_decimal', cast({{ to_decimal("'-12.5'") }} as varchar), '-12.5000000000' from given
     union all
     select 'to_decimal, too large', cast({{ to_decimal("'1e30'") }} as varchar), null from given
+    union all
+    select 'to_decimal, no number', cast({{ to_decimal("'1e'") }} as varchar), null from given
+    union all
+    select 'to_decimal, in any form', cast({{ to_decimal("' +.5e1 '") }} as varchar), '5.0000000000' from given
     union all
     select 'json_texts and text_at', {{ text_at('texts', 1) }}, 'q' from parsed
     union all
@@ -119,8 +137,8 @@ checks as (
     union all
     select 'exact_quotient, to 12 decimals', cast({{ exact_quotient('2', '3', 12) }} as varchar), '0.666666666667' from given
     union all
-    select 'sorted_list', {{ sorted_list('names.name') }}, 'a,b,c'
-    from (values ('b'), ('c'), ('a')) as names (name)
+    select 'sorted_list', {{ sorted_list('names.name') }}, 'C,a,b'
+    from (values ('b'), ('C'), ('a')) as names (name)
     union all
     select 'exact_quotient, rounded up', cast({{ exact_quotient('50.00', '12') }} as varchar), '4.166667' from given
     union all

@@ -32,6 +32,6 @@ left join spells
     on
         published.currency = spells.currency
         and published.day >= spells.from_date
-        and (spells.to_date is null or published.day < spells.to_date)
+        and published.day < coalesce(spells.to_date, date '9999-12-31')
 group by published.day, published.currency, published.mrr
-having published.mrr <> coalesce(cast(sum(spells.mrr) as double), 0)
+having published.mrr <> coalesce(cast(sum(spells.mrr) as double precision), 0)

@@ -6,9 +6,10 @@ SQL of metrics, which is in `dbt_project/`, and what readers see, which is the b
 
 from tailtracker_bi.errors import BuildError
 from tailtracker_bi.warehouse.check import check_warehouse
+from tailtracker_bi.warehouse.config_tables import asked_tables, plain_value
 from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
 from tailtracker_bi.warehouse.engines import DuckDb, DuckDbSession, Engine, engine_of
-from tailtracker_bi.warehouse.models import Result
+from tailtracker_bi.warehouse.models import Result, fill_from, nodes_of
 from tailtracker_bi.warehouse.warehouse import DAMAGED, Warehouse
 
 __all__ = [
@@ -19,7 +20,11 @@ __all__ = [
     "Engine",
     "Result",
     "Warehouse",
+    "asked_tables",
     "check_warehouse",
     "compiled_manifest",
     "engine_of",
+    "fill_from",
+    "nodes_of",
+    "plain_value",
 ]

@@ -34,13 +34,16 @@ def _compare_warehouse(
     findings = []
     held = {table: session.digest(table) for table in sorted(there)}
     for name, rows, digest, version in session.rows(
-        "select table_name, rows, digest, engine from marks.built where digest is not null order by table_name"
+        f"select table_name, rows, digest, engine from {session.named('marks.built')} "
+        "where digest is not null order by table_name"
     ):
         now = held.get(name)
         if now is None or now[0] != rows or (version == warehouse.engine.version and now[1] != digest):
             wrong = f"its {rows} rows are not those that the build left" if now else "is gone"
             findings.append(Finding(name, wrong, REBUILD))
-    taken_in = set(session.rows("select source, table_name, source_day, landing from marks.landings"))
+    taken_in = set(
+        session.rows(f"select source, table_name, source_day, landing from {session.named('marks.landings')}")
+    )
     landed = {
         (table.source.name, table.name, row["day"], row["landing"])
         for table in tables
@@ -65,15 +68,16 @@ def _compare_days(session: Session, engine: Engine) -> Iterator[Finding]:
     """Days of events whose stored rows do not stand for as many as the lake has."""
     try:
         different = session.rows(
-            """
+            f"""
             with staged as (
-                select export_day, count(*) as events from intermediate.int_events_attributed
+                select export_day, count(*) as events from {session.named("intermediate.int_events_attributed")}
                 where not is_identity_event
                 group by export_day
             ),
 
             stored as (
-                select export_day, sum(events) as events from intermediate.int_raw_id_days
+                select export_day, cast(sum(events) as bigint) as events
+                from {session.named("intermediate.int_raw_id_days")}
                 group by export_day
             )
 

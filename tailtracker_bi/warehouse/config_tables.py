@@ -6,7 +6,7 @@ Models join them, so that compiled SQL stays as it is. They are written anew bef
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tailtracker_bi.analytics import Analytics, MetricNotes
+from tailtracker_bi.analytics import Analytics, Funnel, MetricNotes, Retention
 from tailtracker_bi.privacy import hash_personal_id, is_personal_id
 from tailtracker_bi.settings import Settings, history_start
 from tailtracker_bi.sources import SOURCES, DaySource, Mixpanel, ObjectSource, each_day
@@ -134,74 +134,7 @@ def config_tables(
                 for rule in analytics.test_accounts.event_properties
             ],
         ),
-        "retentions": (
-            _schema(
-                retention_id=_STRING,
-                label=_STRING,
-                start_event=_STRING,
-                return_event=_STRING,
-                cohort=_STRING,
-            ),
-            [(r.id, r.label or r.id, r.start_event, r.return_event, r.cohort) for r in analytics.retention],
-        ),
-        "retention_grains": (
-            _schema(retention_id=_STRING, grain=_STRING),
-            [(r.id, grain) for r in analytics.retention for grain in dict.fromkeys(r.grains)],
-        ),
-        "retention_modes": (
-            _schema(retention_id=_STRING, mode=_STRING),
-            [(r.id, mode) for r in analytics.retention for mode in dict.fromkeys(r.modes)],
-        ),
-        "funnels": (
-            _schema(
-                funnel_id=_STRING,
-                label=_STRING,
-                same_property=_STRING,
-                window_seconds=_LONG,
-                window_days=_LONG,
-            ),
-            [
-                (
-                    f.id,
-                    f.label or f.id,
-                    f.same_property,
-                    f.window.total_seconds,
-                    -(-f.window.total_seconds // 86_400),
-                )
-                for f in analytics.funnels
-            ],
-        ),
-        "funnel_steps": (
-            _schema(funnel_id=_STRING, step_index=pa.int32(), event_name=_STRING, step_name=_STRING),
-            [
-                (f.id, number, step.event, step.event)
-                for f in analytics.funnels
-                for number, step in enumerate(f.steps, start=1)
-            ],
-        ),
-        "funnel_filters": (
-            _schema(
-                funnel_id=_STRING,
-                step_index=pa.int32(),
-                property=_STRING,
-                value=_STRING,
-                plain_value=_STRING,
-                is_equal=_BOOL,
-            ),
-            [
-                (
-                    f.id,
-                    number,
-                    rule.property,
-                    rule.value(),
-                    plain_value(rule.value()),
-                    rule.not_equals is None,
-                )
-                for f in analytics.funnels
-                for number, step in enumerate(f.steps, start=1)
-                for rule in step.where
-            ],
-        ),
+        **asked_tables(analytics.funnels, analytics.retention),
         "service_levels": (
             _schema(
                 slo=_STRING,
@@ -233,6 +166,78 @@ def config_tables(
         "metric_notes": (
             _schema(metric_id=_STRING, label=_STRING, owner=_STRING, target=pa.float64()),
             [(name, note.label, note.owner, note.target) for name, note in _metric_notes(analytics).items()],
+        ),
+    }
+
+
+def asked_tables(
+    funnels: Sequence[Funnel], retentions: Sequence[Retention]
+) -> dict[str, tuple[pa.Schema, list[tuple[Any, ...]]]]:
+    """The columns and rows of the tables that say which funnels and retentions are computed."""
+    return {
+        "retentions": (
+            _schema(
+                retention_id=_STRING,
+                label=_STRING,
+                start_event=_STRING,
+                return_event=_STRING,
+                cohort=_STRING,
+            ),
+            [(r.id, r.label or r.id, r.start_event, r.return_event, r.cohort) for r in retentions],
+        ),
+        "retention_grains": (
+            _schema(retention_id=_STRING, grain=_STRING),
+            [(r.id, grain) for r in retentions for grain in dict.fromkeys(r.grains)],
+        ),
+        "retention_modes": (
+            _schema(retention_id=_STRING, mode=_STRING),
+            [(r.id, mode) for r in retentions for mode in dict.fromkeys(r.modes)],
+        ),
+        "funnels": (
+            _schema(
+                funnel_id=_STRING,
+                label=_STRING,
+                same_property=_STRING,
+                window_seconds=_LONG,
+                window_days=_LONG,
+            ),
+            [
+                (
+                    f.id,
+                    f.label or f.id,
+                    f.same_property,
+                    f.window.total_seconds,
+                    -(-f.window.total_seconds // 86_400),
+                )
+                for f in funnels
+            ],
+        ),
+        "funnel_steps": (
+            _schema(funnel_id=_STRING, step_index=pa.int32(), event_name=_STRING, step_name=_STRING),
+            [(f.id, number, step.event, step.event) for f in funnels for number, step in enumerate(f.steps, start=1)],
+        ),
+        "funnel_filters": (
+            _schema(
+                funnel_id=_STRING,
+                step_index=pa.int32(),
+                property=_STRING,
+                value=_STRING,
+                plain_value=_STRING,
+                is_equal=_BOOL,
+            ),
+            [
+                (
+                    f.id,
+                    number,
+                    rule.property,
+                    rule.value(),
+                    plain_value(rule.value()),
+                    rule.not_equals is None,
+                )
+                for f in funnels
+                for number, step in enumerate(f.steps, start=1)
+                for rule in step.where
+            ],
         ),
     }
 

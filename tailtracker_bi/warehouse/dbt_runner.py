@@ -22,16 +22,21 @@ from tailtracker_bi.shipped import DBT_PROJECT, IS_INSTALLED
 from tailtracker_bi.warehouse.engines import Engine
 
 TARGET = DBT_PROJECT / "target"
+NOWHERE = rb"\"elsewhere\"."
+"""The database that SQL names which is compiled without a server: SQL need not name the one that it is in."""
 
 
 def compiled_manifest(engine: Engine) -> dict[str, Any]:
     """dbt's manifest of the project, with the SQL of each model and data test as a refresh runs it on this engine."""
     kept = _compiled(engine, _kept_in(engine.home))
     try:
-        manifest: dict[str, Any] = orjson.loads((kept / "manifest.json").read_bytes())
+        manifest: dict[str, Any] = orjson.loads((kept / "manifest.json").read_bytes().replace(NOWHERE, b""))
     except (OSError, ValueError):  # damaged
         shutil.rmtree(kept)
         return compiled_manifest(engine)
+    for node in manifest["nodes"].values():
+        # Where an engine has that schema, it knows by itself.
+        node["schema"] = node["config"].get("schema") or node["schema"]
     return manifest
 
 
@@ -50,17 +55,22 @@ def _compiled(engine: Engine, folder: Path) -> Path:
     content = [(str(file.relative_to(DBT_PROJECT)), file.read_text(encoding="utf-8")) for file in _project_files()]
     # Adapters bring macros, which are in the manifest, too.
     versions = [version(name) for name in ("dbt-core", "dbt-common", "dbt-adapters", engine.dbt_package)]
-    fingerprint = hashlib.sha256(json.dumps([engine.name, versions, content]).encode()).hexdigest()[:16]
+    fingerprint = hashlib.sha256(
+        json.dumps([engine.name, *engine.named_in_sql, versions, content]).encode()
+    ).hexdigest()[:16]
     compiled = folder / f"compiled-{fingerprint}"
     if not compiled.exists():
+        from filelock import FileLock  # which only who compiles need load
+
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder) as scratch:
-            run_dbt(engine.elsewhere(Path(scratch)), ["compile", "--vars", '{"for_refresh": true}'])
-            try:  # When whole: other processes look for it.
-                (Path(scratch) / "dbt" / "target").rename(compiled)
-            except OSError:
-                if not compiled.exists():  # else another process was faster
-                    raise
+        # Who comes meanwhile waits, which is quicker than to compile it, too.
+        with FileLock(f"{compiled}.lock"), TemporaryDirectory(dir=folder) as scratch:
+            if not compiled.exists():
+                run_dbt(
+                    engine.elsewhere(Path(scratch)),
+                    ["compile", "--no-introspect", "--no-populate-cache", "--vars", '{"for_refresh": true}'],
+                )
+                (Path(scratch) / "dbt" / "target").rename(compiled)  # when whole: other processes look for it
     return compiled
 
 
@@ -74,7 +84,9 @@ def write_profile(engine: Engine) -> Path:
     """Say to dbt, and to who runs it by hand, how the warehouse is reached; the folder of the profile."""
     state = engine.home / "dbt"
     state.mkdir(parents=True, exist_ok=True)
-    (state / "profiles.yml").write_text(
+    profile = state / "profiles.yml"
+    profile.touch(mode=0o600)
+    profile.write_text(
         json.dumps({"tailtracker": {"target": engine.name, "outputs": {engine.name: engine.dbt_output()}}}),
         encoding="utf-8",
     )

@@ -25,7 +25,9 @@ FROM_REBUILD_START = (
     "marts.fct_person_days",
     "marts.fct_retention_cohorts",
     "marts.fct_retention_returns",
+    "metrics.agg_retention_comebacks",
     "metrics.metric_active_users",
+    "metrics.metric_events",
     "metrics.metric_lifecycle",
 )
 """Tables of which a build does again what begins with `int_rebuild_start`: what differs from the marks."""
@@ -82,19 +84,19 @@ TAKEN_FROM = {"identities": "int_identities_resolved", "plans": "int_person_plan
 # Ids that are other people's since the last build, as of the first day on which any of them was seen. Nobody moves in a
 # first build.
 _MERGES = """
-    select landing, first_date from marks.merges
+    select landing, first_date from {merges}
     union all
-    select {landing} as landing, min(days.event_date) as first_date
-    from intermediate.int_raw_id_days as days
+    select cast({landing} as bigint) as landing, min(days.event_date) as first_date
+    from {days} as days
     inner join (
         select
             coalesce(now.raw_id, before.raw_id) as raw_id,
             coalesce(now.person_id, now.raw_id, before.raw_id) as person_id,
             coalesce(before.person_id, before.raw_id, now.raw_id) as person_before
-        from intermediate.int_identities_resolved as now
-        full outer join marks.identities as before on now.raw_id = before.raw_id
+        from {identities} as now
+        full outer join {identities_before} as before on now.raw_id = before.raw_id
     ) as ids on days.raw_id = ids.raw_id
-    where ids.person_id <> ids.person_before and exists (select 1 from marks.identities)
+    where ids.person_id <> ids.person_before and exists (select 1 from {identities_before})
     having count(*) > 0
 """
 
@@ -116,7 +118,7 @@ def built(session: Session, engine_version: str) -> dict[str, Built]:
     """What each node came of in the last build; nothing where that did not finish, or was another engine's."""
     if not session.has("marks", "built"):
         return {}
-    rows = session.rows("select node, input, rows, digest, engine from marks.built")
+    rows = session.rows(f"select node, input, rows, digest, engine from {session.named('marks.built')}")
     return {node: Built(*built) for node, *built, engine in rows if engine == engine_version}
 
 
@@ -130,15 +132,23 @@ def finish(
 ) -> None:
     """Note what the build that has come to its end took in and left. All of it, or nothing."""
     with session.transaction():
-        session.fill("marks", "merges", _MERGES.format(landing=landing))
+        merges = _MERGES.format(
+            landing=landing,
+            merges=session.named("marks.merges"),
+            days=session.named("intermediate.int_raw_id_days"),
+            identities=session.named("intermediate.int_identities_resolved"),
+            identities_before=session.named("marks.identities"),
+        )
+        session.fill("marks", "merges", merges)
+        landings = session.named("staging.stg_lake__landings")
         session.fill(
             "marks",
             "landings",
-            "select source, table_name, source_day, landing from staging.stg_lake__landings where status = 'landed'",
+            f"select source, table_name, source_day, landing from {landings} where status = 'landed'",
         )
         for name, origin in TAKEN_FROM.items():
             columns = ", ".join(READ_BY_MODELS[name].names)
-            session.fill("marks", name, f"select {columns} from intermediate.{origin}")
+            session.fill("marks", name, f"select {columns} from {session.named(f'intermediate.{origin}')}")
         noted = [(node, built[node.id]) for node in nodes]
         session.write(
             "marks",
@@ -157,7 +167,7 @@ def drop_outdated(
     A build that broke off may have done this with persons and plans that nobody noted: what a build does again from the
     rebuild start goes, too.
     """
-    before = dict(session.rows("select family, fingerprint from marks.fingerprints"))
+    before = _fingerprints_before(session)
     there = {f"{schema}.{name}" for schema, name in session.tables()}
     notes = []
     for family, fingerprint in fingerprints.items():
@@ -181,8 +191,12 @@ def drop_outdated(
 
 def outdated(session: Session, fingerprints: Mapping[str, str]) -> list[str]:
     """The families that other SQL or settings filled than are there now: the next build fills them in full."""
-    before = dict(session.rows("select family, fingerprint from marks.fingerprints"))
+    before = _fingerprints_before(session)
     return [family for family, now in fingerprints.items() if before.get(family) != now]
+
+
+def _fingerprints_before(session: Session) -> dict[str, str]:
+    return dict(session.rows(f"select family, fingerprint from {session.named('marks.fingerprints')}"))
 
 
 def fingerprints(settings: Settings, analytics: Analytics) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from graphlib import TopologicalSorter
@@ -94,7 +94,7 @@ def run_models(
     `before` is what they came of in the last build, if that finished. Raises BuildError, with the results so far, at
     the first node that fails; `failures` are what the engine raises.
     """
-    there = set(session.tables())
+    there = {*session.tables(), *session.views()}
     shapes = {name: one.shape for name, one in given.items()}
     versions = {name: one.version for name, one in given.items()}
     results, built = list[Result](), dict[str, Built]()
@@ -105,7 +105,7 @@ def run_models(
         content = hashed(*own, *(versions[name] for name in node.reads))
         # A view stays as it is while only rows change below it.
         wanted = shapes[node.id] if node.kind == VIEW else content
-        is_there = node.kind in {VIEW, TEST} or (node.schema, node.name) in there
+        is_there = node.kind == TEST or (node.schema, node.name) in there
         now = before.get(node.id, Built(""))
         status, message = "unchanged", None
         try:
@@ -123,6 +123,22 @@ def run_models(
         versions[node.id] = "" if node.tells_what_to_do else now.digest or content
         progress(node.name, number, len(nodes))
     return results, built
+
+
+def fill_from(session: Session, nodes: Sequence[Node], wanted: Sequence[str], given: Collection[str]) -> None:
+    """Fill these models, `schema.name`, and those that they hang on, in a warehouse that has what is `given`, too."""
+    by_table = {node.table: node for node in nodes if node.kind != TEST}
+    by_id = {node.id: node for node in by_table.values()}
+    needed, waiting = set[str](), list(wanted)
+    while waiting:
+        node = by_table[waiting.pop()]
+        if node.table not in needed and node.table not in given:
+            needed.add(node.table)
+            waiting += [by_id[name].table for name in node.reads if name in by_id and not by_id[name].tells_what_to_do]
+    session.create_schemas({node.schema for node in by_table.values()})
+    for node in nodes:
+        if node.kind != TEST and node.table in needed:
+            _run(session, node, is_there=False)
 
 
 def hashed(*content: str) -> str:
@@ -173,7 +189,7 @@ def _replace(session: Session, node: Node, is_there: bool) -> None:
         source, table = node.config["meta"]["replaces"].split(".")
         origin, landed = ("pending_days", "") if is_there else ("landings", "and status = 'landed'")
         found = session.rows(
-            f"select source_day from staging.stg_lake__{origin} "
+            f"select source_day from {session.named(f'staging.stg_lake__{origin}')} "
             f"where source = '{source}' and table_name = '{table}' {landed} order by source_day"
         )
         days = [day for (day,) in found]
@@ -181,7 +197,8 @@ def _replace(session: Session, node: Node, is_there: bool) -> None:
         replaced = f"{key} in ({', '.join(map(_literal, days))})" if days else "false"
     else:
         dates = "first_date", "first_period_start"
-        found = session.rows(f"select {', '.join(dates)} from intermediate.int_rebuild_start") if is_there else []
+        origin = session.named("intermediate.int_rebuild_start")
+        found = session.rows(f"select {', '.join(dates)} from {origin}") if is_there else []
         first = dict(zip(dates, *(found or [(date.min, date.min)]), strict=True))
         for name, day in first.items():
             session.give_date(name, day)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date
+from functools import cached_property
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow.compute as pc
@@ -20,7 +22,7 @@ from tailtracker_bi.warehouse.dbt_runner import compiled_manifest, write_profile
 from tailtracker_bi.warehouse.engines import Engine, Session, engine_of
 from tailtracker_bi.warehouse.models import VIEW, Given, Result, hashed, nodes_of, run_models
 
-DAMAGED = "the warehouse file is damaged: it is made anew from the lake"
+DAMAGED = "the warehouse is damaged: it is made anew from the lake"
 EARLIEST = date(2000, 1, 1)
 """Objects that claim to be older have a clock gone wrong: they open no calendar."""
 LAYERS = ("staging", "intermediate", "marts", "metrics", "published")
@@ -35,6 +37,16 @@ class Warehouse:
         self.results: Sequence[Result] = ()
         """What became of each node in the build that this object made."""
         self._given: dict[str, Given] = {}
+
+    @cached_property
+    def _manifest(self) -> dict[str, Any]:
+        """dbt's, read once."""
+        return compiled_manifest(self.engine)
+
+    @property
+    def explored(self) -> list[str]:
+        """The properties of events that Explore may ask of."""
+        return self._analytics.explored_properties
 
     def drop(self) -> None:
         """Remove the warehouse: the next build makes it anew from the lake."""
@@ -57,7 +69,7 @@ class Warehouse:
         with self.engine.session() as session:
             if not session.has("marks", "ledger"):
                 return
-            taken_in = session.rows("select landing, chain from marks.ledger")
+            taken_in = session.rows(f"select landing, chain from {session.named('marks.ledger')}")
         ledger = self._lake.ledger.landings()
         known = set(zip(ledger["landing"].to_pylist(), ledger["chain"].to_pylist(), strict=True))
         if taken_in and taken_in[0] not in known:
@@ -80,7 +92,7 @@ class Warehouse:
             elif done == total // 2:
                 reached("build.half")
 
-        nodes = nodes_of(compiled_manifest(self.engine))
+        nodes = nodes_of(self._manifest)
         with self.engine.session() as session:
             before = marks.built(session, self.engine.version)
             session.create_schemas(LAYERS)
@@ -99,12 +111,24 @@ class Warehouse:
                     return
         raise BuildError("the last build did not finish: build again before publishing")
 
+    def described(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """What each published table is, and each of its columns of which that is said, as the project has it."""
+        return {
+            node["alias"]: (
+                node["description"],
+                {name: column["description"] for name, column in node["columns"].items() if column["description"]},
+            )
+            for node in self._manifest["nodes"].values()
+            if node["resource_type"] == "model" and node["schema"] == "published"
+        }
+
     def row_counts(self) -> dict[tuple[str, str], int]:
         """Rows of each table that models filled, by schema and name; views have to be computed, and are left out."""
         with self.engine.session() as session:
             tables = session.tables(LAYERS)
             counts = " union all ".join(
-                f"select '{schema}', '{name}', count(*) from {schema}.{name}" for schema, name in tables
+                f"select '{schema}', '{name}', count(*) from {session.named(f'{schema}.{name}')}"
+                for schema, name in tables
             )
             rows = session.rows(counts) if tables else []
         return {(schema, name): count for schema, name, count in rows}
@@ -115,12 +139,12 @@ class Warehouse:
 
     def _prepare(self, full_refresh: bool) -> list[str]:
         landings = self._lake.ledger.landings()
-        manifest = compiled_manifest(self.engine)
+        manifest = self._manifest
         write_profile(self.engine)
         ledger = [(landings["landing"][-1].as_py(), landings["chain"][-1].as_py())] if len(landings) else []
         given = {"raw_lake.landings": Given(hashed(str(landings.schema)), hashed(repr(ledger)))}
         given |= {f"marks.{name}": Given("", "") for name in marks.READ_BY_MODELS}
-        with self.engine.session() as session:
+        with self.engine.session() as session, session.transaction():  # a commit for each costs more than what it keeps
             # Models that have another name by now, or became views, left tables.
             known = {(node.schema, node.name, node.kind == VIEW) for node in nodes_of(manifest)}
             session.keep_only(known | {("marks", name, False) for name in marks.NAMES}, (*LAYERS, "marks"))
@@ -156,7 +180,8 @@ class Warehouse:
         if not issubclass(source, ObjectSource):
             return None
         moments = " union all ".join(
-            f"select cast({table.dated_by} as timestamp) as told_at from raw_{source.name}.{table.name}"
+            f"select cast({table.dated_by} as timestamp) as told_at "
+            f"from {session.named(f'raw_{source.name}.{table.name}')}"
             for table in source.tables
             if table.dated_by
         )

@@ -12,27 +12,30 @@ import pyarrow.parquet as pq
 import pytest
 
 from tailtracker_bi.warehouse import DuckDb, Engine
+from tailtracker_bi.warehouse.engines.postgres import Postgres
 
 COLUMNS = pa.schema([("day", pa.date32()), ("name", pa.string()), ("events", pa.int64())])
 FRIDAY = date(2024, 3, 29)
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return DuckDb(tmp_path / "it's here")
+@pytest.fixture(params=["duckdb", "postgres"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    home = tmp_path / "it's here"
+    return DuckDb(home) if request.param == "duckdb" else Postgres(home, request.getfixturevalue("warehouse_url"))
 
 
 def test_what_is_written_is_read_back_and_written_anew(engine: Engine) -> None:
     with engine.session() as session:
         session.create_schemas(["marks", "marks"])
         session.write("marks", "days", COLUMNS, [(FRIDAY, "a'b", 2**53 + 1), (None, None, None)])
-        assert session.rows("select day, name, events from marks.days order by events") == [
+        assert session.rows(f"select day, name, events from {session.named('marks.days')} order by events") == [
             (FRIDAY, "a'b", 2**53 + 1),
             (None, None, None),
         ]
-        session.fill("marks", "days", "select day, name, events from marks.days where name is null")
+        anew = f"select day, name, events from {session.named('marks.days')} where name is null"
+        session.fill("marks", "days", anew)
     with engine.session(is_reader=True) as session:
-        assert session.rows("select count(*) from marks.days") == [(1,)]
+        assert session.rows(f"select count(*) from {session.named('marks.days')}") == [(1,)]
         assert session.has("marks", "days")
         assert not session.has("marks", "weeks")
         assert session.tables(["other"]) == []
@@ -59,7 +62,7 @@ def test_a_transaction_that_breaks_off_leaves_nothing(engine: Engine) -> None:
             session.write("marks", "days", COLUMNS, [(FRIDAY, "x", 1)])
             session.drop("marks.days")
             raise KeyboardInterrupt
-        assert session.rows("select count(*) from marks.days") == [(0,)]
+        assert session.rows(f"select count(*) from {session.named('marks.days')}") == [(0,)]
 
 
 def test_the_lake_is_shown_by_day_and_empty_where_nothing_landed(engine: Engine, tmp_path: Path) -> None:
@@ -69,10 +72,10 @@ def test_the_lake_is_shown_by_day_and_empty_where_nothing_landed(engine: Engine,
     with engine.session() as session:
         session.create_schemas(["raw"])
         session.show("raw", "events", COLUMNS, [str(file)], is_daily=True)
-        assert session.rows("select day, name, events from raw.events") == [(FRIDAY, "x", 3)]
+        assert session.rows(f"select day, name, events from {session.named('raw.events')}") == [(FRIDAY, "x", 3)]
         session.show("raw", "events", COLUMNS, [], is_daily=True)
-        assert session.rows("select day, name, events from raw.events") == []
-        assert session.tables(["raw"]) == []  # it is read in place
+        assert session.rows(f"select day, name, events from {session.named('raw.events')}") == []
+        assert ("raw", "events") not in session.tables()  # it is read in place, or a copy
 
 
 def test_digests_tell_what_a_table_holds_whatever_its_order(engine: Engine) -> None:
@@ -92,7 +95,7 @@ def test_what_no_model_makes_any_more_goes_and_the_rest_stays(engine: Engine) ->
         for schema, name in (("metrics", "kept"), ("metrics", "renamed"), ("marks", "renamed")):
             session.write(schema, name, COLUMNS, [])
         for name in ("view_of_old", "a_table_by_now"):
-            session.define("metrics", name, "select name from metrics.renamed")
+            session.define("metrics", name, f"select name from {session.named('metrics.renamed')}")
         session.keep_only({("metrics", "kept", False), ("metrics", "a_table_by_now", False)}, ["metrics"])
         assert sorted(session.tables()) == [("marks", "renamed"), ("metrics", "kept")]
         for name in ("view_of_old", "a_table_by_now"):
@@ -104,7 +107,7 @@ def test_a_table_has_the_columns_that_its_contract_promises_and_no_others(engine
     with engine.session() as session:
         session.create_schemas(["published"])
         session.fill("published", "days", "select cast(3 as bigint) as events, 'x' as name", promised)
-        assert session.rows("select name, events from published.days") == [("x", 3)]
+        assert session.rows(f"select name, events from {session.named('published.days')}") == [("x", 3)]
         for select in (
             "select 'x' as name, 3 as events",
             "select 'x' as name",
@@ -119,9 +122,12 @@ def test_rows_that_meet_a_condition_are_replaced_by_what_may_be_made_of_them(eng
     with engine.session() as session:
         session.create_schemas(["marts"])
         session.write("marts", "days", COLUMNS, [(FRIDAY, "x", 1), (FRIDAY, "y", 2)])
-        anew = "select events + 1 as events, name, day from marts.days where name = 'x'"
+        anew = f"select events + 1 as events, name, day from {session.named('marts.days')} where name = 'x'"
         session.replace("marts", "days", "name = 'x'", anew)
-        assert session.rows("select name, events from marts.days order by 1") == [("x", 2), ("y", 2)]
+        assert session.rows(f"select name, events from {session.named('marts.days')} order by 1") == [
+            ("x", 2),
+            ("y", 2),
+        ]
 
 
 def test_a_bundle_reads_its_tables_from_there(engine: Engine) -> None:
@@ -129,5 +135,5 @@ def test_a_bundle_reads_its_tables_from_there(engine: Engine) -> None:
         session.create_schemas(["published"])
         session.write("published", "pub_days", COLUMNS, [(FRIDAY, "x", 1)])
     with duckdb.connect() as connection:
-        engine.attach(connection, "warehouse")
+        engine.attach(connection, "warehouse", {"published": ""})
         assert connection.execute("select events from warehouse.published.pub_days").fetchall() == [(1,)]

@@ -8,12 +8,15 @@ from tailtracker_bi.settings import Settings
 from tailtracker_bi.warehouse.engines.base import Engine, Session
 from tailtracker_bi.warehouse.engines.duckdb import DuckDb, DuckDbSession
 
-ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (DuckDb,)}
+
+def engine_of(settings: Settings, name: str = "") -> Engine:
+    """The engine that the settings name, or another that they tell how to reach."""
+    if (name or settings.warehouse) == "postgres":
+        # Its client takes a moment to load.
+        from tailtracker_bi.warehouse.engines.postgres import Postgres
+
+        return Postgres.of(settings)
+    return DuckDb.of(settings)
 
 
-def engine_of(settings: Settings) -> Engine:
-    """The engine that the settings name."""
-    return ENGINES[settings.warehouse].of(settings)
-
-
-__all__ = ["ENGINES", "DuckDb", "DuckDbSession", "Engine", "Session", "engine_of"]
+__all__ = ["DuckDb", "DuckDbSession", "Engine", "Session", "engine_of"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
@@ -17,9 +17,17 @@ from tailtracker_bi.settings import Settings
 class Session(ABC):
     """A connection to the warehouse: in UTC, and committed at each statement unless in a `transaction`."""
 
+    def named(self, table: str) -> str:
+        """How SQL names a table or view of which code says `schema.name`, or a schema."""
+        return table
+
     @abstractmethod
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What a statement gives, in SQL that all engines understand."""
+
+    @abstractmethod
+    def table(self, sql: str) -> pa.Table:
+        """The same, as Arrow."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
@@ -81,8 +89,16 @@ class Session(ABC):
         """Schema and name of every table that is stored; views are none. Without schemas, of all."""
 
     @abstractmethod
+    def views(self) -> list[tuple[str, str]]:
+        """Schema and name of every view."""
+
+    @abstractmethod
     def digest(self, table: str) -> tuple[int, str]:
         """How many rows a table has, and a digest of them in any order; reads all of it, so that damage is found."""
+
+    @abstractmethod
+    def digests(self, select: str, by: str) -> dict[Any, tuple[int, str]]:
+        """The same of the rows that a SELECT gives, by the values of a column."""
 
     def write(self, schema: str, name: str, columns: pa.Schema, rows: Iterable[Sequence[Any]]) -> None:
         """The same, of a few rows."""
@@ -102,7 +118,7 @@ class Engine(ABC):
     """As settings, dbt's target and `bundle_info.engine` have it."""
     errors: ClassVar[tuple[type[Exception], ...]]
     """What its client raises."""
-    version: ClassVar[str]
+    version: str
     """Digests of another version can't be compared."""
 
     dbt_package: ClassVar[str]
@@ -121,9 +137,18 @@ class Engine(ABC):
         return type(self)(home)
 
     @property
+    def named_in_sql(self) -> tuple[str, ...]:
+        """What of its settings stands in the SQL that dbt compiles."""
+        return ()
+
+    @property
     @abstractmethod
     def where(self) -> str:
         """What people call it: a file's name, a database's."""
+
+    def check(self) -> list[tuple[bool, str]]:
+        """Whether it can do what is asked of it: what is well, what to do about the rest. A file need not be asked."""
+        return []
 
     @property
     @abstractmethod
@@ -155,8 +180,16 @@ class Engine(ABC):
         """Close what dbt left open."""
 
     @abstractmethod
-    def attach(self, connection: Any, alias: str) -> None:
-        """Let a connection of DuckDB read its tables as `<alias>.<schema>.<name>`: bundles are copied from there.
+    def attach(self, connection: Any, alias: str, tables: Mapping[str, str]) -> None:
+        """Let a connection of DuckDB read tables as `<alias>.<schema>.<name>`: bundles are copied from there.
 
-        Raises one of `errors`.
+        `tables` says which, as `schema.name` or all of a schema, and of large ones the condition that the rows meet
+        which are asked for: the others need not be there. What an earlier call brought stays. Raises one of `errors`.
         """
+
+    def release(self, build: str, as_of: date, instead: Mapping[str, pa.Table]) -> None:
+        """Let people who read the warehouse itself see what was built and audited, all of it at once; if they may.
+
+        `instead` are tables of the build that are no plain copies of those of the warehouse. Raises one of `errors`.
+        """
+        del build, as_of, instead

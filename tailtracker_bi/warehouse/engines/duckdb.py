@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -27,6 +27,9 @@ class DuckDbSession(Session):
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql).fetchall()
+
+    def table(self, sql: str) -> pa.Table:
+        return self._connection.execute(sql).to_arrow_table()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -123,11 +126,22 @@ class DuckDbSession(Session):
         ).fetchall()
         return [table for table in found if not schemas or table[0] in schemas]
 
+    def views(self) -> list[tuple[str, str]]:
+        return self._connection.execute(
+            "select schema_name, view_name from duckdb_views() where not internal and not temporary"
+        ).fetchall()
+
     def digest(self, table: str) -> tuple[int, str]:
         row = self._connection.execute(
             f"select count(*), cast(coalesce(sum(hash(row_of_it)), 0) as varchar) from {table} as row_of_it"
         ).fetchone()
         return (int(row[0]), str(row[1])) if row else (0, "")
+
+    def digests(self, select: str, by: str) -> dict[Any, tuple[int, str]]:
+        found = self._connection.execute(
+            f"select {by}, count(*), cast(sum(hash(row_of_it)) as varchar) from ({select}) as row_of_it group by {by}"
+        ).fetchall()
+        return {part: (rows, digest) for part, rows, digest in found}
 
 
 class DuckDb(Engine):
@@ -169,7 +183,7 @@ class DuckDb(Engine):
         self.home.mkdir(parents=True, exist_ok=True)
         connection = duckdb.connect(str(self.path), read_only=is_reader, config=self._config)
         try:
-            connection.execute("set TimeZone = 'UTC'")
+            connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
             yield DuckDbSession(connection)
         finally:
             connection.close()
@@ -218,8 +232,8 @@ class DuckDb(Engine):
 
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
-    def attach(self, connection: Any, alias: str) -> None:
-        connection.execute(f"attach {_literal(str(self.path))} as {alias} (read_only)")
+    def attach(self, connection: Any, alias: str, tables: Mapping[str, str]) -> None:
+        connection.execute(f"attach if not exists {_literal(str(self.path))} as {alias} (read_only)")
 
 
 def _literal(text: str) -> str:
