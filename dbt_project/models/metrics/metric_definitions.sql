@@ -25,6 +25,7 @@ with entries as (
         {{ entry.get(number, 0) }} as {{ number }},
         {% endfor %}
         {{ entry.get('bigger_is_better', true) }} as bigger_is_better,
+        {{ entry.get('of_money', entry.unit in ['currency', 'currency_per_customer']) }} as is_of_money,
         cast({{ entry.get('headline_rank', 'null') }} as integer) as headline_rank
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
@@ -58,6 +59,7 @@ per_funnel as (
         entries.previous_periods,
         funnels.window_days as following_days,
         entries.bigger_is_better,
+        entries.is_of_money,
         entries.headline_rank
     from entries
     inner join funnels on position('{funnel_id}' in entries.metric_id) > 0
@@ -91,7 +93,8 @@ select
     single.previous_periods,
     single.following_days,
     single.bigger_is_better,
+    single.is_of_money,
     single.headline_rank,
     -- Where there was nothing, a number or an amount is 0, and a share or an average is not known.
-    single.unit not in ('share', 'ratio', 'hours', 'milliseconds') as is_zero_of_nothing
+    single.unit not in ('share', 'ratio', 'hours', 'milliseconds', 'currency_per_customer') as is_zero_of_nothing
 from single

@@ -32,7 +32,7 @@ select
     seen.events,
     seen.people,
     cast(null as varchar) as property,
-    cast(null as double) as filled_share,
+    cast(null as double precision) as filled_share,
     seen.first_day > {{ add_days('covered.last_day', -7) }} and seen.first_day > covered.first_day as is_new
 from seen
 cross join covered

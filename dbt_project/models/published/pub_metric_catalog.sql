@@ -92,7 +92,7 @@ select
             then 'no_data'
         else 'active'
     end as status,
-    cast(notes.target as double) as target,
+    cast(notes.target as double precision) as target,
     tables_of_metrics.sources,
     definitions.grains,
     first_readings.day as exact_since,
@@ -101,7 +101,8 @@ select
         || 'What was deleted before, or made and deleted between two readings, is not counted.' as varchar
     ) as caveat,
     definitions.headline_rank,
-    definitions.quotient_of
+    definitions.quotient_of,
+    definitions.is_of_money
 from definitions
 left join notes on definitions.metric_id = notes.metric_id
 left join tables_of_metrics on definitions.metric_id = tables_of_metrics.metric_id

@@ -4,7 +4,8 @@ with computed as (
     {% for model in [
         'metric_active_users', 'metric_lifecycle', 'metric_events', 'metric_retention_headlines', 'metric_funnel_conversion',
         'metric_accounts_and_pets', 'metric_recovery',
-        'metric_subscriptions', 'metric_subscriber_churn', 'metric_acquisition', 'metric_payments', 'metric_volumes', 'metric_feedback',
+        'metric_subscriptions', 'metric_subscriber_churn', 'metric_churn_reasons', 'metric_trials', 'metric_revenue_retention',
+        'metric_customer_value', 'metric_acquisition', 'metric_payments', 'metric_volumes', 'metric_feedback',
         'metric_service_levels'
     ] %}
         select metric_id, grain, period_start, segment, segment_value, numerator, denominator, value
@@ -52,7 +53,7 @@ converted as (
 
     select distinct metrics_covered.metric_id, metrics_covered.complete_through
     from metrics_covered
-    inner join definitions on metrics_covered.metric_id = definitions.metric_id and definitions.unit = 'currency'
+    inner join definitions on metrics_covered.metric_id = definitions.metric_id and definitions.is_of_money
     cross join context
     inner join computed
         on
@@ -115,7 +116,7 @@ seen_periods as (
 
     select
         definitions.metric_id,
-        definitions.unit,
+        definitions.is_of_money,
         definitions.is_zero_of_nothing,
         periods.grain,
         periods.period_start,
@@ -143,8 +144,7 @@ seen_periods as (
     left join periods as previous_periods
         on
             periods.grain = previous_periods.grain
-            and periods.period_index = previous_periods.period_index + definitions.previous_periods
-            and definitions.previous_periods > 0
+            and periods.period_index - nullif(definitions.previous_periods, 0) = previous_periods.period_index
 
 ),
 
@@ -159,8 +159,7 @@ spine as (
     left join missing_days
         on
             computed.metric_id = missing_days.metric_id
-            and computed.grain = 'day'
-            and computed.period_start = missing_days.day
+            and case computed.grain when 'day' then computed.period_start end = missing_days.day
     where
         missing_days.day is null
         and (
@@ -208,7 +207,7 @@ select
         )
         and partly_seen.metric_id is null
         -- A total that holds what can't be converted.
-        and not (seen_periods.unit = 'currency' and computed.metric_id is not null and computed.numerator is null),
+        and not (seen_periods.is_of_money and computed.metric_id is not null and computed.numerator is null),
         false
     ) as is_complete
 from spine
@@ -227,8 +226,7 @@ left join computed
 left join missing_days
     on
         spine.metric_id = missing_days.metric_id
-        and spine.grain = 'day'
-        and spine.period_start = missing_days.day
+        and case spine.grain when 'day' then spine.period_start end = missing_days.day
 left join days_of_metrics
     on
         seen_periods.metric_id = days_of_metrics.metric_id
@@ -236,8 +234,7 @@ left join days_of_metrics
 left join metrics_covered as segments_covered
     on
         spine.metric_id = segments_covered.metric_id
-        and spine.segment = segments_covered.needed_for
-        and spine.segment <> 'all'
+        and nullif(spine.segment, 'all') = segments_covered.needed_for
 left join converted on spine.metric_id = converted.metric_id
 left join partly_seen
     on

@@ -57,6 +57,5 @@ inner join period_ends
 inner join covered on covered.needed_for = 'all'
 left join covered as covered_segments
     on
-        movements.segment = covered_segments.needed_for
-        and movements.segment <> 'all'
+        nullif(movements.segment, 'all') = covered_segments.needed_for
 left join converted on movements.currency = converted.currency

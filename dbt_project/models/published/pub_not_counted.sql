@@ -43,7 +43,7 @@ concerned as (
     from places
     inner join names on position(',' || names.name || ',' in ',' || places.left_out_of || ',') > 0
     inner join definitions on names.metric_id = definitions.metric_id
-    where places.source <> 'exchange_rates' or definitions.unit = 'currency'
+    where places.source <> 'exchange_rates' or definitions.is_of_money
 
 ),
 

@@ -63,5 +63,4 @@ select
 from discounts
 left join coupons
     on
-        discounts.coupon_id = coupons.coupon_id
-        and discounts.duration is null
+        case when discounts.duration is null then discounts.coupon_id end = coupons.coupon_id

@@ -167,15 +167,7 @@ select
     priced.customer_id,
     priced.currency,
     coalesce(products.tier, lower(products.product_name), '(unknown)') as plan,
-    case
-        when priced.billing_interval = 'month' and priced.interval_count = 12 then 'annual'
-        when priced.interval_count > 1
-            then 'every ' || cast(priced.interval_count as varchar) || ' ' || priced.billing_interval || 's'
-        when priced.billing_interval = 'month' then 'monthly'
-        when priced.billing_interval = 'year' then 'annual'
-        when priced.billing_interval = 'week' then 'weekly'
-        when priced.billing_interval = 'day' then 'daily'
-    end as billing_cycle,
+    {{ billing_cycle('priced') }} as billing_cycle,
     customers.country,
     priced.mrr,
     {{ local_date('priced.counts_from', 'context.timezone') }} as from_date,

@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 with versions as (
 
     select * from {{ ref('stg_stripe__subscriptions') }}
@@ -152,7 +154,6 @@ select
 from spells
 left join customer_discounts
     on
-        spells.customer_id = customer_discounts.customer_id
-        and spells.has_customer_discount
+        case when spells.has_customer_discount then spells.customer_id end = customer_discounts.customer_id
         and spells.counts_from >= customer_discounts.started_at
-        and (customer_discounts.ended_at is null or spells.counts_from < customer_discounts.ended_at)
+        and spells.counts_from < coalesce(customer_discounts.ended_at, timestamp '9999-12-31')

@@ -38,6 +38,7 @@ select
     balance_transactions.balance_transaction_id,
     balance_transactions.kind,
     charges_of_sources.charge_id,
+    charges.customer_id,
     balance_transactions.currency,
     case when balance_transactions.kind = 'fee' then cast(0 as decimal(22, 3)) else balance_transactions.amount end as amount,
     cast(case

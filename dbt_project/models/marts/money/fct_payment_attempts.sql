@@ -66,8 +66,7 @@ attempts as (
     left join invoices_of_intents on charges.payment_intent_id = invoices_of_intents.payment_intent_id
     left join invoices_of_charges
         on
-            charges.charge_id = invoices_of_charges.charge_id
-            and charges.payment_intent_id is null
+            case when charges.payment_intent_id is null then charges.charge_id end = invoices_of_charges.charge_id
     where
         not coalesce(customers.is_excluded, false)
         and charges.currency is not null

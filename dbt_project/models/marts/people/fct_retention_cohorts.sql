@@ -84,9 +84,13 @@ ranked as (
 {% if is_incremental() %}
     began_before as (
 
-        select distinct retention_id, cohort_grain, person_id
-        from {{ this }}
-        where segment = 'all' and cohort_start < {{ rebuild_start('first_period_start') }}
+        select distinct cohorts.retention_id, cohorts.cohort_grain, cohorts.person_id
+        from {{ this }} as cohorts
+        inner join retentions on cohorts.retention_id = retentions.retention_id
+        where
+            retentions.cohort = 'first'
+            and cohorts.segment = 'all'
+            and cohorts.cohort_start < {{ rebuild_start('first_period_start') }}
 
     ),
 
@@ -98,8 +102,7 @@ began as (
     {% if is_incremental() %}
         left join began_before
             on
-                ranked.cohort = 'first'
-                and ranked.retention_id = began_before.retention_id
+                ranked.retention_id = began_before.retention_id
                 and ranked.grain = began_before.cohort_grain
                 and ranked.person_id = began_before.person_id
     {% endif %}

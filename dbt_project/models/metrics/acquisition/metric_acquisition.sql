@@ -92,7 +92,7 @@ select
     period_start,
     'all' as segment,
     'all' as segment_value,
-    cast(amount as double) as numerator,
-    cast(customers as double) as denominator,
+    cast(amount as double precision) as numerator,
+    cast(customers as double precision) as denominator,
     {{ divide('amount', 'customers') }} as value
 from acquired

@@ -158,9 +158,9 @@ values_of_periods as (
         period_start,
         segment,
         segment_value,
-        cast(people as double) as numerator,
-        cast(null as double) as denominator,
-        cast(people as double) as value
+        cast(people as double precision) as numerator,
+        cast(null as double precision) as denominator,
+        cast(people as double precision) as value
     from counts
     where people > 0
 
@@ -172,8 +172,8 @@ values_of_periods as (
         period_start,
         segment,
         segment_value,
-        cast(numerator as double) as numerator,
-        cast(denominator as double) as denominator,
+        cast(numerator as double precision) as numerator,
+        cast(denominator as double precision) as denominator,
         {{ divide('numerator', 'denominator') }} as value
     from stickiness
     where denominator > 0

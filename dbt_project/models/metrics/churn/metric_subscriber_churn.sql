@@ -110,8 +110,8 @@ select
     period_start,
     segment,
     segment_value,
-    cast(churned as double) as numerator,
-    cast(opening as double) as denominator,
+    cast(churned as double precision) as numerator,
+    cast(opening as double precision) as denominator,
     {{ divide('churned', 'opening') }} as value
 from months
 
@@ -123,7 +123,7 @@ select
     day as period_start,
     segment,
     segment_value,
-    cast(churned as double) as numerator,
-    cast(at_risk as double) as denominator,
+    cast(churned as double precision) as numerator,
+    cast(at_risk as double precision) as denominator,
     {{ divide('churned', 'at_risk') }} as value
 from rolling

@@ -73,7 +73,7 @@ select
     period_start,
     segment,
     segment_value,
-    cast(numerator as double) as numerator,
-    cast(denominator as double) as denominator,
-    case when denominator is null then cast(numerator as double) else {{ divide('numerator', 'denominator') }} end as value
+    cast(numerator as double precision) as numerator,
+    cast(denominator as double precision) as denominator,
+    case when denominator is null then cast(numerator as double precision) else {{ divide('numerator', 'denominator') }} end as value
 from counted

@@ -131,7 +131,7 @@ groups as (
         on
             reached.funnel_id = seen_periods.funnel_id
             and reached.entry_grain = seen_periods.entry_grain
-            and reached.entry_start is not distinct from seen_periods.entry_start
+            and coalesce(reached.entry_start, date '9999-12-31') = coalesce(seen_periods.entry_start, date '9999-12-31')
 
 )
 
@@ -166,7 +166,7 @@ left join reached
     on
         groups.funnel_id = reached.funnel_id
         and groups.entry_grain = reached.entry_grain
-        and groups.entry_start is not distinct from reached.entry_start
+        and coalesce(groups.entry_start, date '9999-12-31') = coalesce(reached.entry_start, date '9999-12-31')
         and groups.segment = reached.segment
         and groups.segment_value = reached.segment_value
         and steps.step_index = reached.step_index

@@ -26,8 +26,8 @@ select
     ends.entry_start as period_start,
     ends.segment,
     ends.segment_value,
-    cast(steps.users as double) as numerator,
-    cast(ends.entered as double) as denominator,
+    cast(steps.users as double precision) as numerator,
+    cast(ends.entered as double precision) as denominator,
     {{ divide('steps.users', 'ends.entered') }} as value
 from ends
 inner join steps

@@ -119,9 +119,9 @@ select
     period_start,
     segment,
     segment_value,
-    cast(people as double) as numerator,
-    cast(null as double) as denominator,
-    cast(people as double) as value
+    cast(people as double precision) as numerator,
+    cast(null as double precision) as denominator,
+    cast(people as double precision) as value
 from counts
 
 union all
@@ -132,8 +132,8 @@ select
     period_start,
     segment,
     segment_value,
-    cast(people_new + people_resurrecting as double) as numerator,
-    cast(people_dormant as double) as denominator,
+    cast(people_new + people_resurrecting as double precision) as numerator,
+    cast(people_dormant as double precision) as denominator,
     {{ divide('people_new + people_resurrecting', 'people_dormant') }} as value
 from counted
 
@@ -145,7 +145,7 @@ select
     period_start,
     segment,
     segment_value,
-    cast(people_new as double) as numerator,
-    cast(people_new + people_returning + people_resurrecting as double) as denominator,
+    cast(people_new as double precision) as numerator,
+    cast(people_new + people_returning + people_resurrecting as double precision) as denominator,
     {{ divide('people_new', 'people_new + people_returning + people_resurrecting') }} as value
 from counted

@@ -45,7 +45,7 @@ net as (
 measured as (
 
     {% for metric_id, movement in counts.items() %}
-        select '{{ metric_id }}' as metric_id, grain, period_start, segment, segment_value, cast(customers as double) as value
+        select '{{ metric_id }}' as metric_id, grain, period_start, segment, segment_value, cast(customers as double precision) as value
         from movements
         where movement = '{{ movement }}'
         union all
@@ -57,12 +57,12 @@ measured as (
             period_start,
             segment,
             segment_value,
-            cast({{ '12 * ' if metric_id == 'arr' }}amount as double) as value
+            cast({{ '12 * ' if metric_id == 'arr' }}amount as double precision) as value
         from movements
         where movement = '{{ movement }}'
         union all
     {% endfor %}
-    select 'mrr_net_new' as metric_id, grain, period_start, segment, segment_value, cast(amount as double) as value
+    select 'mrr_net_new' as metric_id, grain, period_start, segment, segment_value, cast(amount as double precision) as value
     from net
 
 )
@@ -74,6 +74,6 @@ select
     segment,
     segment_value,
     value as numerator,
-    cast(null as double) as denominator,
+    cast(null as double precision) as denominator,
     value
 from measured

@@ -130,7 +130,7 @@ select
     period_start,
     segment,
     segment_value,
-    cast(amount as double) as numerator,
-    cast(null as double) as denominator,
-    cast(amount as double) as value
+    cast(amount as double precision) as numerator,
+    cast(null as double precision) as denominator,
+    cast(amount as double precision) as value
 from summed

@@ -167,7 +167,7 @@ select
     period_start,
     segment,
     segment_value,
-    cast(objects as double) as numerator,
-    cast(null as double) as denominator,
-    cast(objects as double) as value
+    cast(objects as double precision) as numerator,
+    cast(null as double precision) as denominator,
+    cast(objects as double precision) as value
 from counts

@@ -31,7 +31,7 @@ alerts as (
         case segments.segment when 'all' then 'all' else coalesce(reports.urgency, '(unknown)') end as segment_value,
         {{ local_date('reports.created_at', 'context.timezone') }} as created_date,
         {{ local_date('reports.found_at', 'context.timezone') }} as found_date,
-        cast({{ seconds_between('reports.created_at', 'reports.found_at') }} / 3600 as double) as hours
+        cast({{ seconds_between('reports.created_at', 'reports.found_at') }} / 3600 as double precision) as hours
     from reports
     cross join context
     cross join (values ('all'), ('urgency')) as segments (segment)
@@ -118,8 +118,8 @@ select
     period_start,
     segment,
     segment_value,
-    cast(found as double) as numerator,
-    cast(created as double) as denominator,
+    cast(found as double precision) as numerator,
+    cast(created as double precision) as denominator,
     {{ divide('found', 'created') }} as value
 from trailing_windows
 
@@ -131,8 +131,8 @@ select
     period_start,
     segment,
     segment_value,
-    cast(hours as double) as numerator,
-    cast(found as double) as denominator,
+    cast(hours as double precision) as numerator,
+    cast(found as double precision) as denominator,
     {{ divide('hours', 'found') }} as value
 from recoveries
 
@@ -144,7 +144,7 @@ select
     period_start,
     segment,
     segment_value,
-    cast(median_hours as double) as numerator,
-    cast(null as double) as denominator,
-    cast(median_hours as double) as value
+    cast(median_hours as double precision) as numerator,
+    cast(null as double precision) as denominator,
+    cast(median_hours as double precision) as value
 from recoveries

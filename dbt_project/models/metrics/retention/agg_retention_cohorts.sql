@@ -1,8 +1,5 @@
 {{ config(schema='published', alias='pub_retention_cohorts', contract={'enforced': true}) }}
 
--- Daily cohorts are followed for 90 days; weekly and monthly ones for as long as there is data.
-{% set last_daily_period = 90 %}
-
 with cohorts as (
 
     select * from {{ ref('fct_retention_cohorts') }}
@@ -101,7 +98,7 @@ cells as (
         on
             sizes.cohort_grain = seen_periods.grain
             and sizes.cohort_index <= seen_periods.period_index
-    where sizes.cohort_grain <> 'day' or seen_periods.period_index - sizes.cohort_index <= {{ last_daily_period }}
+    where sizes.cohort_grain <> 'day' or seen_periods.period_index - sizes.cohort_index <= {{ last_daily_period() }}
 
 ),
 
@@ -144,18 +141,15 @@ members as (
 
 came_back as (
 
-    select
-        members.cohort_number,
-        returns.period_index - members.cohort_index as period_number,
-        count(*) as people
-    from members
-    inner join returns
+    select sizes.cohort_number, comebacks.period_number, comebacks.people
+    from {{ ref('agg_retention_comebacks') }} as comebacks
+    inner join sizes
         on
-            members.retention_id = returns.retention_id
-            and members.cohort_grain = returns.grain
-            and members.person_id = returns.person_id
-            and members.cohort_index < returns.period_index
-    group by members.cohort_number, returns.period_index - members.cohort_index
+            comebacks.retention_id = sizes.retention_id
+            and comebacks.cohort_grain = sizes.cohort_grain
+            and comebacks.cohort_index = sizes.cohort_index
+            and comebacks.segment = sizes.segment
+            and comebacks.segment_value = sizes.segment_value
 
 ),
 
@@ -164,7 +158,7 @@ last_comebacks as (
     select
         members.cohort_number,
         case members.cohort_grain
-            when 'day' then least(last_returns.period_index - members.cohort_index, {{ last_daily_period }})
+            when 'day' then least(last_returns.period_index - members.cohort_index, {{ last_daily_period() }})
             else last_returns.period_index - members.cohort_index
         end as period_number
     from members

@@ -26,8 +26,8 @@ select
     cohorts.cohort_start as period_start,
     cohorts.segment,
     cohorts.segment_value,
-    cast(case when reached.cohort_start is not null then coalesce(cells.retained, 0) end as double) as numerator,
-    cast(cohorts.cohort_size as double) as denominator,
+    cast(case when reached.cohort_start is not null then coalesce(cells.retained, 0) end as double precision) as numerator,
+    cast(cohorts.cohort_size as double precision) as denominator,
     {{ divide('case when reached.cohort_start is not null then coalesce(cells.retained, 0) end', 'cohorts.cohort_size') }} as value
 from cohorts
 cross join headlines

@@ -147,8 +147,8 @@ select
         when service_levels.is_good then greatest(wholes.denominator - wholes.numerator, 0)
         else wholes.numerator
     end as bad,
-    coalesce(wholes.measured_seconds, 0) / 60.0 as measured_minutes,
-    coalesce(wholes.seen_seconds, 0) / 60.0 as seen_minutes,
+    cast(coalesce(wholes.measured_seconds, 0) as double precision) / 60.0 as measured_minutes,
+    cast(coalesce(wholes.seen_seconds, 0) as double precision) / 60.0 as seen_minutes,
     periods.period_seconds / 60.0 as period_minutes
 from service_levels
 cross join periods

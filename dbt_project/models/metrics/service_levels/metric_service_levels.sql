@@ -103,8 +103,8 @@ select
     period_start,
     case service when 'all' then 'all' else 'service' end as segment,
     service as segment_value,
-    cast(numerator as double) as numerator,
-    cast(denominator as double) as denominator,
-    cast(value as double) as value,
+    cast(numerator as double precision) as numerator,
+    cast(denominator as double precision) as denominator,
+    cast(value as double precision) as value,
     is_seen
 from measured
