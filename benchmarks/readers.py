@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[1]
 DASHBOARD = ROOT / "dashboards" / "streamlit_app.py"
 PAGES = (
-    "overview", "active_users_and_retention", "revenue", "payments", "pets_and_alerts", "data_status",
+    "overview", "active_users", "lifecycle", "retention", "funnels", "revenue", "churn_and_ltv", "payments",
+    "pets_and_alerts", "voice_and_acquisition", "service_levels", "data_health", "metric_catalogue", "event_catalogue",
 )  # fmt: skip
 ROUNDS, SESSIONS = 3, 10
 SANDBOX = ("--people", "5000", "--days", "120", "--until", "2024-06-30")
@@ -51,7 +52,7 @@ def sessions(page: str, further: int) -> None:
         setattr(owner, name, counting)
 
     count(duckdb, "connect", "connections")
-    for name in ("read", "read_distinct", "tables"):
+    for name in ("read", "read_distinct", "read_if_there", "tables"):
         count(bundle, name, "reads")
 
     def show() -> None:

@@ -1,34 +1,48 @@
-"""What all pages share: the header, controls that live in the address bar, tiles, tables, empty states."""
+"""What all pages are made of: the header, tiles, cards, charts, tables, downloads, and what is said in their place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
-from typing import Any, Literal, NoReturn, TypeVar
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from itertools import chain
+from typing import Any, Literal, NoReturn
 
 import pandas as pd
 import streamlit as st
 
-from dashboards import data
+from dashboards import access, data, printed
+from dashboards.controls import NOTES, PAGE, Narrowing, here
+from dashboards.saved_views import saved_views
+from tailtracker_bi.access import Right
 from tailtracker_bi.bundle import Bundle, NoBundleError
 from tailtracker_bi.errors import TailTrackerError
+from tailtracker_bi.figures import picking
 from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.charts import Spec
-from tailtracker_bi.figures.csv_output import to_csv
 from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
 from tailtracker_bi.figures.not_counted import beside
-from tailtracker_bi.figures.readings import COHORTS, Reading, days_apart
-from tailtracker_bi.figures.wording import day, period, plain
+from tailtracker_bi.figures.points import is_hidden
+from tailtracker_bi.figures.readings import COHORTS, Reading
+from tailtracker_bi.figures.wording import counted, day, number, period, plain, short_period
+from tailtracker_bi.reports import Chart, Heading, Paper, Said, Table, Tile
 
-DATA_STATUS_PAGE = "app_pages/data_status.py"
-PAGE, NOTES = "page", "notes"
-"""Kept for the controls: the page that they are on, and the place above them where a link can be spoken of."""
-LONGEST_ASKED = 60
-T = TypeVar("T")
-NUMBER_WIDTH, TEXT_WIDTH = 100, 320
-TILES_A_ROW = 3
-COMPARED = "Each is compared with an earlier, complete time of the same length."
-GRAINS = {"day": "Day", "week": "Week", "month": "Month"}
+CLICKED = {picking.PERIOD: picking.by_period, picking.PART: picking.by_part, picking.BAR: picking.by_bar}
+DATA_HEALTH_PAGE = "app_pages/data_health.py"
+NUMBER_WIDTH, TEXT_WIDTH, SENTENCE_HEIGHT = 100, 420, 64
+MOST_PRINTED = 12
+"""Rows of a table that go on paper."""
+HEAD = "head"
+"""Kept for a page while it is made: a place beside its title."""
+Look = Literal["secondary", "tertiary"]
+FEWEST_POINTS = 4
+"""Of a small line: fewer make a shape that says nothing."""
+INK = {"light": "#0f1720", "dark": "#eef3f7"}
+"""What is written in charts, by the kind of theme: the text colours of .streamlit/config.toml."""
 BADGES = {
     "ok": ("green", ":material/check_circle:"),
     "late": ("orange", ":material/schedule:"),
@@ -38,10 +52,6 @@ BADGES = {
     "off": ("gray", ":material/power_settings_new:"),
     "empty": ("gray", ":material/hourglass_empty:"),
 }
-INCOMPLETE_NOTE = (
-    "Dashed or pale: not complete yet, so it may still change and is compared with nothing. "
-    "A break: no data was received."
-)
 
 
 def open_page(title: str, summary: str, needs: Sequence[str] = ()) -> Bundle:
@@ -57,10 +67,10 @@ def open_page(title: str, summary: str, needs: Sequence[str] = ()) -> Bundle:
 
 
 def find_build(title: str, summary: str) -> Bundle:
-    """Title, what the page is for, and how far the data of the current build goes."""
-    st.title(title)
-    st.markdown(summary)
+    """Title, what the page is for, and how far the data of the current build goes, which opens to say more."""
     st.session_state[PAGE] = title
+    head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+    head.title(title, help=summary, width="content")
     try:
         build = data.current_build()
     except NoBundleError:
@@ -68,9 +78,22 @@ def find_build(title: str, summary: str) -> Bundle:
     except TailTrackerError as error:
         st.error(f"**There is no data to show:** {plain(error)}", icon=":material/error:")
         st.stop()
-    _freshness_line(build)
+    printed.begin(Paper(title, summary, build.build, data.as_of(build)))
+    with head:
+        saved_views()
+        st.session_state[HEAD] = st.container(width="content")
+        _freshness(build)
     st.session_state[NOTES] = st.container()
     return build
+
+
+def offer_print(build: Bundle) -> None:
+    """At the head of a page that has been shown: itself as PDF, made where it is asked for."""
+    if Right.export in access.rights():
+        paper = printed.paper()
+        name = f"{slug(paper.title)}_{build.build}_{paper.as_of}.pdf"
+        with st.session_state[HEAD]:
+            _hand_out("PDF", data.as_pdf(paper), name, "application/pdf", "tertiary")
 
 
 def _ask_for_a_refresh(because: str) -> NoReturn:
@@ -80,39 +103,42 @@ def _ask_for_a_refresh(because: str) -> NoReturn:
     st.stop()
 
 
-def _freshness_line(build: Bundle) -> None:
-    """How far the data goes, and a badge a source: its worst state."""
+def _freshness(build: Bundle) -> None:
+    """One line, how far the data goes; opened, a badge a source: its worst state."""
     sources, states = data.sources(build), data.states(build)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        through = complete_through(sources)
-        complete = f", complete through {through}" if through else ""
-        st.markdown(f"**Data as of {day(data.as_of(build))}**{complete}", width="content")
+    through = complete_through(sources)
+    is_well = not any(state.is_trouble for state in states)
+    icon = ":material/check_circle:" if is_well else ":material/warning:"
+    line = f"Data as of {day(data.as_of(build))}" + (f", complete through {through}" if through else "")
+    printed.paper().freshness = line
+    with st.popover(line, icon=icon, type="tertiary"):
         for source in sources["source"].unique():
             worst = next(state for state in states if state.source == source)
-            color, icon = BADGES.get(worst.status, BADGES["failed"])
-            st.badge(_badge(worst), color=color, icon=icon, help=plain(worst.why) or None)  # type: ignore[arg-type]
+            color, sign = BADGES.get(worst.status, BADGES["failed"])
+            st.badge(_badge(worst), color=color, icon=sign, help=plain(worst.why) or None)  # type: ignore[arg-type]
+        st.page_link(DATA_HEALTH_PAGE, label="Where the data comes from", icon=":material/database:")
 
 
 def say_how_old(build: Bundle) -> bool:
     """That the build is old, where it is."""
     age = (data.today() - data.as_of(build)).days
     if age > STALE_AFTER_DAYS:
-        st.warning(
-            f"The newest build is {age} days old. Run `tailtracker-bi refresh` for newer data.",
-            icon=":material/schedule:",
-        )
+        warn(f"The newest build is {age} days old. Run `tailtracker-bi refresh` for newer data.", ":material/schedule:")
     return age > STALE_AFTER_DAYS
 
 
 def _say_what_is_wrong(build: Bundle) -> None:
-    """Age and states that may lack what readers expect, each with its reason, and the page that tells more."""
-    is_old = say_how_old(build)
+    """Age, and in one box the states that may lack what readers expect, each with its reason and who tells more."""
+    say_how_old(build)
     in_trouble = [state for state in data.states(build) if state.is_trouble]
-    for state in in_trouble:
-        said = st.warning if state.status == "late" else st.error
-        said(f"**{plain(state.name)}** {plain(state.trouble)}", icon=BADGES.get(state.status, BADGES["failed"])[1])
-    what = "What is missing, and what to do about it" if is_old or in_trouble else "Where the data comes from"
-    st.page_link(DATA_STATUS_PAGE, label=what, icon=":material/database:")
+    if not in_trouble:
+        return
+    lines = [f"**{plain(state.name)}** {plain(state.trouble)}" for state in in_trouble]
+    is_late = all(state.status == "late" for state in in_trouble)
+    with st.container(key="trouble"):
+        said = warn if is_late else alert
+        said("\n\n".join(lines), BADGES.get(in_trouble[0].status, BADGES["failed"])[1])
+        st.page_link(DATA_HEALTH_PAGE, label="What is missing, and what to do about it", icon=":material/database:")
 
 
 def _badge(worst: TablesInAState) -> str:
@@ -123,104 +149,19 @@ def _badge(worst: TablesInAState) -> str:
     return f"{plain(worst.title)}: {text}{part}"
 
 
-def select(label: str, options: Mapping[str, str], key: str, default: str | None = None) -> str:
-    """A list to choose from; the id of the choice is in the address bar as `key` unless it is the default."""
-    first = default if default is not None and default in options else next(iter(options))
-    is_known = _take_from_link(label, key, first, lambda ids: _only(ids, options), options.__getitem__)
-    chosen = st.selectbox(label, list(options), format_func=options.__getitem__, key=key)
-    if chosen is None:
-        return first
-    _keep_in_link(key, [] if chosen == first else [chosen], is_known=is_known)
-    return chosen
-
-
-def switch(label: str, options: Mapping[str, str], key: str, default: str) -> str:
-    """A few choices side by side; the id of the choice is in the address bar as `key` unless it is the default."""
-    is_known = _take_from_link(label, key, default, lambda ids: _only(ids, options), options.__getitem__)
-    chosen = st.segmented_control(label, list(options), required=True, format_func=options.__getitem__, key=key)
-    if chosen is None:
-        return default
-    _keep_in_link(key, [] if chosen == default else [chosen], is_known=is_known)
-    return chosen
-
-
-def several(label: str, options: Sequence[str], key: str, default: Sequence[str], most: int) -> list[str]:
-    """Several values to choose; the choice is in the address bar as `key` unless it is the default."""
-
-    def known(ids: list[str]) -> list[str] | None:
-        return ids if len(ids) <= most and set(ids) <= {*options} else None
-
-    is_known = _take_from_link(label, key, list(default), known, ", ".join)
-    chosen = st.multiselect(label, list(options), max_selections=most, key=key)
-    _keep_in_link(key, [] if chosen == list(default) else chosen, is_known=is_known)
-    return chosen
-
-
-def date_range(label: str, key: str, default: tuple[date, date], bounds: tuple[date, date]) -> tuple[date, date]:
-    """Two dates; they are in the address bar as `key` unless they are the default."""
-
-    def known(ids: list[str]) -> tuple[date, date] | None:
-        try:
-            first, last = map(date.fromisoformat, ids)
-        except ValueError:
-            return None
-        return (first, last) if bounds[0] <= first <= last <= bounds[1] else None
-
-    is_known = _take_from_link(label, key, default, known, lambda dates: " to ".join(map(day, dates)))
-    chosen = st.date_input(label, min_value=bounds[0], max_value=bounds[1], key=key, format="YYYY-MM-DD")
-    if not isinstance(chosen, tuple) or len(chosen) != 2:  # The second of the two is still to be chosen.
-        return default
-    _keep_in_link(key, [] if chosen == default else list(map(str, chosen)), is_known=is_known)
-    return chosen
-
-
-def _only(ids: list[str], options: Mapping[str, str]) -> str | None:
-    return ids[0] if len(ids) == 1 and ids[0] in options else None
-
-
-def _take_from_link(
-    label: str, key: str, default: T, known: Callable[[list[str]], T | None], shown: Callable[[T], str]
-) -> bool:
-    """Set a control to what the link to this page says; what is not known here is told, and the default shown."""
-    asked = st.query_params.get_all(key)
-    found = known(asked) if asked else default
-    # A choice stands until the page or the link is another one.
-    link = [st.session_state[PAGE], *asked]
-    if key not in st.session_state or st.session_state.get(f"link {key}") != link:
-        st.session_state[key] = default if found is None else found
-        st.session_state[f"link {key}"] = link
-    if found is None and st.session_state[key] == default:
-        st.session_state[NOTES].warning(
-            f"**{plain(label)}:** the link asks for {plain(', '.join(asked)[:LONGEST_ASKED]) or 'nothing'}, which is "
-            f"not known here. Shown is {plain(shown(default))}.",
-            icon=":material/link_off:",
-        )
-    return found is not None
-
-
-def _keep_in_link(key: str, ids: list[str], *, is_known: bool) -> None:
-    """Put a choice into the address bar; none stands for the default, in whose place what is not known may stay."""
-    if ids == st.query_params.get_all(key) or not (ids or is_known):
-        return
-    if ids:
-        st.query_params[key] = ids
-    else:
-        del st.query_params[key]
-    st.session_state[f"link {key}"] = [st.session_state[PAGE], *ids]
-
-
 def say_what_is_left_out(build: Bundle, metrics: Sequence[Metric]) -> None:
     """Beside figures of these metrics: what was received and is not in them; nothing where all is."""
     what = beside([metric.metric_id for metric in metrics], data.left_out(build))
     if what:
-        st.caption(f":material/rule: Not counted: {plain(what)}. See Data status.")
+        remark(f":material/rule: Not counted: {plain(what)}. See Data health.")
 
 
-def tile(build: Bundle, reading: Reading, *, grain: str = "day", label: str = "", when: str = "") -> None:
-    """A metric's latest complete value against an earlier complete one, its definition on hover."""
-    metric, start, before = reading.metric, reading.now.period_start, reading.before.period_start
-    span = "no complete period yet" if start is None else period(start, grain)
-    compared = "" if before is None else f" vs {period(before, grain)}"
+def tile(reading: Reading, *, grain: str, recent: Sequence[float] = (), when: str = "", shown: str = "") -> None:
+    """A metric's latest complete value against an earlier one and its target, the way there as a small line."""
+    metric, start = reading.metric, reading.now.period_start
+    span = "No complete period yet" if start is None else period(start, grain)
+    if metric.cohort_days and start is not None:
+        span = f"Last {COHORTS} daily cohorts"
     # Green is up by itself; where down is better, it is the other way round.
     colors: dict[str, Literal["normal", "inverse"]] = {
         "better": "normal" if reading.has_risen else "inverse",
@@ -228,48 +169,134 @@ def tile(build: Bundle, reading: Reading, *, grain: str = "day", label: str = ""
     }
     with st.container(border=True, height="stretch", gap=None):
         st.metric(
-            label or metric.label,
-            reading.shown,
+            metric.label,
+            shown or reading.shown,
             reading.change or None,
             delta_color="off" if reading.is_same else colors.get(reading.judged, "off"),
             delta_arrow="off" if reading.is_same else "auto",
+            delta_description=_against(reading, grain),
             help=definition(metric),
+            chart_data=list(recent) if len(recent) >= FEWEST_POINTS else None,
         )
-        chance = reading.judged if reading.judged not in colors else ""
-        st.caption(" · ".join(part for part in (when or span + compared, reading.sample, chance) if part))
-        say_what_is_left_out(build, [metric])
+        chance = "" if reading.is_same or reading.judged in colors else reading.judged
+        target = f"target {reading.target}" if reading.target else ""
+        unit = counted(metric.label, metric.unit)
+        about = " · ".join(part for part in (unit, when or span, reading.sample, chance, target) if part)
+        st.caption(about)
+    judged = "" if reading.is_same else reading.judged
+    against, line = _against(reading, grain) or "", list(recent) if len(recent) >= FEWEST_POINTS else []
+    printed.note(Tile(metric.label, shown or reading.shown, reading.change or "", against, judged, about, line))
 
 
-def tiles(build: Bundle, metrics: Mapping[str, Metric], grains: Mapping[str, str]) -> None:
-    """Tiles in rows of three: each metric's latest complete period of the grain given; of retention, its cohorts."""
-    known = [(metrics[metric_id], grain) for metric_id, grain in grains.items() if metric_id in metrics]
-    for first in range(0, len(known), TILES_A_ROW):
-        row = known[first : first + TILES_A_ROW]
-        for place, (metric, grain) in zip(st.columns(TILES_A_ROW), row, strict=False):
-            with place:
-                reading = data.latest(build, metric.metric_id, grain, days_apart(metric, grain))
-                compared = "" if reading.before.value is None else f" vs the {COHORTS} before"
-                when = f"last {COHORTS} complete daily cohorts{compared}" if metric.cohort_days else ""
-                tile(build, reading, grain=grain, when=when)
+def _against(reading: Reading, grain: str) -> str | None:
+    """`vs week of 18 May`, where there is something to compare with."""
+    before = reading.before.period_start
+    if before is None or not reading.change:
+        return None
+    return f"vs the {COHORTS} before" if reading.metric.cohort_days else f"vs {short_period(before, grain)}"
+
+
+@dataclass
+class Card:
+    """What the menu of a card offers."""
+
+    title: str
+    charts: list[Spec] = field(default_factory=list)
+    narrowings: list[Narrowing] = field(default_factory=list)
+    files: list[tuple[str, Callable[[], bytes]]] = field(default_factory=list)
+    """CSV, by the name of the file."""
+
+
+_card: ContextVar[Card | None] = ContextVar("card", default=None)
+"""The one that is being filled."""
+
+
+@contextmanager
+def card(title: str, about: str = "") -> Iterator[None]:
+    """A place for a chart or table under its title, of the height of those beside it; `about` is one click away."""
+    own = Card(title)
+    with st.container(border=True, height="stretch"), printed.part(title):
+        # Beside the title: a chart's own buttons come up at the right.
+        head = st.container(horizontal=True, vertical_alignment="center", gap="small")
+        head.header(title, help=about or None, width="content", anchor=slug(title))
+        inside = _card.set(own)
+        try:
+            yield
+        finally:
+            _card.reset(inside)
+        with head:
+            _menu(own)
+
+
+def _menu(own: Card) -> None:
+    """What can be done with a card: to take it away, to link to it, and to narrow the page by keys or touch, too."""
+    if not (own.charts or own.files):
+        return
+    with st.popover("More", type="tertiary"):
+        for place, narrowing in enumerate(own.narrowings):
+            key = f"narrow {own.title} {place} {here()}"
+            st.selectbox(
+                narrowing.label,
+                list(narrowing.choices),
+                index=None,
+                format_func=narrowing.choices.__getitem__,
+                key=key,
+                on_change=_narrow,
+                args=(key, narrowing),
+                placeholder="Choose",
+            )
+        with st.container(horizontal=True):
+            for name, make in own.files:
+                _hand_out("CSV", make, name, "text/csv")
+            if Right.export in access.rights():
+                _pictures(own)
+        st.caption("Link to it, as it is shown now")
+        link = f"{st.context.url or ''}{'?' if here() else ''}{here()}#{slug(own.title)}"
+        st.code(link, language=None, wrap_lines=True)
+
+
+def _pictures(own: Card) -> None:
+    """Each chart of a card as PNG, with what it is about."""
+    paper = printed.paper()
+    below = [paper.freshness, " · ".join(paper.view)]
+    for place, chart in enumerate(own.charts, 1):
+        nth = str(place) if len(own.charts) > 1 else ""
+        name = "_".join(filter(None, [slug(paper.title), slug(own.title), nth, paper.build]))
+        _hand_out(f"PNG {nth}".strip(), data.as_png(chart, own.title, below), f"{name}.png", "image/png")
+
+
+def slug(title: str) -> str:
+    """A title as names of files and of places on a page have it."""
+    return "_".join(re.findall("[a-z0-9]+", title.lower()))
+
+
+def _narrow(key: str, narrowing: Narrowing) -> None:
+    """To what was chosen from a list or clicked in a chart; the viewer may say anything."""
+    found = st.session_state.get(key)
+    rows = [] if found is None or isinstance(found, str) else [*chain(*found["selection"].values())]
+    for value in [found] if isinstance(found, str) else [row.get(narrowing.column) for row in rows]:
+        if isinstance(value, str) and value in narrowing.choices:
+            narrowing.take(value)
+            return
 
 
 def definition(metric: Metric) -> str:
-    """What a metric is and what it must not be used for."""
-    warning = f"\n\n**Not for:** {metric.not_for}" if metric.not_for else ""
-    return f"{metric.about}{warning}"
+    """What a metric is and must not be used for, what it helps to decide, its target and who answers for it."""
+    parts = {
+        "Not for": metric.not_for,
+        "Helps to decide": metric.decision,
+        "Target": "" if metric.target is None else number(metric.target, metric.format, metric.unit),
+        "Owner": plain(metric.owner),
+    }
+    return "\n\n".join([metric.about, *(f"**{name}:** {text}" for name, text in parts.items() if text)])
 
 
 def explain(metrics: Sequence[Metric]) -> None:
     """The definitions on the page, for those who can't hover."""
     with st.expander("What are these numbers, and what are they not for?"):
         for metric in metrics:
-            parts = {
-                "Not for": metric.not_for,
-                "Helps to decide": metric.decision,
-                "Owner": plain(metric.owner),
-            }
-            notes = " ".join(f"*{name}:* {text}" for name, text in parts.items() if text)
-            st.markdown(f"**{metric.label}:** {metric.about} {notes}")
+            printed.paper().definitions.append((metric.label, definition(metric).replace("\n\n", " ")))
+            st.markdown(f"**{metric.label}:** {definition(metric)}".replace("\n\n", " "))
 
 
 def why_no_data(build: Bundle, metric: Metric) -> None:
@@ -282,41 +309,115 @@ def why_no_data(build: Bundle, metric: Metric) -> None:
         if state.status != "ok"
     ]
     because = "; ".join(reasons) if reasons else "no value has been published for it yet"
-    st.info(f"**{metric.label}: no data.** {because}.", icon=":material/info:")
+    nothing_here(f"**{metric.label}: no data.** {because}.")
+
+
+def said_of_hidden(points: pd.DataFrame) -> str:
+    """That some of the numbers are hidden from who looks, and which; empty where none is."""
+    if not is_hidden(points).any():
+        return ""
+    return f"Hidden: parts of fewer than {access.here().hidden_below} people, and the smallest beside them."
 
 
 def nothing_here(what: str) -> None:
     """In place of a chart: that nothing matches, and what to do about it."""
     st.info(what, icon=":material/info:")
+    printed.note(Said(what, "info"))
 
 
-def draw(chart: Spec, note: str = "") -> None:
-    st.vega_lite_chart(spec=chart)
+def warn(what: str, icon: str | None = None) -> None:
+    """What readers must know before they read a figure."""
+    st.warning(what, icon=icon)
+    printed.note(Said(what, "warning"))
+
+
+def alert(what: str, icon: str | None = None) -> None:
+    """That something is wrong."""
+    st.error(what, icon=icon)
+    printed.note(Said(what, "error"))
+
+
+def all_is_well(what: str) -> None:
+    st.success(what, icon=":material/check_circle:")
+    printed.note(Said(what, "good"))
+
+
+def remark(what: str) -> None:
+    """A sentence beside figures."""
+    st.caption(what)
+    printed.note(Said(what, "note"))
+
+
+def say(what: str) -> None:
+    """Sentences that are read like figures."""
+    st.markdown(what)
+    printed.note(Said(what))
+
+
+def heading(title: str, about: str = "") -> None:
+    """Of what stands in no card."""
+    st.header(title, help=about or None, anchor=slug(title))
+    printed.note(Heading(title))
+
+
+def draw(chart: Spec, note: str = "", narrowing: Narrowing | None = None) -> None:
+    """A chart in the colours of the page, with a sentence under it; it can be clicked where it narrows the page."""
+    own = _card.get() or Card("")
+    own.charts.append(chart)
+    printed.note(Chart(chart, note))
+    ink = INK["dark" if st.context.theme.type == "dark" else "light"]
+    look = {"config": {"text": {"color": ink}}}
+    if narrowing is None or not narrowing.choices:
+        st.vega_lite_chart(spec=chart | look)
+    else:
+        if narrowing not in own.narrowings:
+            own.narrowings.append(narrowing)
+        clicked = CLICKED[narrowing.column](chart)
+        # A chart of another view is another one: what was clicked in this one is done.
+        key = f"chart {own.title} {len(own.charts)} {here()}"
+        st.vega_lite_chart(
+            spec=clicked | look,
+            key=key,
+            on_select=partial(_narrow, key, narrowing),
+            selection_mode=picking.params(clicked),
+        )
     if note:
         st.caption(note)
 
 
-def show_table(frame: pd.DataFrame, alt_text: str, right: Sequence[str] = (), wide: Sequence[str] = ()) -> None:
-    """A table whose columns are as wide as their texts, but for numbers, set right, and sentences, which are wide."""
+def show_table(
+    frame: pd.DataFrame, alt_text: str, right: Sequence[str] = (), wide: Sequence[str] = (), title: str | None = None
+) -> None:
+    """A table whose columns are as wide as their texts, but for numbers, set right, and sentences, which are wide and
+    have rows that are high enough for them."""
     columns = {name: st.column_config.TextColumn(alignment="right", width=NUMBER_WIDTH) for name in right}
     columns |= {name: st.column_config.TextColumn(width=TEXT_WIDTH) for name in wide}
-    st.dataframe(frame, hide_index=True, alt=alt_text, column_config=columns)
+    height = SENTENCE_HEIGHT if wide else None
+    st.dataframe(frame, hide_index=True, alt=alt_text, column_config=columns, row_height=height)
+    first = frame.head(MOST_PRINTED).astype(str).values.tolist()
+    printed.note(Table(title or alt_text, list(map(str, frame.columns)), first, len(frame), frozenset(right)))
 
 
 def table_behind(build: Bundle, frame: pd.DataFrame, rows: pd.DataFrame, name: str, what: str) -> None:
     """Under a chart: its numbers as a table, and the rows behind them as CSV."""
-    with st.expander(f"{what} as a table"):
-        show_table(frame, f"{what} as a table", right=list(frame.columns[1:]))
-        download(build, rows, name)
+    with st.expander(f"{what} as a table", type="compact"):
+        show_table(frame, f"{what} as a table", right=list(frame.columns[1:]), title=what)
+    download(build, rows, name)
 
 
 def download(build: Bundle, rows: pd.DataFrame, name: str) -> None:
     """The rows behind what is shown, as CSV: as data, in order, with the build that they are from."""
+    if Right.export not in access.rights():
+        return
     exported = rows.assign(**{key: value for key, value in data.origin(build).items() if key not in rows})
+    hand_out(list(map(str, exported.columns)), lambda: _in_order(exported), name)
+
+
+def _in_order(exported: pd.DataFrame) -> Sequence[list[Any]]:
+    """Rows as data, by their columns from left to right. Times are named so; any other moment is a day."""
     names = list(map(str, exported.columns))
     cells = exported.astype(object).where(exported.notna(), None).values.tolist()
-    # Times are named so; any other moment is a day.
-    in_order = sorted(
+    return sorted(
         (
             [
                 value.date() if isinstance(value, datetime) and not name.endswith("_at") else value
@@ -326,14 +427,30 @@ def download(build: Bundle, rows: pd.DataFrame, name: str) -> None:
         ),
         key=_order,
     )
+
+
+def hand_out(columns: Sequence[str], rows: Callable[[], Sequence[Iterable[object]]], name: str) -> None:
+    """Offer rows as they are, as CSV: in the menu of their card, else where they are; not to who may not take them."""
+    if Right.export not in access.rights():
+        return
+    make, own = data.as_csv(columns, rows), _card.get()
+    if own is None:
+        _hand_out("CSV", make, f"{name}.csv", "text/csv")
+    else:
+        own.files.append((f"{name}.csv", make))
+
+
+def _hand_out(label: str, make: Callable[[], bytes], name: str, kind: str, look: Look = "secondary") -> None:
+    """A button that hands out a file, which is made when it is clicked."""
     st.download_button(
-        "Download CSV",
-        to_csv(names, in_order).encode(),
-        file_name=f"{name}.csv",
-        mime="text/csv",
+        label,
+        make,
+        file_name=name,
+        mime=kind,
         key=f"download_{name}",
         icon=":material/download:",
         on_click="ignore",
+        type=look,
     )
 
 

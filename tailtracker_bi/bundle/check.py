@@ -7,10 +7,13 @@ from pathlib import Path
 import duckdb
 
 from tailtracker_bi.bundle import pointer, publishing, reader
+from tailtracker_bi.bundle.events import damaged_events
 from tailtracker_bi.lake import Finding, Verdict, unreadable
 from tailtracker_bi.warehouse import DuckDbSession, Engine, Warehouse
 
 PUBLISH = "`tailtracker-bi refresh` publishes anew; until then `tailtracker-bi rollback` shows the build before"
+
+WRITTEN_ANEW = "`tailtracker-bi refresh` publishes anew; until then Explore can't be trusted"
 
 
 def check_bundles(home: Path, warehouse: Warehouse) -> Verdict:
@@ -34,16 +37,21 @@ def check_bundles(home: Path, warehouse: Warehouse) -> Verdict:
         except duckdb.Error as error:
             mend = PUBLISH if one == current else f"remove published/{one.path.name}: it can't be gone back to"
             findings.append(unreadable(one.path.name, error, mend, is_quoted=True))
+        findings += [
+            Finding(str(file.relative_to(one.path.parent)), "is not as it was written", WRITTEN_ANEW)
+            for file in damaged_events(one.path)
+        ]
     return Verdict("bundle", f"{current.build}{detail}; {len(builds)} builds can be read", findings)
 
 
 def _compare_bundle(one: pointer.Bundle, warehouse: Engine) -> tuple[str, list[Finding]]:
     with duckdb.connect() as connection:
+        connection.execute("set enable_progress_bar = false")
         unreachable: tuple[type[Exception], ...] = (duckdb.Error, *warehouse.errors)
         quoted = str(one.path).replace("'", "''")
         try:
             connection.execute(f"attach '{quoted}' as bundle (read_only)")
-            warehouse.attach(connection, "warehouse")
+            warehouse.attach(connection, "warehouse", {"published": "", "marks.finished": ""})
         except unreachable:
             return "", []  # Named where each is read by itself.
         connection.execute("use bundle")

@@ -98,7 +98,8 @@ def point_to(home: Path, build: str) -> None:
 
 def drop_old(home: Path) -> None:
     for leftover in (home / "published").glob("*.draft*"):
-        leftover.unlink()
+        if leftover.is_file():
+            leftover.unlink()
     kept = [bundle for bundle in builds(home) if bundle.build != current(home).build]
     for bundle in kept[: -(KEEP_BUILDS - 1)]:
         bundle.path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -20,6 +21,30 @@ if TYPE_CHECKING:
 _lock = Lock()
 _held: dict[tuple[Path, int, int], duckdb.DuckDBPyConnection] = {}
 """By its file, the connection to the build that this process read last; no other."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; what it is is empty where nobody has said it, or the build is older than that."""
+
+    name: str
+    type: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a build, as who asks SQL of it has to know it."""
+
+    name: str
+    description: str
+    rows: int
+    columns: Sequence[Column]
+
+    @property
+    def first_rows(self) -> str:
+        """The SQL that shows some of it."""
+        return f"from {self.name}\nlimit 100"
 
 
 @contextmanager
@@ -69,6 +94,22 @@ def tables(bundle: Bundle) -> list[str]:
     """The names of its tables."""
     with _reading(bundle) as connection:
         return tables_of(connection)
+
+
+def describe(bundle: Bundle) -> list[Table]:
+    """Its tables by name, with their columns and what both are, as the build itself says."""
+    with _reading(bundle) as connection:
+        columns = connection.execute(
+            "select table_name, column_name, data_type, coalesce(comment, '') from duckdb_columns() "
+            "where not internal order by table_name, column_index"
+        ).fetchall()
+        tables = connection.execute(
+            "select table_name, coalesce(comment, ''), estimated_size from duckdb_tables() order by table_name"
+        ).fetchall()
+    return [
+        Table(name, comment, rows, [Column(*column) for table, *column in columns if table == name])
+        for name, comment, rows in tables
+    ]
 
 
 def read(bundle: Bundle, table: str, columns: Sequence[str] | None = None, **equals: object) -> pd.DataFrame:

@@ -10,6 +10,17 @@ from datetime import date
 
 import duckdb
 
+READ = (
+    "marks.finished",
+    "marks.merges",
+    "raw_lake.landings",
+    "config.sources",
+    "config.day_periods",
+    "config.metric_tables",
+    "config.source_days",
+    "metrics.metric_definitions",
+)
+"""Of the warehouse."""
 KEPT_MONTHS = 24
 """How long a restatement is carried over from build to build."""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
+import re
 import resource
 import signal
 import sys
@@ -18,24 +20,25 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import duckdb
 import orjson
 import pyarrow as pa
 
 from tailtracker_bi.bundle.asking import QueryError
-from tailtracker_bi.errors import TailTrackerError
 
 MEMORY = "1GB"
 """What a query may use of DuckDB's memory. It writes no temporary files."""
 TOO_MUCH_MEMORY = f"it needs more than {MEMORY} of memory: ask for less at once"
 MOST_MEMORY = 6 << 30
 """All the addresses that its process may use, bytes; what DuckDB uses besides its own count is in it."""
-LARGEST_ANSWER = 256 << 20
-"""Bytes in Arrow's form; as text they are several times as many."""
+LARGEST_ANSWER, LARGEST_SHOWN = 256 << 20, 16 << 20
+"""Bytes in Arrow's form: of an answer for programs, which as text is several times as large, and of rows to look at."""
 THREADS = 2
 ROWS_AT_ONCE = 50_000
+SHOWN_AROUND = 60
+"""Signs of a line on each side of the place that an error is about."""
 TABLE_FUNCTIONS = {
     "range", "generate_series", "unnest", "json_each", "json_tree", "duckdb_tables", "duckdb_columns",
     "pg_timezone_names",
@@ -50,54 +53,83 @@ ONE_SELECT = (
 
 def answer(build: Path, sql: str) -> pa.Table:
     """The result of one SELECT over a build's tables, in this process and without bounds: for SQL that is known."""
-    with _answering(build, sql) as batches:
+    with _answering(build, sql, ROWS_AT_ONCE) as batches:
         return pa.Table.from_batches(batches, batches.schema)
 
 
 def main() -> None:
-    """Answer the question that comes by stdin, written as it says, by stdout; what is wrong with it goes to stderr."""
-    build, sql, seconds, module, name, options = orjson.loads(sys.stdin.buffer.read())
-    write = getattr(import_module(module), name)
+    """Answer the question that comes by stdin, as it says, by stdout; what is wrong with it goes to stderr, as JSON."""
+    build, sql, seconds, writer, most = orjson.loads(sys.stdin.buffer.read())
+    write = getattr(import_module(writer[0]), writer[1]) if writer else None
+    at_once = ROWS_AT_ONCE if writer else min(most + 1, ROWS_AT_ONCE)
     pa.scalar(0, pa.timestamp("us", "UTC")).as_py()  # Loads its zone, while files can be opened.
-    for what, most in (
+    for what, limit in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_AS, MOST_MEMORY),
         (resource.RLIMIT_CPU, int(seconds * THREADS) + 1),
     ):
-        resource.setrlimit(what, (most, most))
+        resource.setrlimit(what, (limit, limit))
+    os.nice(10)  # Who looks at a page is not to wait for it.
     atexit.register(gc.freeze)  # What is left goes with the process.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     # Who asked ends it before that, unless nobody is there any more.
     signal.alarm(int(seconds) + 2)
     try:
-        with _answering(Path(build), sql, closed=True) as batches:
-            lines = write(batches.schema.names, _rows(batches), **options)
-            while piece := "".join(islice(lines, ROWS_AT_ONCE)):
-                sys.stdout.buffer.write(piece.encode())
-    except TailTrackerError as error:
-        sys.stderr.write(str(error))
-        sys.exit(1)
+        with _answering(Path(build), sql, at_once, closed=True) as batches:
+            if write is None:
+                _write_first(batches, most)
+            else:
+                lines = write(batches.schema.names, _rows(batches), **writer[2])
+                while piece := "".join(islice(lines, ROWS_AT_ONCE)):
+                    sys.stdout.buffer.write(piece.encode())
+    except QueryError as error:
+        _fail(str(error), error.pointer)
     except (OverflowError, ValueError) as error:
-        sys.stderr.write(f"query: a value can't be printed: {error}")
-        sys.exit(1)
+        _fail(f"query: a value can't be printed: {error}")
     except MemoryError:
-        sys.stderr.write(f"query: {TOO_MUCH_MEMORY}")
-        sys.exit(1)
+        _fail(f"query: {TOO_MUCH_MEMORY}")
+
+
+def _fail(*what: str) -> NoReturn:
+    sys.stderr.buffer.write(orjson.dumps(what))
+    sys.exit(1)
 
 
 def _rows(batches: pa.RecordBatchReader) -> Iterator[tuple[object, ...]]:
-    read = 0
-    for batch in batches:
-        read += batch.nbytes
-        if read > LARGEST_ANSWER:
-            raise QueryError(f"query: the answer has more than {LARGEST_ANSWER >> 20} MiB: ask for less at once")
+    for batch in _bounded(batches, LARGEST_ANSWER):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
+def _write_first(batches: pa.RecordBatchReader, most: int) -> None:
+    """The first rows as a stream of Arrow's; one more than `most` tells that there are more."""
+    wanted = most + 1
+    with pa.ipc.new_stream(sys.stdout.buffer, batches.schema) as stream:
+        for batch in _bounded(batches, LARGEST_SHOWN):
+            first = batch.slice(0, wanted)
+            for column in first.columns:
+                column.to_pylist()  # Raises for what Python has no value for, as days in the year 5,000,000.
+            stream.write_batch(first)
+            wanted -= batch.num_rows
+            if wanted <= 0:
+                break
+
+
+def _bounded(batches: pa.RecordBatchReader, largest: int) -> Iterator[pa.RecordBatch]:
+    read = 0
+    for batch in batches:
+        read += batch.nbytes
+        if read > largest:
+            raise QueryError(f"query: the answer has more than {largest >> 20} MiB: ask for less at once")
+        yield batch
+
+
 @contextmanager
-def _answering(build: Path, sql: str, *, closed: bool = False) -> Iterator[pa.RecordBatchReader]:
-    """The batches of the answer; `closed`: from then on this process opens no file any more."""
+def _answering(build: Path, sql: str, at_once: int, *, closed: bool = False) -> Iterator[pa.RecordBatchReader]:
+    """The batches of the answer, of so many rows each, with the names of DuckDB's types in their schema's metadata.
+
+    `closed`: from then on this process opens no file any more.
+    """
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY,
         "threads": THREADS,
@@ -114,6 +146,7 @@ def _answering(build: Path, sql: str, *, closed: bool = False) -> Iterator[pa.Re
         connection.execute("set TimeZone = 'UTC'")
         # It would be printed into the answer.
         connection.execute("set enable_progress_bar = false")
+        connection.execute("set errors_as_json = true")
         path = str(build).replace("'", "''")
         connection.execute(f"attach '{path}' as bundle (read_only)")
         connection.execute("use bundle")
@@ -127,21 +160,27 @@ def _answering(build: Path, sql: str, *, closed: bool = False) -> Iterator[pa.Re
         if closed:
             resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
         _check(connection, sql)
-        batches = connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
+        batches = connection.execute(sql).to_arrow_reader(at_once)
         names = _told_apart(batches.schema.names)
-        schema = pa.schema([field.with_name(name) for field, name in zip(batches.schema, names, strict=True)])
+        types = [str(kind) for _, kind, *_ in connection.description or ()]
+        schema = pa.schema(
+            [field.with_name(name) for field, name in zip(batches.schema, names, strict=True)],
+            {"types": orjson.dumps(types)},
+        )
         yield pa.RecordBatchReader.from_batches(schema, (_named(batch, schema) for batch in batches))
     except duckdb.OutOfMemoryException:
         raise QueryError(f"query: {TOO_MUCH_MEMORY}") from None
     except (duckdb.Error, pa.ArrowException) as error:
-        message = (str(error).splitlines() or [type(error).__name__])[0]
-        raise QueryError(f"query: {message.replace(str(build.parent), '')}") from None
+        message, before = _told(error, sql)
+        raise _error(message.replace(str(build.parent), ""), sql, before) from None
     finally:
         connection.close()
 
 
 def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Raise QueryError unless this is one SELECT, over the build's tables and functions of values."""
+    if "\0" in sql:
+        raise QueryError("query: the statement has a zero byte, at which DuckDB would stop to read")
     try:
         statements = connection.extract_statements(sql)
     except duckdb.PermissionException:  # IMPORT is replaced by what its files hold, before anything else.
@@ -171,15 +210,50 @@ def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
                 or schema not in SCHEMAS
                 or not (is_known or schema == "information_schema")
             ):
-                raise QueryError(f"query: the bundle has no table {name}; it has: {', '.join(sorted(tables))}")
+                known = f"the bundle has no table {name}; it has: {', '.join(sorted(tables))}"
+                raise _refused(known, sql, node)
         elif node.get("class") == "FUNCTION":
             name = str(node["function_name"]).lower()
             if name in REFUSED_FUNCTIONS:
-                raise QueryError(f"query: the function {name} is not offered")
+                raise _refused(f"the function {name} is not offered", sql, node)
         if node.get("type") == "TABLE_FUNCTION":
             name = str(node["function"].get("function_name", "")).lower()
             if name not in TABLE_FUNCTIONS:
-                raise QueryError(f"query: the table function {name} is not offered")
+                raise _refused(f"the table function {name} is not offered", sql, node)
+
+
+def _told(error: Exception, sql: str) -> tuple[str, str | None]:
+    """An error of DuckDB's in one line, and what comes in the statement before the place that it names."""
+    kind, _, told = str(error).partition(": ")
+    try:
+        known = orjson.loads(told)
+        message, position = f"{kind}: {known['exception_message']}", int(known.get("position", -1))
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        message, position = (str(error).splitlines() or [type(error).__name__])[0], -1
+    # What can't be parsed has its place in signs, all else in bytes.
+    before = sql[:position] if isinstance(error, duckdb.ParserException) else _first_bytes(sql, position)
+    return " ".join(message.split()), before if position >= 0 else None
+
+
+def _first_bytes(sql: str, length: int) -> str:
+    return sql.encode()[:length].decode(errors="ignore")
+
+
+def _refused(what: str, sql: str, node: dict[str, Any]) -> QueryError:
+    """That something of a statement is not answered, with the place where its parse tree has it."""
+    return _error(what, sql, _first_bytes(sql, node["query_location"]))
+
+
+def _error(message: str, sql: str, before: str | None) -> QueryError:
+    """An error about the place of the statement that comes after `before`, where one is known."""
+    if before is None or len(before) >= len(sql):
+        return QueryError(f"query: {message}")
+    line, rest = before.rpartition("\n")[2], sql[len(before) :].partition("\n")[0]
+    shown = line[-SHOWN_AROUND:]
+    blank = re.sub(r"[^\t]", " ", shown)  # Tabs are as wide below as they are above.
+    lines = before.count("\n") + 1
+    place = f"(line {lines}, column {len(line) + 1})"
+    return QueryError(f"query: {message} {place}", f"{shown}{rest[:SHOWN_AROUND]}\n{blank}^")
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ not: where frames come from, and any page. Each of its modules may be used by it
 """
 
 __all__ = [
-    "catalogue", "charts", "csv_output", "data_status", "exported", "json_output", "not_counted", "points",
-    "readings", "reconciliation", "wording",
+    "catalogue", "charts", "csv_output", "data_status", "explain", "explained", "exported", "json_output",
+    "layers", "movements", "not_counted", "people_charts", "picking", "points", "quick_chart", "readings",
+    "reconciliation", "restated", "wording",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.points import HIDDEN
 from tailtracker_bi.figures.readings import Reading
 from tailtracker_bi.figures.wording import currency_of, is_money
 
@@ -30,6 +31,7 @@ def as_data(metric: Metric, points: pd.DataFrame, grain: str, segment: str = "al
             **{name: points[name] for name in ("numerator", "denominator", "value", "is_complete")},
             "exact_since": metric.exact_since,
             "caveat": metric.caveat,
+            **({HIDDEN: points[HIDDEN]} if HIDDEN in points else {}),
         },
         index=points.index,
     )

@@ -6,21 +6,24 @@ Pure: frames as `points.by_metric` gives them in, plain values out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from statistics import NormalDist
 
 import pandas as pd
 
 from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.points import a_year_back
 from tailtracker_bi.figures.wording import NO_CHANGE, change, number, sample
 
 ENOUGH = 30
 """Of whatever is counted: a change of fewer is shown, and not judged."""
-SURE = 1.96
-"""Standard deviations that 95 of 100 chance differences stay within."""
+CHANCE = 0.05
+"""How many of all chance differences are taken for more than that."""
 COHORTS = 28
 """Daily cohorts of retention that are taken together: one alone is too small to compare."""
+RECENT = {"day": 60, "week": 13, "month": 13}
+"""Periods of a small line."""
 DAYS_APART, DAYS_APART_OF = 30, {"dau": 7, "wau": 7}
 """No metric looks back further than 30 days. `dau` compares with the same weekday."""
 
@@ -71,7 +74,7 @@ class Reading:
     @property
     def sample(self) -> str:
         """Of how many a ratio is: a share of a few people says little."""
-        return sample(self.now.denominator, self.before.denominator)
+        return "" if not self.metric.is_of_a_sample else sample(self.now.denominator, self.before.denominator)
 
     @property
     def is_unfinished(self) -> bool:
@@ -112,21 +115,29 @@ def judged(metric: Metric, now: Figure, before: Figure) -> str:
 
     A count is judged where one of the two is 30 or more, a ratio where both are of 30 or more. They have to be further
     apart than 95 of 100 chance differences: two counts by 1.96 times the root of their sum, two shares by the test of
-    two proportions. An average or median of nobody knows how many is not judged. Money is: it is no sample.
+    two proportions. An average or median of nobody knows how many is not judged, nor is a share of money, which may
+    rest on a few customers. Money is: it is no sample.
     """
     if metric.bigger_is_better is None or now.value is None or before.value is None or now.value == before.value:
         return ""
-    if _may_be_chance(metric.format, now, before):
+    if not metric.is_of_a_sample:
+        return ""
+    if may_be_chance(metric.format, now, before):
         return "may be chance"
     return "better" if (now.value > before.value) == metric.bigger_is_better else "worse"
 
 
-def _may_be_chance(form: str, now: Figure, before: Figure) -> bool:
+def may_be_chance(form: str, now: Figure, before: Figure, looks: int = 1) -> bool:
+    """Whether chance alone makes such a difference between two known figures, by the rules of `judged`.
+
+    Who looks at many of them sees large ones by chance: of all that are looked at together, 5 of 100 times one passes.
+    """
+    sure = NormalDist().inv_cdf(1 - CHANCE / (2 * looks))
     size, size_before = now.size(form), before.size(form)
     if size is None or size_before is None:
         return not form.startswith("money")
     if now.denominator is None:
-        return max(size, size_before) < ENOUGH or abs(size - size_before) <= SURE * math.sqrt(
+        return max(size, size_before) < ENOUGH or abs(size - size_before) <= sure * math.sqrt(
             abs(size) + abs(size_before)
         )
     if min(size, size_before) < ENOUGH:
@@ -136,21 +147,23 @@ def _may_be_chance(form: str, now: Figure, before: Figure) -> bool:
         return False
     share = (part + part_before) / (size + size_before)
     chance = math.sqrt(share * (1 - share) * (1 / size + 1 / size_before))
-    return abs(part / size - part_before / size_before) <= SURE * chance
+    return abs(part / size - part_before / size_before) <= sure * chance
 
 
 def at(points: pd.DataFrame, start: date) -> Figure:
     """The figure of the period that starts on a day; not known where there is no such period."""
     found = points[points["period_start"] == pd.Timestamp(start)]
-    return _figure(found, 0) if len(found) else NOT_KNOWN
+    return figures(found.iloc[:1])[0] if len(found) else NOT_KNOWN
 
 
-def _figure(points: pd.DataFrame, row: int) -> Figure:
-    numbers: list[Any] = [points[name].iloc[row] for name in ("value", "numerator", "denominator")]
-    value, numerator, denominator = (None if pd.isna(one) else float(one) for one in numbers)
-    return Figure(
-        value, numerator, denominator, points["period_start"].iloc[row], bool(points["is_complete"].iloc[row])
+def figures(points: pd.DataFrame) -> list[Figure]:
+    """The figure of each row."""
+    value, over, under = (
+        [None if pd.isna(one) else float(one) for one in points[name].tolist()]
+        for name in ("value", "numerator", "denominator")
     )
+    told = zip(value, over, under, points["period_start"], map(bool, points["is_complete"]), strict=True)
+    return [Figure(*one) for one in told]
 
 
 def complete(points: pd.DataFrame) -> pd.DataFrame:
@@ -165,14 +178,48 @@ def latest(metric: Metric, points: pd.DataFrame, days_back: int = 0) -> Reading:
     """
     if metric.cohort_days:
         found = points[points["is_complete"] & points["denominator"].notna()]
-        before = found.iloc[-2 * COHORTS : -COHORTS]
-        return Reading(metric, pooled(found.iloc[-COHORTS:]), pooled(before) if len(before) == COHORTS else NOT_KNOWN)
+        earlier_ones = found.iloc[-2 * COHORTS : -COHORTS]
+        is_whole = len(earlier_ones) == COHORTS
+        return Reading(metric, pooled(found.iloc[-COHORTS:]), pooled(earlier_ones) if is_whole else NOT_KNOWN)
     found = complete(points)
     if found.empty:
         return Reading(metric)
     starts = found["period_start"]
     earlier = int(starts.searchsorted(starts.iloc[-1] - pd.Timedelta(days=max(days_back, 1)), side="right"))
-    return Reading(metric, _figure(found, -1), _figure(found, earlier - 1) if earlier else NOT_KNOWN)
+    before = figures(found.iloc[earlier - 1 : earlier])[0] if earlier else NOT_KNOWN
+    return Reading(metric, figures(found.iloc[-1:])[0], before)
+
+
+def read(metric: Metric, points: pd.DataFrame, grain: str, against: str = "previous") -> Reading:
+    """The latest complete value, and what it compares with.
+
+    `against` is `previous`, the last complete one that shares no day with it; `year`, the one of a year before, where
+    it is complete; or `none`.
+    """
+    found = latest(metric, points, days_apart(metric, grain))
+    if against == "previous" or found.now.period_start is None:
+        return found
+    before = NOT_KNOWN
+    if against == "year":
+        earlier = complete(points.assign(period_start=points["period_start"] + a_year_back(grain)))
+        if metric.cohort_days:
+            now = complete(points).iloc[-COHORTS:]["period_start"]
+            own = earlier[earlier["period_start"].isin(now)]
+            before = pooled(own) if len(own) == COHORTS else NOT_KNOWN
+        else:
+            before = at(earlier, found.now.period_start)
+        if before.period_start is not None:
+            before = replace(before, period_start=before.period_start - a_year_back(grain))
+    return Reading(metric, found.now, before)
+
+
+def recent(metric: Metric, points: pd.DataFrame, grain: str) -> list[float]:
+    """The latest complete values, oldest first, for a small line; of retention, over COHORTS days each."""
+    if metric.cohort_days:
+        found = points[points["is_complete"] & points["denominator"].notna()]
+        rolled = found["numerator"].rolling(COHORTS).sum() / found["denominator"].rolling(COHORTS).sum()
+        return [float(value) for value in rolled.dropna().iloc[-RECENT[grain] :]]
+    return [float(value) for value in complete(points)["value"].iloc[-RECENT[grain] :]]
 
 
 def days_apart(metric: Metric, grain: str) -> int:

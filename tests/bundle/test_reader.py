@@ -128,3 +128,19 @@ def test_a_table_that_a_build_does_not_have_is_told(publish: Publish) -> None:
         with pytest.raises(BundleError, match=r"^build a has no table (weeks|duckdb_settings)$"):
             ask()
     assert bundle.read_if_there(made, "weeks").equals(pd.DataFrame())
+
+
+def test_a_build_says_what_it_has_and_what_that_is(publish: Publish) -> None:
+    made = publish("a", 3)
+    with duckdb.connect(str(made.path)) as connection:
+        connection.execute("create table empty as from days limit 0")
+        connection.execute("comment on table days is 'One row per day.'; comment on column days.n is 'From 0 up.'")
+    days, empty = bundle.describe(made)
+    assert (days.name, days.rows, days.description) == ("days", 3, "One row per day.")
+    assert [(column.name, column.type, column.description) for column in days.columns] == [
+        ("n", "BIGINT", "From 0 up."),
+        ("is_even", "BOOLEAN", ""),
+        ("kind", "VARCHAR", ""),
+    ]
+    assert (empty.name, empty.rows, empty.description) == ("empty", 0, "")
+    assert bundle.query(made, days.first_rows).num_rows == 3

@@ -11,14 +11,17 @@ from typing import Any
 import duckdb
 import pytest
 
-from dashboards import data
+from dashboards import data, readers
 from tailtracker_bi import bundle
 from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.readers import Store, store_of
 from tests.dashboards import PAGES, open_page
 from tests.worlds import sample_bundle
 
 MOST_READS = 12
 """Of a page: what all pages say, its own tables, and amounts in their currencies."""
+MOST_ASKED = 4
+"""Of what readers write."""
 
 
 @pytest.fixture
@@ -35,30 +38,47 @@ def reads(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[s
 
         return seen
 
-    for name in ("read", "read_distinct", "tables"):
+    for name in ("read", "read_distinct", "read_if_there", "tables"):
         monkeypatch.setattr(bundle, name, counted(getattr(bundle, name)))
     return found
 
 
 @pytest.mark.parametrize("title", PAGES)
 def test_a_page_takes_few_reads_and_one_connection_and_the_next_session_none(
-    title: str, reads: list[str], monkeypatch: pytest.MonkeyPatch
+    title: str, reads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connected: list[str] = []
     connect = duckdb.connect
     monkeypatch.setattr("duckdb.connect", lambda path, **options: connected.append(path) or connect(path, **options))
+    build = data.current_build()
+    readers.kept(build)  # of who has looked already nothing is written
+    asked: list[str] = []
+    store, rows = store_of(tmp_path), Store.rows
+    monkeypatch.setattr(Store, "rows", lambda own, sql, *of: (asked.append(sql), rows(own, sql, *of))[1])
+    monkeypatch.setattr(store, "writing", lambda: pytest.fail("it was written to"))
     open_page(title)
     assert 0 < len(reads) <= MOST_READS, reads
-    assert connected == [str(data.current_build().path)]
+    assert len(asked) <= MOST_ASKED, asked
+    assert connected == [str(build.path)]
     reads.clear()
+    asked.clear()
     open_page(title)
     assert reads == []
+    assert len(asked) <= MOST_ASKED, asked
 
 
-def test_tiles_and_table_of_all_metrics_take_one_read_of_values(reads: list[str]) -> None:
-    page = open_page("Overview", compare="month")
-    assert len(page.dataframe[-1].value) > 40
-    assert reads.count("metric_values") == 1
+@pytest.mark.parametrize(("of", "more"), [({}, 0), ({"of": "country=Japan"}, 1)])
+def test_all_metrics_take_one_read_of_values_and_one_of_what_they_are_split_by(
+    of: dict[str, str], more: int, reads: list[str]
+) -> None:
+    page = open_page("Metric catalogue", grain="month", **of)
+    assert len(page.dataframe[0].value) > 40
+    assert reads.count("metric_values") == 2 + more
+
+
+def test_the_overview_takes_eight_reads(reads: list[str]) -> None:
+    open_page("Overview")
+    assert len(reads) <= 8, reads
 
 
 def test_what_one_session_does_to_a_frame_no_other_sees(reads: list[str]) -> None:

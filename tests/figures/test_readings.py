@@ -9,7 +9,18 @@ import pandas as pd
 import pytest
 
 from tailtracker_bi.figures.catalogue import Metric
-from tailtracker_bi.figures.readings import COHORTS, Figure, Reading, at, judged, latest, pooled, retention_curve
+from tailtracker_bi.figures.readings import (
+    COHORTS,
+    Figure,
+    Reading,
+    at,
+    judged,
+    latest,
+    pooled,
+    read,
+    recent,
+    retention_curve,
+)
 
 
 def metric(form: str, *, better: bool | None = True) -> Metric:
@@ -122,3 +133,56 @@ def test_retention_over_cohorts_is_sum_over_sum_of_complete_cells() -> None:
         }
     )
     assert retention_curve(cohorts)["share"].tolist() == [0.1]
+
+
+def by_month(*values: tuple[str, float | None, bool]) -> pd.DataFrame:
+    frame = pd.DataFrame(values, columns=["period_start", "value", "is_complete"])
+    return frame.assign(period_start=pd.to_datetime(frame["period_start"]), numerator=None, denominator=None)
+
+
+def test_a_figure_compares_with_the_period_before_a_year_before_or_nothing() -> None:
+    months = by_month(
+        ("2024-02-01", 7, True), ("2025-01-01", 9, True), ("2025-02-01", 10, True), ("2025-03-01", 3, False)
+    )  # fmt: skip
+    kinds = {against: read(metric("integer"), months, "month", against) for against in ("previous", "year", "none")}
+    assert {against: reading.now.value for against, reading in kinds.items()} == dict.fromkeys(kinds, 10)
+    assert {against: reading.before.value for against, reading in kinds.items()} == {
+        "previous": 9, "year": 7, "none": None,
+    }  # fmt: skip
+    assert kinds["year"].before.period_start == pd.Timestamp("2024-02-01")
+    assert kinds["none"].change == ""
+    unknown = months.assign(is_complete=[False, True, True, False])
+    assert read(metric("integer"), unknown, "month", "year").before.value is None
+
+
+def test_weeks_compare_with_those_of_52_weeks_before() -> None:
+    weeks = by_month(("2024-03-04", 5, True), ("2025-02-24", 6, True), ("2025-03-03", 8, True))
+    assert read(metric("integer"), weeks, "week", "year").before.value == 5
+
+
+def test_a_small_line_is_of_complete_values_and_of_retention_of_many_cohorts() -> None:
+    months = by_month(("2025-01-01", 9, True), ("2025-02-01", None, True), ("2025-03-01", 3, False))
+    assert recent(metric("integer"), months, "month") == [9]
+    days = pd.date_range("2025-01-01", periods=COHORTS + 1)
+    cohorts = pd.DataFrame(
+        {
+            "period_start": days,
+            "numerator": 1.0,
+            "denominator": [4.0, *[2.0] * COHORTS],
+            "value": 0.5,
+            "is_complete": True,
+        }
+    )
+    retained = replace(metric("percent"), metric_id="retention_d7")
+    assert recent(retained, cohorts, "day") == [COHORTS / (2 * COHORTS + 2), 0.5]
+
+
+def test_a_share_of_money_is_not_judged_as_nobody_knows_how_many_customers_it_is_of() -> None:
+    now, before = share(500, 1000), share(900, 1000)
+    of_people = replace(metric("percent"), unit="share")
+    assert judged(of_people, now, before) == "worse"
+    of_money = replace(of_people, is_of_money=True)
+    assert judged(of_money, now, before) == ""
+    assert Reading(of_people, now, before).sample == "n = 1,000, before 1,000"
+    assert Reading(of_money, now, before).sample == ""
+    assert judged(replace(of_money, unit="currency_per_customer"), now, before) == "worse"
