@@ -26,10 +26,13 @@ STEPS = {
     "build.ran": "dbt is done, nothing is marked as taken in",
     "build.finished": "what was taken in is marked, and the build as finished",
     "publish.copied": "the tables are in a draft",
+    "publish.wrote_events": "the events beside it are in a draft, too",
     "publish.checked": "the draft is checked",
+    "publish.renamed_events": "the events have their name, the build has not",
     "publish.renamed": "the build has its name, the pointer is the old one",
     "publish.drafted_pointer": "the new pointer is written beside the old one",
     "publish.pointed": "the pointer names the build",
+    "publish.released": "readers of the warehouse's own database, if it has any, see it, too",
     "publish.tidied": "old builds are gone",
     "refresh.reported": "the run report is written",
 }

@@ -4,7 +4,16 @@ What belongs here: the rules, and telling each mistake in the file with its line
 which is SQL.
 """
 
-from tailtracker_bi.analytics.mistakes import load_analytics
-from tailtracker_bi.analytics.rules import Analytics, MetricNotes, ServiceLevel
+from tailtracker_bi.analytics.mistakes import load_analytics, yaml_with_lines
+from tailtracker_bi.analytics.rules import Analytics, Funnel, MetricNotes, PropertyFilter, Retention, ServiceLevel
 
-__all__ = ["Analytics", "MetricNotes", "ServiceLevel", "load_analytics"]
+__all__ = [
+    "Analytics",
+    "Funnel",
+    "MetricNotes",
+    "PropertyFilter",
+    "Retention",
+    "ServiceLevel",
+    "load_analytics",
+    "yaml_with_lines",
+]

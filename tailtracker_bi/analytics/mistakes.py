@@ -28,7 +28,7 @@ def load_analytics(override: Path | None = None) -> Analytics:
     Raises SettingsError naming the file, the line and the field of each mistake.
     """
     default_text = resources.files("tailtracker_bi.analytics").joinpath(DEFAULT_FILE).read_text(encoding="utf-8")
-    content, lines = _parse(DEFAULT_FILE, default_text)
+    content, lines = yaml_with_lines(DEFAULT_FILE, default_text)
     name = DEFAULT_FILE
     if override is not None:
         name = str(override)
@@ -36,7 +36,7 @@ def load_analytics(override: Path | None = None) -> Analytics:
             text = override.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"TAILTRACKER_ANALYTICS: can't read {override}: {error}") from None
-        own, lines = _parse(name, text)
+        own, lines = yaml_with_lines(name, text)
         content = {**content, **own}
     try:
         analytics = Analytics.model_validate(content)
@@ -70,8 +70,11 @@ def _explain(problem: Any, lines: dict[tuple[Hashable, ...], int]) -> str:
     return f"line {lines.get(known, 1)}: {field}: {message}"
 
 
-def _parse(name: str, text: str) -> tuple[dict[str, Any], dict[tuple[Hashable, ...], int]]:
-    """The file's content, and the line of each path into it."""
+def yaml_with_lines(name: str, text: str) -> tuple[dict[str, Any], dict[tuple[Hashable, ...], int]]:
+    """The content of a file whose keys stand once each, and the line of each path into it.
+
+    Raises SettingsError with the file's name, the line and what is wrong.
+    """
     try:
         content = yaml.safe_load(text)
         lines: dict[tuple[Hashable, ...], int] = {}

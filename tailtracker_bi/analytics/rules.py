@@ -231,6 +231,12 @@ class ServiceLevel(_Strict):
         return round(1 - (self.target if self.buckets is None else self.quantile), 12)
 
 
+class Explore(_Strict):
+    """What of events lies beside a build, for questions that nobody declared."""
+
+    properties: list[PropertyName] = []
+
+
 class MetricNotes(_Strict):
     """What the business adds to a metric of the catalogue."""
 
@@ -248,6 +254,7 @@ class Analytics(_Strict):
     retention: list[Retention]
     funnels: list[Funnel]
     service_levels: list[ServiceLevel]
+    explore: Explore = Explore()
     metrics: dict[str, MetricNotes]
 
     @property
@@ -256,6 +263,14 @@ class Analytics(_Strict):
         steps = {step.event for funnel in self.funnels for step in funnel.steps}
         retained = {event for retention in self.retention for event in (retention.start_event, retention.return_event)}
         return {*self.activity.exclude_events, *steps, *(retained - {"any"})}
+
+    @property
+    def explored_properties(self) -> list[str]:
+        """The properties of events that questions may be about: those listed for it, and those that funnels name."""
+        steps = [step for funnel in self.funnels for step in funnel.steps]
+        named = {rule.property for step in steps for rule in step.where}
+        shared = {funnel.same_property for funnel in self.funnels if funnel.same_property}
+        return sorted({*self.explore.properties, *named, *shared})
 
     @model_validator(mode="after")
     def _test_accounts_are_people(self) -> Analytics:

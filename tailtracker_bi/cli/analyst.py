@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from tailtracker_bi.cli.console import DAY_FORMAT, print_table, stderr
-from tailtracker_bi.errors import visible
+from tailtracker_bi.errors import SettingsError, visible
 from tailtracker_bi.shipped import DASHBOARDS
 
-DASHBOARD = DASHBOARDS / "streamlit_app.py"
+DASHBOARD = DASHBOARDS / "server.py"
 MOST_SHOWN = 1_000
 """Rows of a table for the eye; a program gets all."""
 
@@ -80,21 +80,33 @@ def report(
 
 
 Port = Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)]
+Address = Annotated[str, typer.Option(help="Address to serve on; beyond this machine only where people sign in.")]
 
 
-def dashboard(port: Port = 8501) -> None:
-    """Serve the dashboard on this machine, in the foreground."""
+def dashboard(port: Port = 8501, address: Address = "127.0.0.1") -> None:
+    """Serve the dashboard in the foreground: on this machine alone where nobody signs in."""
     from tailtracker_bi import sources  # noqa: F401 - whose secrets are not handed on
-    from tailtracker_bi.settings import load_settings, reader_environment
+    from tailtracker_bi.settings import dashboard_environment, load_settings, load_sign_in_settings
 
-    settings = load_settings()
+    settings, sign_in = load_settings(), load_sign_in_settings()
+    if sign_in.access_file is not None:
+        from tailtracker_bi.access import load_policy
+
+        load_policy(sign_in.access_file)
+    elif address != "127.0.0.1":
+        raise SettingsError(
+            f"dashboard: nobody signs in, so that it can't be served on {address}: set TAILTRACKER_OIDC_METADATA_URL "
+            "and what goes with it (docs/operations.md), or leave --address"
+        )
+    else:
+        stderr().print("nobody signs in (TAILTRACKER_OIDC_METADATA_URL is not set): on this machine alone, open to all")
     command = [sys.executable, "-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
     os.chdir(DASHBOARD.parent)
     # In place of this process: who stops it stops the server.
     os.execve(  # noqa: S606 - a fixed command
         sys.executable,
-        [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],
-        reader_environment(settings),
+        [*command, "--server.address", address, "--server.headless", "true", "--server.fileWatcherType", "none"],
+        dashboard_environment(settings, sign_in),
     )
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from tailtracker_bi.cli.console import DAY_FORMAT, events_never_seen, plain, print_table, stderr
 from tailtracker_bi.cli.lean import without_pandas
-from tailtracker_bi.errors import TailTrackerError, visible
+from tailtracker_bi.errors import SettingsError, TailTrackerError, visible
 
 if TYPE_CHECKING:
     from tailtracker_bi.runs import RunReport
     from tailtracker_bi.settings import Settings
 
+Engines = Literal["duckdb", "postgres"]
 VERIFY_PATIENCE = 10.0
 """Seconds that `verify` waits for a refresh that is under way: who asks sits there."""
 STATUS_STYLES = {
@@ -163,6 +164,10 @@ def verify(
     sources: Annotated[
         bool, typer.Option("--sources", help="Ask the sources, too, how many rows they have where they tell.")
     ] = False,
+    against: Annotated[
+        Engines | None,
+        typer.Option(help="Compare the published tables with those that this engine has built, too, row by row."),
+    ] = None,
 ) -> None:
     """Compare ledger, lake, quarantine, warehouse and bundle with one another: what is corrupt, and what mends it."""
     from tailtracker_bi.analytics import load_analytics
@@ -173,10 +178,12 @@ def verify(
     from tailtracker_bi.warehouse import Warehouse
 
     settings = load_settings()
+    if against == settings.warehouse:
+        raise SettingsError(f"--against {against}: that is the warehouse's own engine (TAILTRACKER_WAREHOUSE)")
     lake = Lake(settings.home)
     warehouse = Warehouse(settings, load_analytics(settings.analytics_path), lake)
     with Bars() as bars, locked(settings.home, bars, VERIFY_PATIENCE):
-        verdicts = verification.verify(settings, lake, warehouse, bars, ask_sources=sources)
+        verdicts = verification.verify(settings, lake, warehouse, bars, ask_sources=sources, against=against)
     for verdict in verdicts:
         for finding in verdict.findings:
             print(f"WRONG  {verdict.what:<14} {visible(f'{finding.where}: {finding.wrong}: {finding.mend}')}")

@@ -1,6 +1,7 @@
 """Arrow and DuckDB without pandas, which both load with the first value that they take from Python.
 
-To see that a number is no frame they wait for pandas, longer than for anything else that a short command loads.
+To see that a number is no frame they wait for pandas, longer than for anything else that a short command loads. What is
+made of pandas, as statsmodels is, brings it with itself.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from importlib.abc import MetaPathFinder
 
 
 class _NoPandas(MetaPathFinder):
+    def __init__(self) -> None:
+        self._is_wanted = False
+
     def find_spec(self, name: str, *_: object) -> None:
-        if name == "pandas":
+        self._is_wanted = self._is_wanted or name == "statsmodels"
+        if name == "pandas" and not self._is_wanted:
             raise ModuleNotFoundError("pandas is not wanted here: this command does without", name=name)
 
 

@@ -22,6 +22,7 @@ def doctor(
     from tailtracker_bi.runs import check_home
     from tailtracker_bi.settings import SandboxPlace, load_settings
     from tailtracker_bi.sources import SOURCES
+    from tailtracker_bi.warehouse import engine_of
 
     if steps:
         for step, happened in STEPS.items():
@@ -40,6 +41,7 @@ def doctor(
     if place.exists:
         state = "" if place.is_up else ", which is not up: run `tailtracker-bi sandbox up`"
         rows.append(("sandbox", not state, f"sources: the sandbox in {place.folder}{state}"))
+    rows += [("warehouse", is_ok, detail) for is_ok, detail in engine_of(settings).check()]
     on = [source for source in SOURCES if source.is_on(settings)]
     for source in SOURCES:
         if source in on:

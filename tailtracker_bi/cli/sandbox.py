@@ -11,7 +11,7 @@ import typer
 
 from tailtracker_bi.cli.analyst import Port, dashboard
 from tailtracker_bi.cli.console import DAY_FORMAT, plain, print_table
-from tailtracker_bi.cli.engineer import refresh
+from tailtracker_bi.cli.engineer import Engines, refresh
 from tailtracker_bi.errors import TailTrackerError
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ Seed = Annotated[int | None, typer.Option(help="Another seed tells another story
 Until = Annotated[
     datetime | None,
     typer.Option(formats=DAY_FORMAT, help="Last day of the history; by default the day before TAILTRACKER_NOW."),
+]
+WarehouseEngine = Annotated[
+    Engines | None, typer.Option("--warehouse", help="Engine of the warehouse, with a server here; duckdb by default.")
 ]
 Recordings = Annotated[
     Path | None, typer.Option(exists=True, file_okay=False, resolve_path=True, help="Folder of recorded files.")
@@ -61,9 +64,10 @@ def up(
     live: Annotated[bool, typer.Option("--live", help="Let days pass there.")] = False,
     day_seconds: Annotated[float, typer.Option(min=1, help="How long a day lasts with --live.")] = 60,
     faults: Annotated[bool, typer.Option("--faults", help="Let things go wrong, as they do.")] = False,
+    warehouse: WarehouseEngine = None,
 ) -> None:
     """Make up a story, unless it is there already, and serve it in the background until `sandbox down`."""
-    start(people, days, seed, until, day_seconds=day_seconds if live else None, is_faulty=faults)
+    start(people, days, seed, until, day_seconds=day_seconds if live else None, is_faulty=faults, warehouse=warehouse)
     print(NEXT)
 
 
@@ -127,6 +131,7 @@ def start(
     *,
     day_seconds: float | None = None,
     is_faulty: bool = False,
+    warehouse: str | None = None,
 ) -> None:
     """Bring up a sandbox in HOME, and say how it is reached."""
     from tailtracker_bi.cli.bars import Bars
@@ -134,7 +139,7 @@ def start(
     control = _control()
     with Bars() as bars:
         running, plan, was_up = control.start(
-            bars, people, days, seed, until, day_seconds=day_seconds, is_faulty=is_faulty
+            bars, people, days, seed, until, day_seconds=day_seconds, is_faulty=is_faulty, warehouse=warehouse
         )
     _print_running(running, plan, was_up)
 
@@ -145,9 +150,10 @@ def demo(
     seed: Seed = None,
     port: Port = 8501,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Publish, and serve nothing.")] = False,
+    warehouse: WarehouseEngine = None,
 ) -> None:
     """All of it on a made-up TailTracker: bring up a sandbox, refresh from it, serve the dashboard."""
-    start(people, days, seed)
+    start(people, days, seed, warehouse=warehouse)
     refresh()
     if no_dashboard:
         print("next: `tailtracker-bi dashboard`; `tailtracker-bi sandbox down` ends what was brought up")

@@ -13,7 +13,8 @@ from tailtracker_bi.settings import load_settings
 from tailtracker_bi.shipped import DBT_PROJECT
 from tailtracker_bi.warehouse import BuildError, Result, compiled_manifest, engine_of
 
-MANIFEST = compiled_manifest(engine_of(load_settings()))
+ENGINE = engine_of(load_settings())
+MANIFEST = compiled_manifest(ENGINE)
 UNIQUE_ID = "dagster_dbt/unique_id"
 """Under which dagster-dbt keeps dbt's name of a node in the metadata of its asset or check."""
 
@@ -42,7 +43,7 @@ given = [
         description=node["description"],
         group_name=GIVEN[node["source_name"]],
         owners=["team:data"],
-        kinds={"duckdb"},
+        kinds={ENGINE.name},
     )
     for node in MANIFEST["sources"].values()
     if node["source_name"] in GIVEN

@@ -162,7 +162,9 @@ class Comparison:
             is_plain, objects, *sums = _one(self._connection, _DIGEST)
             if objects != said.received - said.filtered - said.quarantined:
                 raise BadResponseError(f"{table.name}: {said.received} objects received, but {objects} were told of")
-            yield Told(self._connection, table, versions, objects, digest(objects, *sums) if is_plain else None)
+            # Nothing new is another thing than nothing there.
+            content = f"{'all' if versions.is_snapshot else 'some'} {digest(objects, *sums)}" if is_plain else None
+            yield Told(self._connection, table, versions, objects, content)
         finally:
             for name in ("candidates", "known", "unreadable"):
                 self._connection.unregister(name)
@@ -179,7 +181,7 @@ class Told:
     versions: Versions
     objects: int
     content: str | None
-    """A digest of it in any order; None where the order matters, or history is told."""
+    """Whether it is all there is, and a digest of it in any order; None where the order matters, or history is told."""
 
     @property
     def nothing_new(self) -> Counts:
@@ -245,7 +247,7 @@ def ids_now(known: Sequence[str], schema: pa.Schema, condition: str, spool: Path
 def _engine(spool: Path) -> duckdb.DuckDBPyConnection:
     spool.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)})
-    connection.execute("set TimeZone = 'UTC'")
+    connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
     # DuckDB pushes a join's keys into the scan as a Bloom filter, which scans of pyarrow's datasets refuse.
     connection.execute("set disabled_optimizers = 'join_filter_pushdown'")
     return connection

@@ -3,8 +3,8 @@
 A report takes a Bundle, reads it through `bundle.read` and nothing else, and goes by the day the build is as of or the
 one it is given: so any report can be made again, to the byte, from a build that is kept.
 
-What belongs here: what a report says, in which order, and its template. What does not: reading and judging figures,
-which pages do in the same way (`figures/`), and sending it.
+What belongs here: what a report says, in which order, and its template; pages and charts on paper. What does not:
+reading and judging figures, which pages do in the same way (`figures/`), and sending it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from pathlib import Path
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.reports import weekly
+from tailtracker_bi.reports.paper import Block, Chart, Heading, Paper, Part, Said, Table, Tile, png, print_paper
 from tailtracker_bi.reports.rendering import Report
 from tailtracker_bi.reports.week import NoWeekError
 
-__all__ = ["REPORTS", "NoWeekError", "write_report"]
+__all__ = [
+    "REPORTS", "Block", "Chart", "Heading", "NoWeekError", "Paper", "Part", "Said", "Table", "Tile", "png",
+    "print_paper", "write_report",
+]  # fmt: skip
 
 REPORTS: Mapping[str, Callable[[Bundle, date | None], Report]] = {"weekly": weekly.make}
 """By name. The day is the one that the report is made on; without it, the one that the build is as of."""

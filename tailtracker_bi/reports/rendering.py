@@ -65,8 +65,12 @@ def picture(chart: Spec) -> bytes:
         "view": {"stroke": None},
     }
     place = {"width": WIDTH, "padding": 10, "autosize": {"type": "fit", "contains": "padding"}}
-    rows = {name: _rows(frame) for name, frame in chart["datasets"].items()}
-    return vl_convert.vegalite_to_png(chart | place | {"config": look, "datasets": rows}, scale=SHARPNESS)
+    return vl_convert.vegalite_to_png(with_rows(chart) | place | {"config": look}, scale=SHARPNESS)
+
+
+def with_rows(chart: Spec) -> Spec:
+    """The chart with its frames as JSON has them."""
+    return chart | {"datasets": {name: _rows(frame) for name, frame in chart["datasets"].items()}}
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

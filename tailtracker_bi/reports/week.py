@@ -12,6 +12,7 @@ from tailtracker_bi import bundle
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.figures import catalogue
+from tailtracker_bi.figures.explain import Explanation, explain
 from tailtracker_bi.figures.points import NO_SERIES, by_metric, within
 from tailtracker_bi.figures.readings import Reading, at, complete, pooled
 from tailtracker_bi.figures.wording import day
@@ -43,6 +44,7 @@ class Figures:
     """What the build says of these metrics, for everyone; totals are in this currency."""
 
     def __init__(self, build: Bundle, metric_ids: Iterable[str], currency: str) -> None:
+        self._build = build
         self.metrics = catalogue.catalog(bundle.read(build, "metric_catalog"), currency)
         values = bundle.read(build, "metric_values", None, metric_id=sorted(set(metric_ids)), segment="all")
         self._series = by_metric(values)
@@ -64,6 +66,12 @@ class Figures:
         weeks = [(start, start + WEEK - DAY) for start in (first, first - WEEK)]
         now, before = (pooled(within(by_day, "period_start", days, "day")) for days in weeks)
         return Kpi(metric, now, before, when=f"who signed up {' to '.join(map(day, weeks[0]))}")
+
+    def explanation(self, metric_id: str, week: date) -> Explanation:
+        """Why a metric by week differs from the week before."""
+        both = {"grain": "week", "period_start": [week, week - WEEK]}
+        values = bundle.read(self._build, "metric_values", None, metric_id=metric_id, **both)
+        return explain(self.metrics[metric_id], values, week, week - WEEK)
 
     def last_week(self, as_of: date) -> date:
         """The last week that was over by then and of which a figure is complete. Raises NoWeekError."""

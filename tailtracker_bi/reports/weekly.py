@@ -15,6 +15,7 @@ from tailtracker_bi import bundle
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts, data_status
 from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState
+from tailtracker_bi.figures.explained import cause_in_words
 from tailtracker_bi.figures.not_counted import beside, left_out
 from tailtracker_bi.figures.readings import at
 from tailtracker_bi.figures.wording import day, number, period
@@ -24,7 +25,7 @@ from tailtracker_bi.reports.week import DAY, WEEK, Figures, Kpi
 KPIS = {
     "Engagement": ("active_users", "mau", "retention_d7"),
     "Growth": ("sign_ups", "subscribers_new"),
-    "Revenue": ("mrr", "subscribers", "subscriber_churn_rate_30d"),
+    "Revenue": ("mrr", "subscribers", "arppu", "subscriber_churn_rate_30d"),
     "Payments": ("payment_success_rate", "net_volume"),
     "Pets": ("lost_pet_alerts", "recovery_rate_30d"),
 }
@@ -83,6 +84,7 @@ def make(build: Bundle, as_of: date | None = None) -> Report:
         title=f"TailTracker, {period(week, 'week')}",
         week=f"{day(week)} to {day(week + WEEK - DAY)}",
         headline=_headline(kpis),
+        causes=" ".join(filter(None, _causes(figures, kpis, week))),
         left_out=beside(HEADLINE, left_out(bundle.read_if_there(build, "not_counted").to_dict("records"))),
         warnings=list(_warnings(states, age, weeks_behind, unfinished)),
         groups={name: group for name, group in groups.items() if group},
@@ -146,6 +148,14 @@ def _headline(kpis: Mapping[str, Kpi]) -> str:
         return "None of the main figures of this week is complete."
     sentence = facts[0] if len(facts) == 1 else f"{', '.join(facts[:-1])} and {facts[-1]}"
     return f"{sentence}. In brackets: the change on the week before." if "(" in sentence else f"{sentence}."
+
+
+def _causes(figures: Figures, kpis: Mapping[str, Kpi], week: date) -> Iterator[str]:
+    """Which segment made the change of a headline figure: a sentence where one did beyond chance, else nothing."""
+    for metric_id in HEADLINE:
+        if metric_id in kpis:
+            label = kpis[metric_id].metric.label
+            yield cause_in_words(figures.explanation(metric_id, week), f"The change in {label}")
 
 
 def _drawings(figures: Figures, week: date) -> Iterator[Drawing]:

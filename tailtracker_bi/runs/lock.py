@@ -16,7 +16,19 @@ from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.runs.report import Progress
 
 LOCK_SECONDS = 3600.0
-FOLDERS = {"lake", "quarantine", "aside", "published", "reports", "runs", "dbt", "dagster", "sandbox", "spool"}
+FOLDERS = {
+    "lake",
+    "quarantine",
+    "aside",
+    "published",
+    "reports",
+    "runs",
+    "dbt",
+    "dagster",
+    "sandbox",
+    "spool",
+    "readers",
+}
 FILES = {
     "warehouse.duckdb", "warehouse.duckdb.wal", "rate_limits.sqlite", "refresh.lock", "first_run", "hash.key",
 }  # fmt: skip
@@ -63,8 +75,8 @@ def _close(home: Path) -> None:
                 f"own, or `chmod 700 {home}`"
             )
         home.chmod(0o700)
-    # Of the key nobody can say who has read it: `settings` refuses it.
-    for entry in (home / name for name in own - {"published", "hash.key"}):
+    # Of the key nobody can say who has read it: `settings` refuses it. What readers write may be another account's.
+    for entry in (home / name for name in own - {"published", "readers", "hash.key"}):
         if not entry.is_symlink() and (mode := stat.S_IMODE(entry.stat().st_mode)) & 0o077:
             entry.chmod(mode & 0o700)
 

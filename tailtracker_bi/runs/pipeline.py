@@ -82,7 +82,7 @@ def build(
         try:
             notes = warehouse.prepare(full_refresh)
         except unshown as error:
-            if engine.is_damaged(to_its_last_block=True):
+            if isinstance(error, BuildError) or engine.is_damaged(to_its_last_block=True):
                 raise
             why = f"the lake can't be shown to the engine ({type(error).__name__})"
             raise BuildError(f"build: {why}: `tailtracker-bi verify` names what is damaged") from None
@@ -133,6 +133,8 @@ def publish(settings: Settings, warehouse: Warehouse, report: RunReport, progres
         as_of=settings.today,
         currency=settings.currency,
         hash_key=settings.hash_key,
+        described=warehouse.described(),
+        explored=warehouse.explored,
         progress=lambda what, done, total: progress.step("publish", what, done, total),
     )
     report.build = published.build

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tailtracker_bi.bundle.check import check_bundles
+from tailtracker_bi.bundle.parity import compare_engines
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import (
     RESTORE,
@@ -32,13 +33,21 @@ from tailtracker_bi.lake import (
 from tailtracker_bi.runs.report import Progress
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import SOURCES, ObjectSource, Source
-from tailtracker_bi.warehouse import Warehouse, check_warehouse
+from tailtracker_bi.warehouse import Warehouse, check_warehouse, engine_of
 
 
 def verify(
-    settings: Settings, lake: Lake, warehouse: Warehouse, progress: Progress, *, ask_sources: bool = False
+    settings: Settings,
+    lake: Lake,
+    warehouse: Warehouse,
+    progress: Progress,
+    *,
+    ask_sources: bool = False,
+    against: str | None = None,
 ) -> list[Verdict]:
     """All checks, in the order in which the parts are made. Callers hold the lock, so that nothing moves meanwhile.
+
+    `against` names another engine, whose published tables are compared with the warehouse's, too.
 
     Where a part can't be read, what is compared with it is left out.
     """
@@ -66,6 +75,8 @@ def verify(
         ("warehouse", partial(check_warehouse, warehouse, filled)),
         ("bundle", partial(check_bundles, settings.home, warehouse)),
     ]
+    if against:
+        checks.append((against, partial(compare_engines, warehouse.engine, engine_of(settings, against))))
     if ask_sources:
         on = [source for source in SOURCES if source.is_on(settings)]
         checks += [(source.name, partial(ask, source(settings), lake, filled)) for source in on]

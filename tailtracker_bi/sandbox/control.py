@@ -39,6 +39,7 @@ def start(
     *,
     day_seconds: float | None = None,
     is_faulty: bool = False,
+    warehouse: str | None = None,
 ) -> tuple[Running, Plan, bool]:
     """Bring up a sandbox in HOME; what is None stays as it is there, else takes its default.
 
@@ -66,6 +67,7 @@ def start(
             story=scenario,
             day_seconds=day_seconds,
             is_faulty=is_faulty,
+            warehouse=warehouse or (before.warehouse if before else "duckdb"),
         )
         running, was_up = _serve(place, plan)
     return running, plan, was_up

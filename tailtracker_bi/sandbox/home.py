@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.settings import SANDBOX_FILE, SandboxPlace, of_the_sandbox
+from tailtracker_bi.settings import OFFERED_BY_THE_SANDBOX, SANDBOX_FILE, SandboxPlace, of_the_sandbox
 
 SECONDS_TO_STOP = 30.0
 
@@ -46,7 +46,8 @@ class SandboxHome(SandboxPlace):
 
     def say_settings(self, values: Mapping[str, object]) -> None:
         """Write what `settings` reads, for its owner alone: it holds credentials."""
-        lines = (f"{name}={_quoted(values[name])}\n" for name in of_the_sandbox() if name in values)
+        names = (*of_the_sandbox(), *OFFERED_BY_THE_SANDBOX)
+        lines = (f"{name}={_quoted(values[name])}\n" for name in names if name in values)
         replace(self.home / SANDBOX_FILE, "".join(lines).encode())
 
     def stop(self) -> bool:

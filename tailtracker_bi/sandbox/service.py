@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.sandbox.home import Running, SandboxHome, replace
 from tailtracker_bi.sandbox.servers import app_database, export_api, faults, prometheus_api, stripe_api
-from tailtracker_bi.sandbox.servers.app_database import AppDatabase
+from tailtracker_bi.sandbox.servers.app_database import AppDatabase, AppServer
 from tailtracker_bi.sandbox.servers.stripe_api import StripeApi
 from tailtracker_bi.sandbox.shown.monitoring import Monitoring
 from tailtracker_bi.sandbox.shown.recording import record
@@ -58,6 +58,8 @@ class Plan:
     day_seconds: float | None = None
     """How long a day lasts that passes while it is up; None stops the clock."""
     is_faulty: bool = False
+    warehouse: str = "duckdb"
+    """The engine of the warehouse; of `postgres` the server is here, too."""
 
     @classmethod
     def read(cls, place: SandboxHome) -> Plan | None:
@@ -116,10 +118,17 @@ def serving(place: SandboxHome, plan: Plan, database_url: str | None = None) -> 
         sandbox = Sandbox(place, plan, plan.now, {"TAILTRACKER_ALLOW_LOOPBACK": 1})
         if plan.first_day:
             sandbox.settings["TAILTRACKER_HISTORY_START"] = plan.first_day
-        if "app_db" in plan.recordings:
-            _serve_database(sandbox, stack, database_url)
+        server: AppServer | None = None
+        if plan.warehouse == "postgres" or ("app_db" in plan.recordings and not database_url):
+            server = stack.enter_context(app_database.serve())
+            sandbox.postgres = str(server.directory)
             running.postgres = sandbox.postgres
             place.say_running(running)  # at once: a process that is killed leaves it behind
+        if "app_db" in plan.recordings:
+            _serve_database(sandbox, stack, server, database_url)
+        if server and plan.warehouse == "postgres":
+            sandbox.settings |= {"TAILTRACKER_WAREHOUSE": "postgres", "TAILTRACKER_WAREHOUSE_URL": server.warehouse()}
+            sandbox.urls["warehouse"] = f"Postgres on a socket in {server.directory}"
         if "mixpanel" in plan.recordings:
             _serve_mixpanel(sandbox, stack)
         if "stripe" in plan.recordings:
@@ -184,15 +193,13 @@ def _serve_prometheus(sandbox: Sandbox, story: Scenario, is_faulty: bool, stack:
     sandbox.settings["PROMETHEUS_URL"] = api.url
 
 
-def _serve_database(sandbox: Sandbox, stack: ExitStack, url: str | None) -> None:
+def _serve_database(sandbox: Sandbox, stack: ExitStack, server: AppServer | None, url: str | None) -> None:
     plan = sandbox.plan
     if url:
         database = stack.enter_context(app_database.serve_on(url))
         sandbox.urls["app_db"] = f"schema {app_database.OWN_SCHEMA} of TAILTRACKER_SANDBOX_DATABASE_URL"
-    else:
-        server = stack.enter_context(app_database.serve())
+    elif server:
         database = stack.enter_context(server.database())
-        sandbox.postgres = str(server.directory)
         sandbox.urls["app_db"] = f"Postgres on a socket in {server.directory}"
     if plan.story:
         database.follow(plan.recordings["app_db"])

@@ -4,40 +4,57 @@ What belongs here: what may be set, where credentials may go, and the only readi
 what counts in the numbers (`analytics/`), and any source's own business.
 """
 
-from tailtracker_bi.settings.addresses import check_base_url, check_database_url, check_own_url
+from tailtracker_bi.settings.addresses import (
+    check_base_url,
+    check_database_url,
+    check_own_url,
+    database_address,
+)
 from tailtracker_bi.settings.environment import (
+    dagster_environment,
+    dashboard_environment,
+    keep_algebra_on_one_thread,
+    load_dagster_settings,
     load_own_settings,
     load_reader_settings,
     load_settings,
+    load_sign_in_settings,
     of_the_sandbox,
-    reader_environment,
 )
 from tailtracker_bi.settings.history import history_start, note_first_run
 from tailtracker_bi.settings.model import (
     AbsolutePath,
     Settings,
+    SignInSettings,
     SourceSettings,
     Timezone,
     lower,
 )
-from tailtracker_bi.settings.sandbox_home import SANDBOX_FILE, SandboxPlace
+from tailtracker_bi.settings.sandbox_home import OFFERED_BY_THE_SANDBOX, SANDBOX_FILE, SandboxPlace
 
 __all__ = [
+    "OFFERED_BY_THE_SANDBOX",
     "SANDBOX_FILE",
     "AbsolutePath",
     "SandboxPlace",
     "Settings",
+    "SignInSettings",
     "SourceSettings",
     "Timezone",
     "check_base_url",
     "check_database_url",
     "check_own_url",
+    "dagster_environment",
+    "dashboard_environment",
+    "database_address",
     "history_start",
+    "keep_algebra_on_one_thread",
+    "load_dagster_settings",
     "load_own_settings",
     "load_reader_settings",
     "load_settings",
+    "load_sign_in_settings",
     "lower",
     "note_first_run",
     "of_the_sandbox",
-    "reader_environment",
 ]

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 _PRIVATE_NAMES = (".internal", ".local", ".svc", ".cluster.local")
 """How the names end that only a network of one's own knows; a name of one part is one, too."""
 _HOST_NAME = re.compile(r"(?:[a-z0-9-]+\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)
 """The last part begins with a letter: numbers in all their spellings are addresses."""
+DATABASE_PARAMETERS = {
+    "application_name": "tailtracker-bi",
+    "connect_timeout": "15",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
 _PLAIN_URL = re.compile(r"[a-z]+://[a-z0-9\[][a-z0-9.:\[\]-]*(?:/[a-z0-9._/-]*)?", re.IGNORECASE | re.ASCII)
 
 
@@ -62,6 +69,14 @@ def check_own_url(name: str, url: str, what: str, allow_loopback: bool) -> None:
         raise ValueError(f"{name} must be https, unless it is a private address or name")
 
 
+def check_secret_url(name: str, url: str, what: str, allow_loopback: bool) -> None:
+    """Refuse what can't be a server of one's own, and all plain http but to this machine: a secret goes there."""
+    check_own_url(name, url, what, allow_loopback)
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+        raise ValueError(f"{name} must be https: a secret goes there")
+
+
 def check_database_url(name: str, url: str) -> None:
     """Refuse what names no Postgres database."""
     try:
@@ -71,6 +86,17 @@ def check_database_url(name: str, url: str) -> None:
         raise ValueError(f"{name} is not a URL") from None
     if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
         raise ValueError(f"{name} must look like postgresql://user:password@host/database")
+
+
+def database_address(url: str) -> str:
+    """The URL with what it leaves open: time limits, and on the way to another machine encryption to the right one."""
+    given = dict(parse_qsl(urlsplit(url).query))
+    host = given.get("host") or given.get("hostaddr") or urlsplit(url).hostname or ""
+    is_here = host in {"", "localhost", "::1"} or host.startswith(("/", "%2f", "127."))
+    checked = {} if is_here or "sslmode" in given else {"sslmode": "verify-full", "sslrootcert": "system"}
+    wanted = DATABASE_PARAMETERS | checked
+    added = {name: value for name, value in wanted.items() if name not in given}
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(added, quote_via=quote)}"
 
 
 def _is_loopback(host: str) -> bool:

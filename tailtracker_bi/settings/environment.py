@@ -14,10 +14,18 @@ from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
 
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.settings.model import HomeSettings, ReaderSettings, Settings, SourceSettings
-from tailtracker_bi.settings.sandbox_home import OF_THE_SANDBOX, SANDBOX_FILE
+from tailtracker_bi.settings.model import (
+    DagsterSettings,
+    HomeSettings,
+    ReaderSettings,
+    Settings,
+    SignInSettings,
+    SourceSettings,
+)
+from tailtracker_bi.settings.sandbox_home import OF_THE_SANDBOX, OFFERED_BY_THE_SANDBOX, SANDBOX_FILE
 
 ENV_FILE = ".env"
+DAGSTER_STORAGE = str(DagsterSettings.model_fields["storage_url"].alias)
 AnySettings = TypeVar("AnySettings", bound=HomeSettings)
 
 
@@ -39,6 +47,46 @@ def load_reader_settings() -> ReaderSettings:
     return _load(ReaderSettings, {})
 
 
+def load_sign_in_settings() -> SignInSettings:
+    """Read and check where people sign in. Raises SettingsError."""
+    return _load(SignInSettings, {})
+
+
+def load_dagster_settings() -> DagsterSettings:
+    """Read and check where Dagster keeps what it knows. Raises SettingsError."""
+    return _load(DagsterSettings, {})
+
+
+def dagster_environment(settings: DagsterSettings) -> dict[str, str]:
+    """The environment to serve Dagster in: where its instance is and what it keeps, with the driver that there is."""
+    told = {"DAGSTER_HOME": str(settings.home / "dagster")}
+    if settings.storage_url:
+        _, place = settings.storage_url.get_secret_value().split("://", 1)
+        told[DAGSTER_STORAGE] = f"postgresql+psycopg2://{place}"
+    return {**os.environ, **told}
+
+
+def dashboard_environment(settings: Settings, sign_in: SignInSettings) -> dict[str, str]:
+    """The environment for the dashboard: a reader's, and where people sign in to it, secrets and all."""
+    said = {name: getattr(sign_in, name) for name in SignInSettings.model_fields if name != "home"}
+    told = {
+        str(SignInSettings.model_fields[name].alias): value.get_secret_value()
+        if isinstance(value, SecretStr)
+        else str(value)
+        for name, value in said.items()
+        if value is not None
+    }
+    return reader_environment(settings) | told
+
+
+def keep_algebra_on_one_thread() -> None:
+    """For libraries that this process has yet to load: threads that wait for tiny matrices cost more than the work.
+
+    What is set already stays.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def reader_environment(settings: Settings) -> dict[str, str]:
     """The environment for a process that only reads: no secrets, and the settings that stand in `.env` here."""
     secrets = {
@@ -46,7 +94,7 @@ def reader_environment(settings: Settings) -> dict[str, str]:
         for part in (settings, *map(settings.of, SourceSettings.kinds()))
         for name, field in type(part).model_fields.items()
         if isinstance(getattr(part, name), SecretStr)
-    }
+    } | {DAGSTER_STORAGE}
     read = {
         str(field.alias): str(value)
         for name, field in ReaderSettings.model_fields.items()
@@ -106,6 +154,8 @@ def _said(overrides: dict[str, Any], with_sandbox: bool) -> dict[str, Any]:
         # One that has not come up yet sets nothing: what is invented must not mix with what real credentials give.
         values = dotenv_values(file, interpolate=False) if file.is_file() else {}
         said |= {name: values.get(name) for name in of_the_sandbox()}
+        ours = {name.upper() for name, value in os.environ.items() if value}
+        said |= {name: values[name] for name in OFFERED_BY_THE_SANDBOX if values.get(name) and name not in ours}
     return {name: value for name, value in said.items() if value} | overrides
 
 

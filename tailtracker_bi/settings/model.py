@@ -29,10 +29,12 @@ from pydantic import (
 from tailtracker_bi import durable
 from tailtracker_bi.crash_points import STEPS
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.settings.addresses import check_database_url
+from tailtracker_bi.settings.addresses import check_database_url, check_secret_url
 
 DEFAULT_HISTORY = timedelta(days=90)
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+SESSION_SETTINGS = ("work_mem", "jit", "max_parallel_workers_per_gather", "synchronous_commit", "lock_timeout")
+"""What may be chosen of a database's own settings for the sessions of a build."""
 _HASH_KEY = re.compile(rb"[0-9a-f]{64}")
 
 
@@ -68,12 +70,27 @@ def _most_of_the_memory() -> ByteSize:
     return ByteSize(min(found) * 6 // 10)
 
 
+def _database(url: SecretStr) -> SecretStr:
+    check_database_url("it", url.get_secret_value())
+    return url
+
+
 def lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
+
+
+def _session_settings(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.partition("=") for pair in value.replace(",", " ").split()]
+    for name, _, chosen in pairs:
+        if name not in SESSION_SETTINGS or not re.fullmatch(r"\w+", chosen):
+            raise ValueError(f"must be like work_mem=256MB jit=off, of {', '.join(SESSION_SETTINGS)}")
+    return {name: chosen for name, _, chosen in pairs}
 
 
 Timezone = Annotated[str, AfterValidator(_timezone)]
@@ -133,6 +150,50 @@ class SourceSettings(_Surroundings):
         return [str(field.alias) for name, field in cls.model_fields.items() if name not in SourceSettings.model_fields]
 
 
+class SignInSettings(_Surroundings):
+    """Where people sign in to the dashboard, and who may see what there. All are set, or nobody signs in."""
+
+    metadata_url: str | None = Field(None, alias="TAILTRACKER_OIDC_METADATA_URL")
+    client_id: str | None = Field(None, alias="TAILTRACKER_OIDC_CLIENT_ID")
+    client_secret: SecretStr | None = Field(None, alias="TAILTRACKER_OIDC_CLIENT_SECRET")
+    cookie_secret: SecretStr | None = Field(None, alias="TAILTRACKER_COOKIE_SECRET", min_length=32)
+    dashboard_url: str | None = Field(None, alias="TAILTRACKER_DASHBOARD_URL")
+    access_file: AbsolutePath | None = Field(None, alias="TAILTRACKER_ACCESS")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> SignInSettings:
+        fields = {
+            name: field for name, field in type(self).model_fields.items() if name not in _Surroundings.model_fields
+        }
+        missing = [str(field.alias) for name, field in fields.items() if getattr(self, name) is None]
+        if missing and len(missing) < len(fields):
+            raise ValueError(
+                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: sign-in needs all of "
+                f"{', '.join(str(field.alias) for field in fields.values())}"
+            )
+        for name, url, what in (
+            ("TAILTRACKER_OIDC_METADATA_URL", self.metadata_url, "provider"),
+            ("TAILTRACKER_DASHBOARD_URL", self.dashboard_url, "dashboard"),
+        ):
+            if url is not None:
+                check_secret_url(name, url, what, self.allow_loopback)
+        if self.dashboard_url and urlsplit(self.dashboard_url).path.strip("/"):
+            raise ValueError("TAILTRACKER_DASHBOARD_URL must have no path: the dashboard is at the root of its host")
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        return self.metadata_url is not None
+
+
+class DagsterSettings(HomeSettings):
+    """Where Dagster keeps its runs, events and schedules: in HOME, or in a Postgres."""
+
+    storage_url: Annotated[SecretStr, AfterValidator(_database)] | None = Field(
+        None, alias="TAILTRACKER_DAGSTER_STORAGE_URL"
+    )
+
+
 Own = TypeVar("Own", bound=SourceSettings)
 
 
@@ -146,7 +207,12 @@ class Settings(ReaderSettings, _Surroundings):
     analytics_path: Path | None = Field(None, alias="TAILTRACKER_ANALYTICS")
     currency: Currency = Field("EUR", alias="TAILTRACKER_CURRENCY")
     history_start: date | None = Field(None, alias="TAILTRACKER_HISTORY_START")
-    warehouse: Literal["duckdb"] = Field("duckdb", alias="TAILTRACKER_WAREHOUSE")
+    warehouse: Literal["duckdb", "postgres"] = Field("duckdb", alias="TAILTRACKER_WAREHOUSE")
+    warehouse_url: SecretStr | None = Field(None, alias="TAILTRACKER_WAREHOUSE_URL")
+    warehouse_prefix: str = Field("tt", alias="TAILTRACKER_WAREHOUSE_PREFIX", pattern=r"^[a-z][a-z0-9]{0,15}$")
+    warehouse_settings: Annotated[dict[str, str], BeforeValidator(_session_settings)] = Field(
+        {}, alias="TAILTRACKER_WAREHOUSE_SETTINGS"
+    )
     memory_limit: ByteSize = Field(default_factory=_most_of_the_memory, alias="TAILTRACKER_MEMORY_LIMIT", ge=128 << 20)
     threads: int | None = Field(None, alias="TAILTRACKER_THREADS", ge=1)
     own_hash_key: SecretStr | None = Field(None, alias="TAILTRACKER_HASH_KEY", min_length=16)
@@ -163,6 +229,12 @@ class Settings(ReaderSettings, _Surroundings):
     def _check_together(self) -> Settings:
         if self.sandbox_database_url is not None:
             check_database_url("TAILTRACKER_SANDBOX_DATABASE_URL", self.sandbox_database_url.get_secret_value())
+        if self.warehouse_url is not None:
+            check_database_url("TAILTRACKER_WAREHOUSE_URL", self.warehouse_url.get_secret_value())
+        elif self.warehouse == "postgres":
+            raise ValueError(
+                "TAILTRACKER_WAREHOUSE_URL is missing: postgres needs postgresql://user:password@host/database"
+            )
         if self.history_start and self.history_start >= self.today:
             raise ValueError(f"TAILTRACKER_HISTORY_START must be before today ({self.today})")
         return self

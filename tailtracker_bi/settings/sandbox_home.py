@@ -19,6 +19,8 @@ SANDBOX_FILE = Path("sandbox", "settings.env")
 """Where in HOME a sandbox says how it is reached."""
 OF_THE_SANDBOX = ("TAILTRACKER_ALLOW_LOOPBACK", "TAILTRACKER_HISTORY_START", "TAILTRACKER_NOW")
 """What a sandbox decides besides the settings of sources."""
+OFFERED_BY_THE_SANDBOX = ("TAILTRACKER_WAREHOUSE", "TAILTRACKER_WAREHOUSE_URL")
+"""What a sandbox may name, and the environment may name otherwise."""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ class CsvFiles(ObjectSource):
         self._check_folder()
         spool.mkdir(parents=True, exist_ok=True)
         with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)}) as connection:
+            connection.execute("set enable_progress_bar = false")
 
             @contextmanager
             def read(table: Table) -> Iterator[Versions]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from functools import cache
 
 import duckdb
 import pyarrow as pa
@@ -31,9 +32,17 @@ def digest(rows: int = 0, lower: int | None = None, upper: int | None = None) ->
 
 def digests_by_day(rows: pa.Table, days: Iterable[date]) -> dict[date, str]:
     """The digest of each of these days, by the rows of a table with a column `day`; days without rows have one, too."""
-    with duckdb.connect() as connection:
+    with _engine().cursor() as connection:
         connection.register("rows_now", rows)
         hashed = f"select day, {row_hash(rows.schema.names)} as row_hash from rows_now"
         found = connection.execute(f"select day, {SUMS} from ({hashed}) group by day").fetchall()
     of_day = {day: digest(*sums) for day, *sums in found}
     return {day: of_day.get(day, digest()) for day in days}
+
+
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    """One for the process: to start it takes longer than to hash a day. What each cursor registers is its own."""
+    connection = duckdb.connect()
+    connection.execute("set enable_progress_bar = false")
+    return connection

@@ -14,14 +14,15 @@ older than the server keeps come back empty.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -82,8 +83,11 @@ SERVICE_LEVELS_SCHEMA = pa.schema(
 SELECTORS = ("good", "bad", "total", "buckets")
 """What of a service level decides on its rows."""
 
-Points = dict[int, float]
-"""Values by the second at which they were evaluated."""
+NO_SAMPLE = "no sample"
+"""Why an interval is unknown that is no row."""
+
+Points = npt.NDArray[np.float64]
+"""A value for each interval of some days, in their order; NaN: no point came; infinite: one that is not a number."""
 
 
 @dataclass
@@ -94,11 +98,19 @@ class _Answer:
     warnings: dict[date, str] = field(default_factory=dict)
     infos: set[str] = field(default_factory=set)
 
-    def add(self, other: _Answer) -> None:
-        for bound, points in other.series.items():
-            self.series.setdefault(bound, {}).update(points)
-        self.warnings |= other.warnings
-        self.infos |= other.infos
+    @classmethod
+    def of_days(cls, answers: Sequence[_Answer]) -> _Answer:
+        """One of all days, of one for each."""
+        bounds = dict.fromkeys(bound for answer in answers for bound in answer.series)
+        return cls(
+            {bound: np.concatenate([answer.points(bound, POINTS_A_DAY) for answer in answers]) for bound in bounds},
+            {day: text for answer in answers for day, text in answer.warnings.items()},
+            {info for answer in answers for info in answer.infos},
+        )
+
+    def points(self, bound: str | None, intervals: int) -> Points:
+        """Those of one series; none where nothing came of it."""
+        return self.series.get(bound, np.full(intervals, np.nan))
 
 
 @dataclass
@@ -107,42 +119,49 @@ class _Intervals:
 
     first: date
     last: date
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: list[pa.Table] = field(default_factory=list)
     remarks: dict[date, list[Remark]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.begins = {
-            second: datetime.fromtimestamp(second - STEP_SECONDS, UTC).replace(tzinfo=None)
-            for second in _grid(self.first, self.last)
-        }
-        """When the interval begins that ends at a second."""
+        self.begin = _ends(self.first, self.last) - np.timedelta64(STEP_SECONDS, "s")
+        """When each interval begins."""
 
     def add(
         self,
         level: ServiceLevel,
-        second: int,
-        numerator: float | None,
-        denominator: float | None,
-        *,
-        le: float | None = None,
-        unknown_because: str | None = None,
+        numerators: dict[float | None, Points],
+        denominators: Points,
+        reasons: npt.NDArray[np.str_],
     ) -> None:
-        starts_at = self.begins[second]
-        self.rows.append(
-            (
-                starts_at.date(), level.slo, level.service, starts_at, STEP_SECONDS, le, numerator, denominator,
-                unknown_because,
-            )
-        )  # fmt: skip
+        """Add those of a service level: a row for each bound where it is known, one without a bound where it is not.
+
+        `reasons` say why an interval is unknown; empty: it is known; "no sample": there is nothing to be a row.
+        """
+        is_row = np.repeat((reasons == "")[:, None], len(numerators), axis=1)
+        is_row[:, 0] = reasons != NO_SAMPLE
+        at, series = np.nonzero(is_row)
+        bounds = np.array([np.nan if bound is None else bound for bound in numerators])[series]
+        is_unknown = reasons[at] != ""
+        columns = (
+            self.begin[at].astype("datetime64[D]"),
+            pa.repeat(level.slo, len(at)),
+            pa.repeat(level.service, len(at)),
+            self.begin[at].astype("datetime64[us]"),
+            pa.repeat(pa.scalar(STEP_SECONDS, pa.int32()), len(at)),
+            pa.array(bounds, mask=np.isnan(bounds)),
+            pa.array(np.stack([*numerators.values()])[series, at], mask=is_unknown),
+            pa.array(denominators[at], mask=is_unknown),
+            pa.array(reasons[at], mask=~is_unknown),
+        )
+        self.rows.append(pa.table(dict(zip(SERVICE_LEVELS_SCHEMA.names, columns, strict=True)), SERVICE_LEVELS_SCHEMA))
 
     def remark(self, day: date, text: str) -> None:
         self.remarks.setdefault(day, []).append(Remark(text))
 
     def days(self) -> Days:
-        columns = list(zip(*self.rows, strict=True)) or [()] * len(SERVICE_LEVELS_SCHEMA)
-        rows = pa.table(dict(zip(SERVICE_LEVELS_SCHEMA.names, columns, strict=True)), SERVICE_LEVELS_SCHEMA)
-        held = Counter(row[0] for row in self.rows)
-        counts = {day: Counts(held[day], held[day]) for day in each_day(self.first, self.last)}
+        rows = pa.concat_tables([SERVICE_LEVELS_SCHEMA.empty_table(), *self.rows]).combine_chunks()
+        held = {found["values"]: found["counts"] for found in rows["day"].value_counts().to_pylist()}
+        counts = {day: Counts(held.get(day, 0), held.get(day, 0)) for day in each_day(self.first, self.last)}
         nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
         content = digests_by_day(rows, counts)
         return Days(self.first, self.last, rows.to_reader(), nothing, counts, self.remarks, content=content)
@@ -232,31 +251,21 @@ class Prometheus(DaySource):
             resets = ask(f"(sum(resets({level.part}{window})){none}) + sum(resets({level.total}{window}))")
         answers = [counted, resets, *([part] if part else [])]
         warnings = {day: text for answer in answers for day, text in answer.warnings.items()}
-        series = _bounded(counted, level)
-        unknown: dict[date, Counter[str]] = {day: Counter() for day in each_day(found.first, found.last)}
-        resets_at = resets.series.get(None, {})
-        for second, starts_at in found.begins.items():
-            day = starts_at.date()
-            whole = series[None].get(second)
-            if whole is None:
-                unknown[day]["no sample"] += 1
-                continue
-            parts = part.series.get(None, {}).get(second) if part else whole
-            values = [whole, parts, *(points.get(second) for bound, points in series.items() if bound is not None)]
-            reason = _doubt(values, resets_at.get(second), is_warned=day in warnings)
-            if reason:
-                unknown[day][reason] += 1
-                found.add(level, second, None, None, unknown_because=reason)
-                continue
-            found.add(level, second, parts, whole)
-            for bound, points in series.items():
-                if bound is not None:
-                    found.add(level, second, points[second], whole, le=bound)
-        for day, reasons in unknown.items():
-            if reasons:
-                what = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+        intervals = len(found.begin)
+        numerators = _bounded(counted, level, intervals)
+        whole = numerators[None]
+        if part:
+            numerators[None] = part.points(None, intervals)
+        is_warned = np.isin(found.begin.astype("datetime64[D]"), np.array([*warnings], "datetime64[D]"))
+        reasons = _doubts(whole, [*numerators.values()], resets.points(None, intervals), is_warned)
+        found.add(level, numerators, whole, reasons)
+        for day, of_day in zip(each_day(found.first, found.last), reasons.reshape(-1, POINTS_A_DAY), strict=True):
+            unknown = of_day[of_day != ""]
+            if len(unknown):
+                told = zip(*np.unique(unknown, return_counts=True), strict=True)
+                what = ", ".join(f"{count} {reason}" for reason, count in told)
                 warning = f"; Prometheus warns: {warnings[day]}" if day in warnings else ""
-                found.remark(day, f"{level}: {reasons.total()} of {POINTS_A_DAY} intervals unknown ({what}){warning}")
+                found.remark(day, f"{level}: {len(unknown)} of {POINTS_A_DAY} intervals unknown ({what}){warning}")
             for info in sorted({info for answer in answers for info in answer.infos}):
                 found.remark(day, f"{level}: Prometheus says: {info}")
 
@@ -267,10 +276,8 @@ class Prometheus(DaySource):
         where = f"prometheus: {what}: {first} to {last}"
         answered = http.retrying(self.settings, self.say)(self._received, client, query, what, first, last)
         if answered.get("warnings") and first < last:
-            answer = _Answer()
-            for day in each_day(first, last):
-                answer.add(self._asked(client, query, what, day, day, by_bucket=by_bucket))
-            return answer
+            days = each_day(first, last)
+            return _Answer.of_days([self._asked(client, query, what, day, day, by_bucket=by_bucket) for day in days])
         try:
             answer = _Answer(_series(answered["data"], by_bucket, first, last))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -285,9 +292,9 @@ class Prometheus(DaySource):
     def _received(self, client: httpx.Client, query: str, what: str, first: date, last: date) -> dict[str, Any]:
         """The JSON of one answer that has proven to be whole and says that it is a success."""
         where = f"prometheus: {what}: {first} to {last}"
-        grid = _grid(first, last)
+        ends = _ends(first, last).astype(np.int64)
         url = f"{self.settings.of(PrometheusSettings).base_url}/api/v1/query_range"
-        asked = {"query": query, "start": str(grid[0]), "end": str(grid[-1]), "step": str(STEP_SECONDS)}
+        asked = {"query": query, "start": str(ends[0]), "end": str(ends[-1]), "step": str(STEP_SECONDS)}
         secrets = self.settings.secrets
         with http.answer(
             client, url, where, lambda status, text: _refused(status, text, query), secrets, asked
@@ -313,17 +320,18 @@ def _refused(status: int, message: str, query: str) -> Exception:
     return SourceUnavailableError(f"{message}; check PROMETHEUS_URL, and whether it may be asked without credentials")
 
 
-def _grid(first: date, last: date) -> range:
+def _ends(first: date, last: date) -> npt.NDArray[np.datetime64]:
     """The seconds at which the intervals of these days end."""
-    start = int(datetime.combine(first, time.min, UTC).timestamp())
-    return range(start + STEP_SECONDS, start + (last - first).days * 86_400 + 86_401, STEP_SECONDS)
+    step = np.timedelta64(STEP_SECONDS, "s")
+    start, end = np.datetime64(first, "s"), np.datetime64(last + timedelta(days=1), "s")
+    return np.arange(start + step, end + step, step)
 
 
 def _series(data: dict[str, Any], by_bucket: bool, first: date, last: date) -> dict[str | None, Points]:
     """The series of a matrix; raises ValueError for what a sum over all series can't give."""
     if data["resultType"] != "matrix":
         raise ValueError(f"a {data['resultType']} in place of a matrix")
-    grid = _grid(first, last)
+    ends = _ends(first, last).astype(np.float64)
     found: dict[str | None, Points] = {}
     for item in data["result"]:
         bound = item["metric"]["le"] if by_bucket else None
@@ -331,11 +339,13 @@ def _series(data: dict[str, Any], by_bucket: bool, first: date, last: date) -> d
             raise ValueError("several series where one was expected")
         if "histograms" in item:
             raise ValueError("a native histogram, which has no buckets that can be read")
-        seconds = [float(second) for second, _ in item["values"]]
-        steps = [(second - grid.start) / STEP_SECONDS for second in seconds]
-        if not all(step.is_integer() and 0 <= step < len(grid) for step in steps) or len(set(steps)) < len(steps):
+        # Not by zip(), whose many iterators have the garbage collector look through all that there is.
+        seconds = np.array([float(second) for second, _ in item["values"]])
+        values = np.array([float(text) for _, text in item["values"]])
+        if not np.isin(seconds, ends).all() or len(np.unique(seconds)) < len(seconds):
             raise ValueError("points that were not asked for")
-        found[bound] = {int(second): float(text) for second, (_, text) in zip(seconds, item["values"], strict=True)}
+        found[bound] = np.full(len(ends), np.nan)
+        found[bound][np.searchsorted(ends, seconds)] = np.where(np.isnan(values), np.inf, values)
     return found
 
 
@@ -343,28 +353,34 @@ def _counter(selector: str | None) -> str:
     return (selector or "").partition("{")[0].strip()
 
 
-def _bounded(counted: _Answer, level: ServiceLevel) -> dict[float | None, Points]:
-    """The counts by the upper bound of their bucket; those of the whole have none."""
+def _bounded(counted: _Answer, level: ServiceLevel, intervals: int) -> dict[float | None, Points]:
+    """The counts by the upper bound of their bucket; those of the whole, which come first, have none."""
     if level.buckets is None:
-        return {None: counted.series.get(None, {})}
+        return {None: counted.points(None, intervals)}
     bounds = {bound: float(bound) for bound in counted.series if bound is not None}
     series = {None if math.isinf(bound) else bound: counted.series[text] for text, bound in bounds.items()}
     if len(series) < len(bounds) or any(bound is not None and math.isnan(bound) for bound in series):
         raise BadResponseError(f"prometheus: {level}: buckets whose bounds can't be told apart: {sorted(bounds)}")
     if series and None not in series:
         raise BadResponseError(f"prometheus: {level}: the histogram has no bucket +Inf, so nobody knows the whole")
-    return {None: series.pop(None, {})} | dict(sorted(series.items(), key=lambda item: item[0] or 0.0))
+    return {None: series.pop(None, np.full(intervals, np.nan))} | dict(
+        sorted(series.items(), key=lambda item: item[0] or 0.0)
+    )
 
 
-def _doubt(values: list[float | None], resets: float | None, *, is_warned: bool) -> str | None:
-    """Why an interval counts as not measured."""
-    if is_warned:
-        return "warning"
-    if any(value is None for value in values) or resets is None:
-        return "part missing"
-    if not all(value is not None and math.isfinite(value) and value >= 0 for value in [*values, resets]):
-        return "not a number"
-    return "reset" if resets else None
+def _doubts(
+    whole: Points, parts: Sequence[Points], resets: Points, is_warned: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.str_]:
+    """Why each interval counts as not measured; empty: it doesn't."""
+    values = np.stack([whole, *parts, resets])
+    reasons = {
+        NO_SAMPLE: np.isnan(whole),
+        "warning": is_warned,
+        "part missing": np.isnan(values).any(axis=0),
+        "not a number": ~(np.isfinite(values) & (values >= 0)).all(axis=0),
+        "reset": resets > 0,
+    }
+    return np.select([*reasons.values()], [*reasons], default="")
 
 
 def _texts(texts: Any, secrets: Sequence[str]) -> str:

@@ -164,6 +164,14 @@ class AppServer:
         with closing(_connect(self.directory, name)) as connection:
             yield AppDatabase(connection, reader, f"postgresql://postgres@{place}")
 
+    def warehouse(self) -> str:
+        """The URL of a fresh database for a warehouse, of a role that owns it and no more."""
+        name = f"warehouse_{next(self._numbers)}"
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"create role {name} login")
+            cursor.execute(f"create database {name} owner {name}")
+        return f"postgresql://{name}@/{name}?host={quote(str(self.directory))}"
+
 
 @contextmanager
 def serve() -> Iterator[AppServer]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from tailtracker_bi.sandbox.story.plot import DAY
 from tailtracker_bi.sandbox.story.story import Story
 from tailtracker_bi.sandbox.truth.frame import Frame, Truth
-from tailtracker_bi.sandbox.truth.money import of_balance, of_payments, of_subscriptions
+from tailtracker_bi.sandbox.truth.money import of_balance, of_payments, of_subscriptions, of_trials
 from tailtracker_bi.sandbox.truth.people import of_accounts, of_alerts, of_people
 from tailtracker_bi.sandbox.truth.voices import of_service_levels, of_voices
 
@@ -33,6 +33,7 @@ def truth(story: Story, as_of: datetime, readings: Sequence[datetime] = ()) -> I
     yield from of_accounts(frame)
     yield from of_alerts(frame)
     yield from of_subscriptions(frame)
+    yield from of_trials(frame)
     yield from of_payments(frame)
     yield from of_balance(frame)
     yield from of_service_levels(frame)

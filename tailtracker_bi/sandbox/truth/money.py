@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from tailtracker_bi.sandbox.shown.app_extras import (
     marketing_spend,
 )
-from tailtracker_bi.sandbox.story.money import Payment, Price, Subscription, balance_changes
+from tailtracker_bi.sandbox.story.money import Customer, Payment, Price, Subscription, balance_changes
 from tailtracker_bi.sandbox.story.plot import DAY
 from tailtracker_bi.sandbox.truth.frame import Frame, Truth, ends_of, ratio_of, shares_of, sums_of
 
 MOVEMENTS = ("new", "reactivation", "expansion", "contraction", "churn")
+KINDS = {"cancellation_requested": "voluntary", "payment_failed": "involuntary", "payment_disputed": "involuntary"}
 
 
 # Subscriptions
@@ -25,39 +26,108 @@ def of_subscriptions(frame: Frame) -> Iterator[Truth]:
     """
     mrr, here = [Decimal(0)] * frame.days, [0] * frame.days
     amounts = {movement: [Decimal(0)] * frame.days for movement in MOVEMENTS}
+    reasons = {kind: [0] * frame.days for kind in (*KINDS.values(), "unknown")}
     counts = {movement: [0] * frame.days for movement in MOVEMENTS}
-    for customer in frame.story.customers:
-        before, has_paid = Decimal(0), False
-        for day in range(min(frame.day_of(customer.created), frame.days), frame.days):
-            end = frame.story.plot.start + (day + 1) * DAY
-            after = sum((_mrr(each, end) for each in customer.subscriptions), Decimal(0))
-            if movement := _movement(before, after, has_paid):
-                amounts[movement][day] += abs(after - before)
-                counts[movement][day] += 1
+    lives = [(customer, _mrr_days(frame, customer)) for customer in frame.story.customers]
+    for customer, paid in lives:
+        for day, movement, change in _moves(paid):
+            amounts[movement][day] += abs(change)
+            counts[movement][day] += 1
+            if movement == "churn":
+                start = frame.story.plot.start + day * DAY
+                reasons[_why_left(customer, start, start + DAY)][day] += 1
+        for day, after in enumerate(paid):
             mrr[day] += after
             here[day] += after > 0
-            before, has_paid = after, has_paid or after > 0
     yield from ends_of(frame, "subscribers", here)
     yield from sums_of(frame, "subscribers_new", counts["new"])
     yield from sums_of(frame, "subscribers_churned", counts["churn"])
+    for kind, left in reasons.items():
+        yield from sums_of(frame, f"churn_{kind}", left)
     yield from ends_of(frame, "mrr", mrr)
     yield from ends_of(frame, "arr", [12 * amount for amount in mrr])
     for movement, by_day in amounts.items():
         yield from sums_of(frame, f"mrr_{movement}", by_day)
     yield from sums_of(frame, "mrr_net_new", [now - was for was, now in zip([Decimal(0), *mrr], mrr, strict=False)])
     yield from _churn(frame, here, counts["new"], counts["churn"])
-    yield from _acquisition(frame, counts["new"])
+    yield from _retained(frame, [paid for _, paid in lives], amounts)
+    yield from _received(frame, lives)
+    yield from _worth(frame, mrr, here, counts)
 
 
-def _acquisition(frame: Frame, new: list[int]) -> Iterator[Truth]:
-    """Marketing spend per customer who begins to pay."""
-    cents = [0] * frame.days
-    for day, _, spent in zip(
+def _mrr_days(frame: Frame, customer: Customer) -> list[Decimal]:
+    """What a customer brings a month, by day, at its end."""
+    born = min(frame.day_of(customer.created), frame.days)
+    ends = (frame.story.plot.start + (day + 1) * DAY for day in range(born, frame.days))
+    return [Decimal(0)] * born + [sum((_mrr(each, end) for each in customer.subscriptions), Decimal(0)) for end in ends]
+
+
+def _moves(paid: Sequence[Decimal]) -> Iterator[tuple[int, str, Decimal]]:
+    """A customer's movements, each with its day and what it changes."""
+    before, has_paid = Decimal(0), False
+    for day, after in enumerate(paid):
+        if movement := _movement(before, after, has_paid):
+            yield day, movement, after - before
+        before, has_paid = after, has_paid or after > 0
+
+
+def _retained(
+    frame: Frame, customers: Sequence[Sequence[Decimal]], amounts: Mapping[str, Sequence[Decimal]]
+) -> Iterator[Truth]:
+    """Of a month's opening MRR: what its customers kept and added, and what they kept; what came for what went."""
+    for start, days in frame.periods["month"].items():
+        opening = kept = lost = Decimal(0)
+        for paid in customers:
+            if days[0] and paid[days[0] - 1]:
+                own = [(movement, change) for day, movement, change in _moves(paid) if day in days]
+                opening += paid[days[0] - 1]
+                kept += sum(change for movement, change in own if movement in {"expansion", "contraction", "churn"})
+                lost -= sum(change for movement, change in own if movement in {"contraction", "churn"})
+        moved = {movement: sum(by_day[day] for day in days) for movement, by_day in amounts.items()}
+        came, went = moved["new"] + moved["expansion"], float(moved["contraction"] + moved["churn"])
+        yield Truth("nrr", "month", start, ratio_of(float(opening + kept), float(opening)))
+        yield Truth("grr", "month", start, ratio_of(float(opening - lost), float(opening)))
+        yield Truth("quick_ratio", "month", start, ratio_of(float(came), went))
+        yield Truth(
+            "quick_ratio_with_reactivation", "month", start, ratio_of(float(came + moved["reactivation"]), went)
+        )
+
+
+def _received(frame: Frame, lives: Iterable[tuple[Customer, Sequence[Decimal]]]) -> Iterator[Truth]:
+    """Charges less refunds and lost disputes, of all who ever began to pay by the month's end, for each of them."""
+    begun, cents = [0] * frame.days, [0] * frame.days
+    for customer, paid in lives:
+        began = next((day for day, amount in enumerate(paid) if amount), None)
+        if began is not None:
+            begun[began] += 1
+            for change in balance_changes([customer], frame.story.plot.end):
+                if change.category not in {"fee", "payout"} and frame.has_been(change.at):
+                    cents[max(began, frame.day_of(change.at))] += change.cents
+    for start, days in frame.periods["month"].items():
+        whole = sum(begun[: days[-1] + 1])
+        yield Truth("ltv_realised", "month", start, ratio_of(sum(cents[: days[-1] + 1]), 100 * whole))
+
+
+def _worth(
+    frame: Frame, mrr: Sequence[Decimal], here: Sequence[int], counts: Mapping[str, Sequence[int]]
+) -> Iterator[Truth]:
+    """Marketing spend per customer who begins to pay; by month, MRR a customer over the share who left, and both."""
+    spent = [0] * frame.days
+    for day, _, cents in zip(
         *(each.tolist() for each in marketing_spend(frame.story.plot, frame.story.people)), strict=True
     ):
         if day < frame.days:
-            cents[day] += spent
-    yield from shares_of(frame, "cac", cents, [100 * customers for customers in new])
+            spent[day] += cents
+    yield from shares_of(frame, "cac", spent, [100 * customers for customers in counts["new"]])
+    for start, days in frame.periods["month"].items():
+        cost = ratio_of(sum(spent[day] for day in days), 100 * sum(counts["new"][day] for day in days))
+        each = ratio_of(float(mrr[days[-1]]), here[days[-1]])
+        opening = here[days[0] - 1] if days[0] else 0
+        left = ratio_of(sum(counts["churn"][day] for day in days), opening)
+        predicted = None if each is None or not left else each / left
+        yield Truth("ltv_predicted", "month", start, predicted)
+        yield Truth("ltv_to_cac", "month", start, ratio_of(predicted, cost or 0))
+        yield Truth("cac_payback_months", "month", start, ratio_of(cost, each or 0))
 
 
 def _churn(frame: Frame, here: list[int], new: list[int], churned: list[int]) -> Iterator[Truth]:
@@ -69,6 +139,39 @@ def _churn(frame: Frame, here: list[int], new: list[int], churned: list[int]) ->
         window = slice(max(0, day - 29), day + 1)
         at_risk = (here[day - 30] if day >= 30 else 0) + sum(new[window])
         yield Truth("subscriber_churn_rate_30d", "day", start, ratio_of(sum(churned[window]), at_risk))
+
+
+def of_trials(frame: Frame) -> Iterator[Truth]:
+    """Of the trials that ended in 30 days and were paid for or cancelled by their end, the share paid for."""
+    paid: list[tuple[int, int]] = []
+    cancelled: list[int] = []
+    for customer in frame.story.customers:
+        for each in customer.subscriptions:
+            if each.trial_ends and each.ended <= each.trial_ends:
+                cancelled.append(frame.day_of(each.ended))
+            elif each.trial_ends:
+                after = (bill.payment for bill in each.invoices if bill.created >= each.trial_ends and not bill.is_void)
+                first = next((payment for payment in after if payment), None)
+                if first and frame.has_been(first.paid_at):
+                    paid.append((frame.day_of(each.trial_ends), frame.day_of(first.paid_at)))
+    for start, day in frame.each_day():
+        converted = sum(day - 30 < ended <= day and by <= day for ended, by in paid)
+        lost = sum(day - 30 < ended <= day for ended in cancelled)
+        yield Truth("trial_conversion_rate_30d", "day", start, ratio_of(converted, converted + lost))
+
+
+def _why_left(customer: Customer, begins: int, ends: int) -> str:
+    """Why the subscription that stopped last within a day did: asked for, not paid for, or paused without a word."""
+    stops = [
+        (at, kind)
+        for each in customer.subscriptions
+        for at, kind in [
+            (each.ended, KINDS.get(each.end_reason or "", "unknown")),
+            *((since, "unknown") for since, _ in each.pauses),
+        ]
+        if begins <= at < ends and _mrr(each, begins) and _mrr(each, at)
+    ]
+    return max(stops)[1]
 
 
 def _movement(before: Decimal, after: Decimal, has_paid: bool) -> str | None:

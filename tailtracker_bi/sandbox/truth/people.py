@@ -39,7 +39,11 @@ def of_people(frame: Frame) -> Iterator[Truth]:
             active[day].add(person)
         if name in ONBOARDING or name in LOST_PET_RECOVERY:
             steps[name].append((at, person, subject, value))
+    converted = [0] * frame.days
+    for at, *_ in steps["Subscription Conversion"]:
+        converted[frame.day_of(at)] += 1
     yield from sums_of(frame, "events", counted)
+    yield from sums_of(frame, "subscription_conversions", converted)
     yield from _active(frame, active)
     yield from _lifecycle(frame, active)
     yield from _retention(frame, active, steps["User Registration"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from tailtracker_bi.sources.app_tables import (
     TABLES,
@@ -25,13 +24,6 @@ BEGIN = (
     "set local time zone 'UTC'",
     "set local datestyle = 'ISO'",
 )
-PARAMETERS = {
-    "application_name": "tailtracker-bi",
-    "connect_timeout": "15",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-}
 
 
 STRUCTURE = f"""
@@ -102,17 +94,6 @@ def lag_of(behind: timedelta) -> Remark:
     minutes = int(behind.total_seconds() // 60)
     length = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
     return Remark(f"the replica is {length} behind")
-
-
-def with_parameters(url: str) -> str:
-    """The URL with what it leaves open: time limits, and on the way to another machine encryption to the right one."""
-    given = dict(parse_qsl(urlsplit(url).query))
-    host = given.get("host") or given.get("hostaddr") or urlsplit(url).hostname or ""
-    is_here = host in {"", "localhost", "::1"} or host.startswith(("/", "%2f", "127."))
-    checked = {} if is_here or "sslmode" in given else {"sslmode": "verify-full", "sslrootcert": "system"}
-    wanted = PARAMETERS | checked
-    added = {name: value for name, value in wanted.items() if name not in given}
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(added, quote_via=quote)}"
 
 
 def reason_of(error: dbapi.Error, table: str, role: str) -> str:

@@ -25,7 +25,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from tailtracker_bi.crash_points import declare, reached
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.settings import Settings, SourceSettings, check_database_url
+from tailtracker_bi.settings import Settings, SourceSettings, check_database_url, database_address
 from tailtracker_bi.sources.app_db.connection import (
     HINTS,
     INTERRUPTIONS,
@@ -38,7 +38,6 @@ from tailtracker_bi.sources.app_db.connection import (
     how_far_behind,
     lag_of,
     reason_of,
-    with_parameters,
 )
 from tailtracker_bi.sources.app_tables import (
     JSON_COLUMNS,
@@ -166,6 +165,7 @@ class AppDb(ObjectSource):
             snapshot = retrying(self._snapshot, set(since), spool)
         reached("app_db.copied")
         with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spool)}) as connection:
+            connection.execute("set enable_progress_bar = false")
 
             @contextmanager
             def read(table: Table) -> Iterator[Versions]:
@@ -252,7 +252,7 @@ class AppDb(ObjectSource):
         url = self.settings.of(AppDbSettings).url
         assert url is not None, "the source is on"  # noqa: S101 - for the type checker
         try:
-            uri = with_parameters(url.get_secret_value())
+            uri = database_address(url.get_secret_value())
             with dbapi.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
                 yield cursor
         except dbapi.Error as error:
