@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files stay together, those of the longest folders come first."""
     places = [*LONGEST_FIRST, ""]
     items.sort(key=lambda item: next(n for n, place in enumerate(places) if item.nodeid.startswith(place)))
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector need not look again and again through all that was imported, nor at every few objects."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +89,13 @@ def app_server() -> Iterator[AppServer]:
 
     with app_database.serve() as server:
         yield server
+
+
+@pytest.fixture
+def warehouse_url(app_server: AppServer) -> Iterator[str]:
+    """A database that a warehouse may be in, with a thing of others in it."""
+    with app_server.database() as database:
+        yield database.owner_url
 
 
 @pytest.fixture

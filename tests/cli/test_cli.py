@@ -531,6 +531,8 @@ def test_rollback_goes_back_and_forth_and_mends_the_pointer(built: Cli, tmp_path
         as_of=date(2024, 4, 4),
         currency="EUR",
         hash_key=b"key of the tests",
+        described={},
+        explored=[],
     ).build
 
     back = built.run("rollback", at=tmp_path)

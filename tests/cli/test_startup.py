@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from tailtracker_bi.bundle import asking
@@ -52,9 +51,7 @@ def loaded(program: str, *arguments: str, **options: object) -> set[str]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A HOME with a build, whose sources are all off."""
     home = tmp_path_factory.mktemp("home")
-    build = sample_bundle.publish(home)
-    with duckdb.connect(str(build.path)) as connection:
-        connection.execute("create table event_catalog (event varchar)")
+    sample_bundle.publish(home)
     return home
 
 
@@ -96,7 +93,7 @@ def test_a_refresh_loads_dbt_only_where_the_project_has_not_been_compiled(tmp_pa
 
 def test_the_process_that_answers_a_query_loads_duckdb_and_arrow_alone(home: Path) -> None:
     [build] = (home / "published").glob("*.duckdb")
-    question = json.dumps([str(build), "select 1", 20, json_lines.__module__, json_lines.__name__, {}]).encode()
+    question = json.dumps([str(build), "select 1", 20, [json_lines.__module__, json_lines.__name__, {}], 0]).encode()
     assert loaded(asking.PROGRAM + TELL, input=question) == {"duckdb", "pyarrow"}
 
 
@@ -111,3 +108,15 @@ assert duckdb.connect().execute("select $a", {"a": 1}).to_arrow_table().to_panda
 assert duckdb.connect().execute("select 1").df().size == 1
 """
     assert "pandas" in loaded(program + TELL)
+
+
+def test_statistics_bring_pandas_with_them_to_a_command_that_does_without() -> None:
+    program = """
+from tailtracker_bi.cli.lean import without_pandas
+with without_pandas():
+    from tailtracker_bi.inference import infer
+    import sys
+    assert "pandas" not in sys.modules
+    from statsmodels.tsa.seasonal import STL
+"""
+    assert "pandas" in loaded("import sys" + program + TELL)

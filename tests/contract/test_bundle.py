@@ -17,6 +17,8 @@ import duckdb
 import pytest
 
 from tailtracker_bi import bundle
+from tailtracker_bi.access import IN_THE_WHOLE
+from tailtracker_bi.inference import FORECAST
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.runs.pipeline import refresh
 from tailtracker_bi.runs.planning import plan
@@ -37,7 +39,7 @@ CONTRACT = {
     "metric_values": "metric_id grain period_start segment segment_value numerator denominator value is_complete",
     "metric_catalog": (
         "metric_id label description not_for unit format bigger_is_better domain owner decision status target "
-        "exact_since caveat headline_rank quotient_of"
+        "exact_since caveat headline_rank quotient_of is_of_money"
     ),
     "retention_cohorts": (
         "retention_id mode cohort_grain cohort_start segment segment_value period_index cohort_size retained "
@@ -50,6 +52,16 @@ CONTRACT = {
     "stickiness": "grain period_start days_active users",
     "mrr_movements": "grain period_start currency movement segment segment_value customers amount is_complete",
     "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
+    "revenue_cohorts": (
+        "cohort_month month_index segment segment_value customers active_customers mrr net_revenue_cumulative "
+        "is_complete"
+    ),
+    "ltv_predictions": (
+        "as_of_month segment segment_value method horizon_months currency value ci_low ci_high customers status "
+        "backtest_months backtest_error"
+    ),
+    "subscriber_survival": ("as_of_month segment segment_value method month_index share ci_low ci_high at_risk"),
+    "trials": "cohort_month segment segment_value started running converted ended_unpaid cancelled is_complete",
     "slo_status": (
         "service slo month target value budget_minutes consumed_minutes remaining_share burn_per_hour policy "
         "is_complete"
@@ -61,6 +73,10 @@ CONTRACT = {
     ),
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "restatements": ("metric_id grain period_start segment segment_value old_value new_value build restated_on reason"),
+    "anomalies": "metric_id grain period_start value expected low high is_anomaly method false_alarms_backtested",
+    "forecasts": ("metric_id grain period_start value low high level method coverage_backtested origins_backtested"),
+    "past_forecasts": "metric_id grain made_on period_start value low high level method half_width",
+    "inference_status": "metric_id what reason",
     "bundle_info": "build built_at as_of currency engine version run_id finished_at landing definition",
 }
 KEYS = {
@@ -72,14 +88,25 @@ KEYS = {
     "stickiness": "grain, period_start, days_active",
     "mrr_movements": "grain, period_start, currency, movement, segment, segment_value",
     "payment_outcomes": "grain, period_start, currency, outcome, decline_code",
+    "revenue_cohorts": "cohort_month, month_index, segment, segment_value",
+    "ltv_predictions": "as_of_month, segment, segment_value, method, horizon_months",
+    "subscriber_survival": "as_of_month, segment, segment_value, method, month_index",
+    "trials": "cohort_month, segment, segment_value",
     "slo_status": "service, slo, month",
     "event_catalog": "event, property",
     "data_status": "source, table_name",
     "not_counted": "source, object_type, what, why, currency, metric_ids",
     "reconciliation": "what, period_start, currency",
     "restatements": "metric_id, grain, period_start, segment, segment_value, build",
+    "anomalies": "metric_id, grain, period_start",
+    "forecasts": "metric_id, grain, period_start",
+    "past_forecasts": "metric_id, grain, made_on, period_start",
+    "inference_status": "metric_id, what",
 }
-OFF_HERE = {"annotations", "mrr_movements", "payment_outcomes", "reconciliation", "slo_status", "restatements"}
+OFF_HERE = {
+    "annotations", "mrr_movements", "payment_outcomes", "reconciliation", "slo_status", "restatements",
+    "revenue_cohorts", "ltv_predictions", "subscriber_survival", "trials",
+}  # fmt: skip
 """Tables that stay empty without Stripe, the app database and Prometheus, which `tests/metrics/` fills, and in a
 first build."""
 USER_ID, DEVICE_ID, EMAIL = "canary-user", "canary-device", "canary.jane@example.com"
@@ -166,6 +193,17 @@ def records(ask: duckdb.DuckDBPyConnection, sql: str) -> list[Row]:
     return found
 
 
+NOT_OF_PEOPLE = {"reconciliation": {"currency"}, "not_counted": {"currency"}, "bundle_info": {"currency"}}
+"""Columns that tell of amounts, by table, and make no part of people."""
+
+
+def test_of_every_table_it_is_said_which_rows_are_of_everyone() -> None:
+    """Another is not shown to whom parts of few people are hidden. Values are hidden one by one."""
+    assert IN_THE_WHOLE.keys() | {"metric_values"} == CONTRACT.keys()
+    for table, columns in IN_THE_WHOLE.items():
+        assert {*columns} == {"segment", "currency"} & {*CONTRACT[table].split()} - NOT_OF_PEOPLE.get(table, set())
+
+
 @pytest.mark.parametrize("table", CONTRACT)
 def test_tables_have_the_columns_that_were_promised(table: str, ask: duckdb.DuckDBPyConnection) -> None:
     columns = [row["column_name"] for row in records(ask, f"describe {table}")]
@@ -180,13 +218,21 @@ def test_columns_have_the_types_that_readers_count_on(ask: duckdb.DuckDBPyConnec
         for row in records(ask, "select table_name, column_name, data_type from duckdb_columns() where not internal")
     }
     for (table, column), kind in types.items():
-        if column.endswith("_start") or column in {"last_day", "as_of"}:
+        if column.endswith("_start") or column in {"last_day", "as_of", "made_on"}:
             assert kind == "DATE", (table, column)
         if column.endswith("_at"):
             assert kind == "TIMESTAMP", (table, column)
         if column.startswith("is_"):
             assert kind == "BOOLEAN", (table, column)
     assert {types["metric_values", column] for column in ("numerator", "denominator", "value")} == {"DOUBLE"}
+
+
+def test_every_table_says_what_a_row_of_it_is(built: bundle.Bundle) -> None:
+    tables = {table.name: table for table in bundle.describe(built)}
+    assert tables.keys() == CONTRACT.keys()
+    assert [name for name, table in tables.items() if not table.description.startswith("One row")] == []
+    columns = {column.name: column.description for column in tables["metric_values"].columns}
+    assert columns["period_start"] == "The period's first day."
 
 
 @pytest.mark.parametrize("table", KEYS)
@@ -214,7 +260,7 @@ def test_every_metric_is_catalogued_and_has_values(ask: duckdb.DuckDBPyConnectio
         for metric_id, entry in catalogued.items()
         if metric_id not in active
         for source in entry["sources"].split(",")
-    } == {"stripe", "app_db", "csv_files", "prometheus"}
+    } == {"stripe", "app_db", "csv_files", "prometheus", "mixpanel"}  # ARPU reads the last, too.
     assert {"sign_ups", "total_pets", "pets_recovered"} < active
     assert {"onboarding_conversion", "lost_pet_recovery_conversion", "retention_d90"} < set(catalogued)
     for row in found:
@@ -337,6 +383,51 @@ def test_a_day_that_did_not_land_has_no_values_and_leaves_incomplete_what_reads_
     assert records(ask, f"from metric_values where period_start = '{GAP - timedelta(days=1)}' and is_complete")
 
 
+def test_complete_days_alone_are_judged_and_are_what_metrics_say(ask: duckdb.DuckDBPyConnection) -> None:
+    judged = records(
+        ask, "select anomalies.*, metric_values.value as told from anomalies left join metric_values on "
+        "metric_values.metric_id = anomalies.metric_id and metric_values.grain = anomalies.grain and segment = 'all' "
+        "and metric_values.period_start = anomalies.period_start and is_complete"
+    )  # fmt: skip
+    assert {row["metric_id"] for row in judged} >= {"dau", "wau", "users_new"}
+    assert GAP not in {row["period_start"] for row in judged}
+    assert LAST in {
+        row["period_start"] for row in judged if row["metric_id"] == "dau" and row["is_anomaly"] is not None
+    }
+    for row in judged:
+        assert row["value"] == row["told"], row
+        assert (row["is_anomaly"] is None) == (row["low"] is None) == (row["high"] is None), row
+        if row["low"] is not None:
+            assert row["low"] <= row["expected"] <= row["high"], row
+            assert row["is_anomaly"] == (not row["low"] <= row["value"] <= row["high"]), row
+            assert 0 <= row["false_alarms_backtested"] < 0.2, row
+
+
+def test_forecasts_begin_where_what_is_complete_ends(ask: duckdb.DuckDBPyConnection) -> None:
+    told = records(ask, "from forecasts order by metric_id, period_start")
+    starts = {row["metric_id"]: row["period_start"] for row in reversed(told)}
+    # MAU is complete from the thirtieth day on, and so for too short a time.
+    assert starts == {"active_users": LAST + timedelta(days=1), "dau": LAST + timedelta(days=1), "wau": GAP}
+    for row in told:
+        assert 0 <= row["low"] <= row["value"] <= row["high"], row
+        assert (row["level"], row["origins_backtested"] >= 4) == (0.8, True), row
+        assert 0 <= row["coverage_backtested"] <= 1, row
+
+
+def test_of_each_metric_that_was_tried_it_is_said_why_nothing_came_of_it(ask: duckdb.DuckDBPyConnection) -> None:
+    for what in ("anomalies", "forecasts"):
+        came = f"select distinct metric_id from {what}" + (" where is_anomaly is not null" * (what == "anomalies"))
+        tried = f"from inference_status where what = '{what}'"
+        assert records(ask, f"select metric_id {tried} and reason is null except {came}") == []
+        assert records(ask, f"{came} except select metric_id {tried} and reason is null") == []
+    headlines = "select metric_id from metric_catalog where status = 'active' and headline_rank is not null"
+    assert records(
+        ask, f"{headlines} and contains(grains, 'day') except select metric_id from inference_status"
+    ) == []  # fmt: skip
+    catalogued = {row["metric_id"] for row in records(ask, "from metric_catalog where contains(grains, 'day')")}
+    assert FORECAST.keys() <= catalogued
+
+
 def test_nothing_lies_after_the_last_landed_day(ask: duckdb.DuckDBPyConnection) -> None:
     for table, column in {
         "metric_values": "period_start",
@@ -424,7 +515,9 @@ def test_an_example_is_a_keyed_hash_and_no_raw_id_reaches_the_file(built: bundle
         )
 
     def example(key: bytes) -> str:
-        made = bundle.publish(tmp_path, DuckDb(tmp_path), run_id="r", as_of=LAST, currency="EUR", hash_key=key)
+        made = bundle.publish(
+            tmp_path, DuckDb(tmp_path), run_id="r", as_of=LAST, currency="EUR", hash_key=key, described={}, explored=[]
+        )
         assert USER_ID.encode() not in made.path.read_bytes()
         [hashed] = bundle.read(made, "not_counted", ["example"], source="stripe")["example"]
         return str(hashed)

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract import parsed
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = "tailtracker_bi"
 ROOMS = (
     # What any room may use.
     "errors", "crash_points", "durable", "shipped",
     # In the order in which data flows.
-    "settings", "privacy", "analytics", "sources", "lake", "warehouse", "bundle", "runs", "figures", "reports",
+    "settings", "privacy", "analytics", "sources", "lake", "warehouse", "inference", "bundle", "runs", "figures",
+    "access", "readers", "reports",
     # What people and Dagster call, and what tests and demos live by.
     "sandbox", "cli", "defs", "definitions",
 )  # fmt: skip
@@ -30,7 +33,7 @@ def modules() -> dict[str, ast.Module]:
     found = {}
     for file in sorted((ROOT / PACKAGE).rglob("*.py")):
         name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        found[name] = ast.parse(file.read_text(encoding="utf-8"))
+        found[name] = parsed(file)
     return found
 
 
@@ -141,7 +144,7 @@ def strangers_to_the_sandbox(known: Mapping[str, ast.Module]) -> set[str]:
 
 def test_doors_offer_nothing_that_nobody_takes() -> None:
     users = modules() | {
-        file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(encoding="utf-8"))
+        file.relative_to(ROOT).as_posix(): parsed(file)
         for folder in ("dashboards", "benchmarks", "tests")
         for file in (ROOT / folder).rglob("*.py")
     }
@@ -182,7 +185,7 @@ def test_only_the_command_line_knows_of_the_sandbox() -> None:
 
 def test_what_stands_beside_the_package_enters_by_the_doors_too() -> None:
     beside = {
-        file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(encoding="utf-8"))
+        file.relative_to(ROOT).as_posix(): parsed(file)
         for folder in ("dashboards", "benchmarks")
         for file in (ROOT / folder).rglob("*.py")
     }
@@ -203,7 +206,10 @@ def test_what_stands_beside_the_package_enters_by_the_doors_too() -> None:
         ({"duckdb"}, {"tailtracker_bi/warehouse/engines/", "tailtracker_bi/bundle/", *DUCKDB_IN_MEMORY}),
         ({"dbt"}, {"tailtracker_bi/warehouse/", "tailtracker_bi/defs/"}),
         ({"deltalake"}, {"tailtracker_bi/lake/", "tailtracker_bi/runs/"}),
-        ({"psycopg2", "adbc_driver_postgresql"}, {"tailtracker_bi/sources/app_db", "tailtracker_bi/sandbox/servers/"}),
+        (
+            {"psycopg2", "adbc_driver_postgresql"},
+            {"tailtracker_bi/sources/app_db", "tailtracker_bi/sandbox/servers/", "tailtracker_bi/warehouse/engines/"},
+        ),
     ],
 )  # fmt: skip
 def test_what_talks_to_an_engine_stands_in_its_place(clients: set[str], places: set[str]) -> None:

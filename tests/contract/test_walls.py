@@ -17,6 +17,7 @@ import pytest
 from tailtracker_bi.shipped import DBT_PROJECT
 from tailtracker_bi.warehouse import DuckDb
 from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
+from tests.contract import parsed
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tailtracker_bi"
@@ -30,8 +31,11 @@ NAMES = {
     "published": r"pub_[a-z_]+",
 }
 ENGINE_SPECIFIC = re.compile(
-    r"\b(?:(?:json_extract\w*|timezone|epoch\w*|list_\w+|strftime|strptime|date_?diff|now)\s*\("
-    r"|current_(?:date|timestamp)\b)",
+    r"\b(?:(?:jsonb?_(?!text|value|elements|positions|names|array_text)\w+|timezone|epoch\w*|list(?:_\w+)?|unnest|len|hash|try_cast"
+    r"|strftime|strptime|date_?diff|now|any_value|arg_(?:max|min)|make_timestamp|generate_series|regexp_\w+|exclude)\s*\("
+    r"|current_(?:date|timestamp)\b|double\b(?!\s+precision)|qualify\b|by\s+name\b|(?:u?huge|u?tiny)int\b|lambda\b"
+    r"|adapter\.|target\.(?:type|name)\b)"
+    r"|::|//|\bdistinct\s+on\b|\bilike\b",
     re.IGNORECASE,
 )
 THE_CLOCK = re.compile(r"\b(?:now|today|get_current_timestamp)\s*\(|\bcurrent_(?:date|time|timestamp)\b", re.IGNORECASE)
@@ -63,7 +67,7 @@ def trees(folder: Path = ROOT) -> Iterator[tuple[str, ast.Module]]:
     """Every Python file below this folder, by its path in the project."""
     for file in kept_files():
         if file.suffix == ".py" and file.is_relative_to(folder):
-            yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+            yield file.relative_to(ROOT).as_posix(), parsed(file)
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
@@ -111,7 +115,7 @@ def test_dagster_is_imported_by_its_own_files_only() -> None:
 
 
 def test_streamlit_is_imported_by_dashboards_only_and_where_they_are_measured() -> None:
-    found = importers("streamlit") - {"benchmarks/readers.py"}
+    found = importers("streamlit") - {"benchmarks/readers.py", "benchmarks/visitors.py"}
     assert {path for path in found if not path.startswith("dashboards/")} == set()
     assert found
 
@@ -149,7 +153,7 @@ def test_csv_is_handed_out_through_one_function() -> None:
             assert "download_button" not in called, path
     components = (DASHBOARDS / "components.py").read_text(encoding="utf-8")
     assert components.count("download_button(") == 1
-    assert "to_csv(names, in_order).encode()" in components
+    assert "data.as_csv(columns, rows)" in components
 
 
 def test_statuses_and_whole_bodies_are_judged_in_one_place() -> None:
@@ -243,6 +247,13 @@ def test_the_environment_is_read_by_settings_only() -> None:
     assert {path for path in readers if not path.startswith("tests/")} == {"tailtracker_bi/settings/environment.py"}
 
 
+def test_whoever_opens_duckdb_turns_off_its_bar() -> None:
+    """It would be drawn among a command's results."""
+    opened = [file for file in PACKAGE.rglob("*.py") if "duckdb.connect(" in file.read_text(encoding="utf-8")]
+    assert opened
+    assert [file.name for file in opened if "enable_progress_bar = false" not in file.read_text(encoding="utf-8")] == []
+
+
 def test_no_module_is_called_utils() -> None:
     names = {"utils", "util", "helpers", "common", "misc"}
     assert [path for path, _ in trees() if names & set(Path(path).with_suffix("").parts)] == []
@@ -298,6 +309,13 @@ def test_every_model_stands_in_a_layer_and_is_named_after_it(models: dict[str, d
         assert relation == (layer(model), model["name"]) or (
             model["name"].startswith("agg_") and relation == ("published", published_as)
         ), model["name"]
+
+
+def test_names_are_no_longer_than_postgres_takes(manifest: dict[str, Any]) -> None:
+    unit_tests = [test["name"] for test in manifest["unit_tests"].values()]
+    names = [*unit_tests, *(node["alias"] for node in manifest["nodes"].values())]
+    assert unit_tests
+    assert [name for name in names if len(name) > 63] == []
 
 
 def test_only_staging_reads_raw_sources(models: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> None:
@@ -378,10 +396,29 @@ def test_engines_differ_in_the_dialect_macros_only() -> None:
 
 
 def test_every_dialect_macro_is_tested() -> None:
-    macros = re.findall(r"{% macro (\w+)\(", (DBT_PROJECT / "macros/dialect.sql").read_text(encoding="utf-8"))
+    text = (DBT_PROJECT / "macros/dialect.sql").read_text(encoding="utf-8")
+    macros = re.findall(r"{% macro (?!default__|postgres__)(\w+)\(", text)
     tested = (DBT_PROJECT / "tests/dialect.sql").read_text(encoding="utf-8")
     assert macros
     assert [name for name in macros if f"{{{{ {name}(" not in tested] == []
+    # What is dispatched is there for both.
+    dispatched = re.findall(r"adapter\.dispatch\('(\w+)'\)", text)
+    assert len(dispatched) > 10
+    assert [
+        name for name in dispatched for engine in ("default", "postgres") if f"macro {engine}__{name}(" not in text
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "cast(x as double)", "x::date", "select * exclude (x)", "hash(x)", "list(x)", "x // 2", "qualify 1 = 1",
+        "any_value(x)", "union all by name", "try_cast(x as date)", "lambda x: x", "arg_max(a, b)", "jsonb_typeof(x)",
+        "select distinct on (x) x", "{% if target.type == 'postgres' %}",
+    ],
+)  # fmt: skip
+def test_sql_of_one_engine_alone_is_seen(sql: str) -> None:
+    assert ENGINE_SPECIFIC.search(sql)
 
 
 def test_no_model_asks_the_clock() -> None:

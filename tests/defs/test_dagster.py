@@ -15,12 +15,15 @@ from typing import Any
 import dagster as dg
 import orjson
 import pytest
+import yaml
 
 from tailtracker_bi import bundle
 from tailtracker_bi.analytics.mistakes import load_analytics
+from tailtracker_bi.defs.serve import prepare
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.runs.lock import locked
 from tailtracker_bi.runs.report import Progress
+from tailtracker_bi.sandbox.servers.app_database import AppDatabase
 from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, ExportApi, serve
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
@@ -438,6 +441,43 @@ def test_the_weekly_job_writes_the_reports_on_the_published_build(
     file = Path(str(event.materialization.metadata["file"].value))
     assert file.parent == settings.home / "reports"
     assert bundle.current(settings.home).build in file.name
+
+
+def test_dagster_keeps_what_it_knows_in_home_unless_a_postgres_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
+    config = Path(prepare()["DAGSTER_HOME"], "dagster.yaml")
+    assert "storage" not in yaml.safe_load(config.read_text())
+    monkeypatch.setenv("TAILTRACKER_DAGSTER_STORAGE_URL", "postgresql://dagster:hush@db.internal/dagster")
+    assert prepare()["TAILTRACKER_DAGSTER_STORAGE_URL"].startswith("postgresql+psycopg2://")
+    told = config.read_text()
+    assert yaml.safe_load(told)["storage"] == {"postgres": {"postgres_url": {"env": "TAILTRACKER_DAGSTER_STORAGE_URL"}}}
+    assert "hush" not in told
+
+
+@pytest.mark.slow
+def test_the_daily_job_is_remembered_by_a_postgres(
+    settings: Settings, app_database: AppDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tailtracker_bi.definitions import defs
+
+    home = settings.home
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
+    monkeypatch.setenv("TAILTRACKER_DAGSTER_STORAGE_URL", app_database.owner_url)
+    environment = prepare()
+    monkeypatch.setenv("TAILTRACKER_DAGSTER_STORAGE_URL", environment["TAILTRACKER_DAGSTER_STORAGE_URL"])
+    monkeypatch.setenv("TAILTRACKER_HOME", str(home))
+    with dg.DagsterInstance.from_config(environment["DAGSTER_HOME"]) as kept:
+        run = defs().resolve_job_def("daily").execute_in_process(instance=kept)
+        assert run.success
+    # Another process, which knows nothing but what stands there.
+    with dg.DagsterInstance.from_config(environment["DAGSTER_HOME"]) as later:
+        assert later.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.SUCCESS  # type: ignore[union-attr]
+        assert later.get_latest_materialization_event(BUNDLE) is not None
+        assert len(later.all_logs(run.run_id)) > 100
+    assert app_database.execute("select count(*) from runs") == [(1,)]
+    assert not list(tmp_path.rglob("*.db"))
 
 
 def test_the_definitions_are_valid_without_any_setting(tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import orjson
 import pytest
 
 from tailtracker_bi import bundle
@@ -27,8 +26,7 @@ from tailtracker_bi.warehouse.dbt_runner import run_dbt
 from tailtracker_bi.warehouse.marks import FAMILIES
 from tailtracker_bi.warehouse.warehouse import LAYERS
 from tests.sources.export_lines import event_line
-from tests.worlds.random_worlds import random_world, tables_built
-from tests.worlds.reference import Event, World, export_day
+from tests.worlds.random_worlds import analytics_file, by_day, random_world, tables_built
 from tests.worlds.stripe_worlds import Models
 from tests.worlds.tiny import FRIDAY, MONDAY, SATURDAY, SUNDAY, TINY, TUESDAY, assert_adds_up, at, land, published, rows
 
@@ -101,6 +99,7 @@ def test_tiny_input_gives_the_answers_worked_out_by_hand(make_settings: MakeSett
     run_dbt(DuckDb(tmp_path), ["test", "--select", "test_type:unit"])
 
 
+@pytest.mark.slow
 def test_dbt_by_hand_builds_the_same_tables(make_settings: MakeSettings, tmp_path: Path) -> None:
     """Whether it fills them in full, or what is pending alone."""
     with serve(TINY) as api:
@@ -159,20 +158,6 @@ def test_days_are_those_of_the_reporting_zone_also_when_the_clocks_change(
         "late",
         "complete through 2024-04-01; the last day that is over is 2024-04-02",
     )
-
-
-def by_day(events: Iterable[Event]) -> dict[date, list[bytes]]:
-    days: dict[date, list[bytes]] = {}
-    for event in events:
-        days.setdefault(export_day(event), []).append(orjson.dumps(event))
-    return days
-
-
-def analytics_file(world: World, path: Path) -> Path:
-    """An analytics.yml with the world's retentions and funnels; JSON is YAML too."""
-    funnels = [{**funnel, "window": {"seconds": funnel["window"]}} for funnel in world.funnels]
-    path.write_bytes(orjson.dumps({"retention": world.retention, "funnels": funnels}))
-    return path
 
 
 @pytest.mark.slow

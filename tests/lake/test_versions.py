@@ -13,7 +13,7 @@ from uuid import NAMESPACE_OID, uuid5
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tailtracker_bi.lake.lake import Lake
@@ -364,6 +364,7 @@ READING = st.tuples(ROWS, st.integers(-1, 2), st.booleans(), st.integers(1, 2))
 
 @settings(max_examples=25, deadline=None)
 @given(readings=st.lists(READING, max_size=5))
+@example(readings=[([pet("1", "Rex")], 0, False, 1), ([], 0, False, 1), ([], 0, True, 1)])
 def test_whatever_is_told_in_whatever_order_of_moments_the_lake_is_as_if_all_were_compared(
     readings: list[tuple[list[dict[str, Any]], int, bool, int]],
 ) -> None:

@@ -25,7 +25,7 @@ from tests.worlds.stripe_story import (
     seconds,
     subscription,
 )
-from tests.worlds.stripe_worlds import Models, Rows, Version, needed_for, sql_tables
+from tests.worlds.stripe_worlds import Models, Tables, Version, needed_for, sql_tables
 
 YEN = price(1500, "pro", currency="jpy")
 THREE_CURRENCIES = [
@@ -58,12 +58,12 @@ ON_THE_20TH = datetime(2024, 1, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def converted(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
+def converted(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     readings, rates = [(ON_THE_20TH, THREE_CURRENCIES)], [(ON_THE_20TH, RATES)]
     return sql_tables(readings, models, tmp_path_factory.mktemp("converted"), rates)
 
 
-def test_a_total_is_converted_at_the_rate_of_each_day_and_fx_is_what_is_left(converted: dict[str, Rows]) -> None:
+def test_a_total_is_converted_at_the_rate_of_each_day_and_fx_is_what_is_left(converted: Tables) -> None:
     # EUR 10, and USD 11 at 1.10.
     assert movements(converted, "01-05", "all", grain="day") == {
         "new": (2, Decimal("20.000000")),
@@ -104,7 +104,7 @@ def test_a_total_is_converted_at_the_rate_of_each_day_and_fx_is_what_is_left(con
     assert metric(converted, "mrr", "01-09", "currency", "USD", "day") == 19
 
 
-def test_a_rate_is_used_for_seven_days_and_then_the_total_is_not_known(converted: dict[str, Rows]) -> None:
+def test_a_rate_is_used_for_seven_days_and_then_the_total_is_not_known(converted: Tables) -> None:
     assert metric(converted, "mrr", "01-16", grain="day") == 30.4
     assert movements(converted, "01-17", "all", grain="day") == {  # the yen's rate is 8 days old
         "opening": (3, Decimal("30.400000")),
@@ -130,7 +130,7 @@ def test_a_rate_is_used_for_seven_days_and_then_the_total_is_not_known(converted
     } == {("all", False), ("EUR", True), ("JPY", True), ("USD", True)}
 
 
-def test_what_lacks_a_rate_is_told_with_its_currency_days_and_amount(converted: dict[str, Rows]) -> None:
+def test_what_lacks_a_rate_is_told_with_its_currency_days_and_amount(converted: Tables) -> None:
     told = {
         (row["object_type"], row["currency"]): (
             row["objects"], row["amount"], row["first_day"], row["last_day"], row["example"], row["metric_ids"]
@@ -147,7 +147,7 @@ def test_what_lacks_a_rate_is_told_with_its_currency_days_and_amount(converted: 
     }
 
 
-def test_payments_are_converted_on_their_own_days(converted: dict[str, Rows]) -> None:
+def test_payments_are_converted_on_their_own_days(converted: Tables) -> None:
     assert metric(converted, "gross_volume", "01-06", grain="day") == 20  # USD 22 at Friday's 1.10
     assert metric(converted, "gross_volume", "01-08", grain="day") == 14.375  # JPY 1,500 at 160, and EUR 5
     assert metric(converted, "gross_volume", "01-01", grain="week") == 20
@@ -199,7 +199,7 @@ def test_a_corrected_rate_restates_its_days(models: Models, tmp_path: Path) -> N
     assert movements(tables, "01-10", "all", grain="day")["closing"] == (3, Decimal("30.400000"))
 
 
-def completeness(tables: dict[str, Rows], metric_id: str, start: str, segment: str = "all", of: str = "all") -> bool:
+def completeness(tables: Tables, metric_id: str, start: str, segment: str = "all", of: str = "all") -> bool:
     [row] = [
         row
         for row in tables["pub_metric_values"]
@@ -210,7 +210,7 @@ def completeness(tables: dict[str, Rows], metric_id: str, start: str, segment: s
 
 
 def test_a_total_is_complete_once_the_rates_of_its_days_are_known(
-    converted: dict[str, Rows], models: Models, tmp_path: Path
+    converted: Tables, models: Models, tmp_path: Path
 ) -> None:
     read_on_the_12th = [(at("01-12 06:00"), RATES)]
     tables = sql_tables(

@@ -16,7 +16,7 @@ from tailtracker_bi.sources.base import ObjectSource
 from tailtracker_bi.sources.csv_files import CsvFiles
 from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions
 from tests.worlds.stripe_story import DOLLARS, PRODUCTS, price, subscription
-from tests.worlds.stripe_worlds import Models, Rows, Version, needed_for, sql_tables
+from tests.worlds.stripe_worlds import Models, Tables, Version, needed_for, sql_tables
 
 NOW = datetime(2024, 1, 20, 12, tzinfo=UTC)
 APP_DATABASE = "postgresql://reader@app-database.example/app"
@@ -42,7 +42,7 @@ def on(day: int, **row: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def tables(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
+def tables(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     home = tmp_path_factory.mktemp("home")
     # Ben is gone when the accounts are read again on the 15th.
     anna, ben, carl = (on(day, object_id=user, user_id=user) for user, day in (("anna", 1), ("ben", 5), ("carl", 5)))
@@ -98,7 +98,7 @@ def tables(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return sql_tables([(NOW, stripe)], needed, home, rates, APP_DATABASE_URL=APP_DATABASE)
 
 
-def metric(tables: dict[str, Rows], metric_id: str, day: int, grain: str = "day", segment: str = "all") -> Any:
+def metric(tables: Tables, metric_id: str, day: int, grain: str = "day", segment: str = "all") -> Any:
     """Numerator, denominator and value by segment value; of the whole alone without it."""
     found = {
         row["segment_value"]: (row["numerator"], row["denominator"], row["value"])
@@ -109,7 +109,7 @@ def metric(tables: dict[str, Rows], metric_id: str, day: int, grain: str = "day"
     return found["all"] if segment == "all" else found
 
 
-def test_nps_is_promoters_less_detractors_over_all_answers(tables: dict[str, Rows]) -> None:
+def test_nps_is_promoters_less_detractors_over_all_answers(tables: Tables) -> None:
     # 10 and 9 promote, 6 detracts, 8 and 7 do neither; 11 is no answer.
     assert metric(tables, "nps", 8) == (100, 5, 20)
     assert metric(tables, "nps", 9) == (0, 2, 0)
@@ -117,13 +117,13 @@ def test_nps_is_promoters_less_detractors_over_all_answers(tables: dict[str, Row
     assert metric(tables, "nps", 10) == (0, 0, None)
 
 
-def test_ratings_are_a_mean_by_platform(tables: dict[str, Rows]) -> None:
+def test_ratings_are_a_mean_by_platform(tables: Tables) -> None:
     assert metric(tables, "app_store_rating", 8) == (10, 3, 10 / 3)
     by_platform = metric(tables, "app_store_rating", 8, segment="platform")
     assert by_platform == {"ios": (9, 2, 4.5), "android": (1, 1, 1)}
 
 
-def test_tickets_of_files_count_where_the_app_has_none_and_stay_when_they_are_gone(tables: dict[str, Rows]) -> None:
+def test_tickets_of_files_count_where_the_app_has_none_and_stay_when_they_are_gone(tables: Tables) -> None:
     assert metric(tables, "support_tickets", 8, "week") == (3, None, 3)
     by_priority = metric(tables, "support_tickets", 8, "week", "priority")
     assert by_priority == {"high": (2, None, 2), "low": (1, None, 1)}
@@ -131,20 +131,20 @@ def test_tickets_of_files_count_where_the_app_has_none_and_stay_when_they_are_go
     assert by_category == {"bug": (2, None, 2), "(unknown)": (1, None, 1)}
 
 
-def test_an_account_that_is_gone_is_none_any_more_and_stays_a_sign_up(tables: dict[str, Rows]) -> None:
+def test_an_account_that_is_gone_is_none_any_more_and_stays_a_sign_up(tables: Tables) -> None:
     assert [metric(tables, "total_users", day)[2] for day in (4, 5, 14, 15, 19)] == [1, 3, 3, 2, 2]
     assert [metric(tables, "sign_ups", day)[2] for day in (1, 5, 10, 15)] == [1, 2, 0, 0]
     assert metric(tables, "sign_ups", 1, "month") == (3, None, 3)
 
 
-def test_cac_is_spend_in_the_reporting_currency_per_new_customer(tables: dict[str, Rows]) -> None:
+def test_cac_is_spend_in_the_reporting_currency_per_new_customer(tables: Tables) -> None:
     # EUR 30, and USD 11 at 1.10, for two; on the 10th nobody came; yen can't be converted.
     assert metric(tables, "cac", 8) == (40, 2, 20)
     assert metric(tables, "cac", 10) == (5, 0, None)
     assert metric(tables, "cac", 12) == (None, 1, None)
 
 
-def test_what_the_app_holds_and_no_number_takes_as_it_is_is_told(tables: dict[str, Rows]) -> None:
+def test_what_the_app_holds_and_no_number_takes_as_it_is_is_told(tables: Tables) -> None:
     told = {
         (row["source"], row["object_type"], row["what"]): (
             row["objects"], row["amount"], row["example"], row["first_day"].day, row["last_day"].day, row["metric_ids"]
@@ -157,11 +157,12 @@ def test_what_the_app_holds_and_no_number_takes_as_it_is_is_told(tables: dict[st
     assert with_items[:5] == (1, 11, "si_dollar", 13, 19)  # a rate of the 5th holds up to the 12th
     assert {"active_users", "retention_d7"} <= set(with_plans[5].split(","))
     hours, of_pets = "recovery_hours_avg,recovery_hours_median", "pets_created,total_pets"
+    of_spend = "cac,cac_payback_months,ltv_to_cac"
     assert told == {
         ("app_db", "nps_response", "score that is not from 0 to 10"): (1, None, "5", 8, 8, "nps"),
         ("app_db", "app_store_rating", "score that is not from 1 to 5"): (1, None, "3", 8, 8, "app_store_rating"),
-        ("app_db", "marketing_metric", "spend that is not told"): (1, None, "4", 15, 15, "cac"),
-        ("exchange_rates", "marketing_metric", "amount in JPY without an exchange rate"): (1, 7, "3", 12, 12, "cac"),
+        ("app_db", "marketing_metric", "spend that is not told"): (1, None, "4", 15, 15, of_spend),
+        ("exchange_rates", "marketing_metric", "amount in JPY without an exchange rate"): (1, 7, "3", 12, 12, of_spend),
         ("app_db", "pet", "no time of creation"): (1, None, "undated", 20, 20, of_pets),
         ("app_db", "pet", "created before 2000"): (1, None, "old", 1, 1, of_pets),
         ("app_db", "lost_pet_report", "found before it was reported"): (1, None, "early", 8, 8, hours),
@@ -171,7 +172,7 @@ def test_what_the_app_holds_and_no_number_takes_as_it_is_is_told(tables: dict[st
     }  # fmt: skip
 
 
-def test_without_spend_there_is_no_cost_of_acquisition(tables: dict[str, Rows], models: Models, tmp_path: Path) -> None:
+def test_without_spend_there_is_no_cost_of_acquisition(tables: Tables, models: Models, tmp_path: Path) -> None:
     status = {row["metric_id"]: row["status"] for row in tables["pub_metric_catalog"]}
     assert (status["cac"], status["nps"]) == ("active", "active")
     needed = needed_for(models, "pub_metric_catalog")

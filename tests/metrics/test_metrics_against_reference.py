@@ -34,21 +34,21 @@ def test_sql_gives_the_answers_of_the_slow_version(
     expected = metric_values(world)
     known = {metric_id for metric_id, *_ in expected}
     metrics = by_key(
-        [row for row in tables["metric_values"] if row["metric_id"] in known],
+        [row for row in tables["pub_metric_values"] if row["metric_id"] in known],
         ("metric_id", "grain", "period_start", "segment", "segment_value"),
         ("numerator", "denominator", "value", "is_complete"),
     )
     assert differences(metrics, expected) == {}
 
     cells = by_key(
-        tables["retention_cohorts"],
+        tables["pub_retention_cohorts"],
         ("retention_id", "mode", "cohort_grain", "cohort_start", "segment", "segment_value", "period_index"),
         ("cohort_size", "retained", "is_complete"),
     )
     assert differences(cells, retention_cells(world)) == {}
 
     funnels = by_key(
-        tables["funnel_steps"],
+        tables["pub_funnel_steps"],
         ("funnel_id", "entry_grain", "entry_start", "segment", "segment_value", "step_index"),
         ("users", "avg_seconds_from_previous", "median_seconds_from_previous"),
     )
@@ -58,7 +58,7 @@ def test_sql_gives_the_answers_of_the_slow_version(
         (row["funnel_id"], row["entry_grain"], row["entry_start"], row["segment"], row["segment_value"]): row[
             "is_complete"
         ]
-        for row in tables["funnel_steps"]
+        for row in tables["pub_funnel_steps"]
         if row["entry_grain"] != "all"
     }
     conversions = {

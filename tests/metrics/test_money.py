@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import duckdb
 import pytest
 
-from tests.worlds.money_reference import mrr_movements
+from tests.worlds.money_reference import (
+    cohorts_of_subscribers,
+    lives_of_subscribers,
+    months_of_retained_revenue,
+    mrr_movements,
+)
 from tests.worlds.random_worlds import differences
 from tests.worlds.stripe_story import (
     NOW,
@@ -37,7 +41,7 @@ from tests.worlds.stripe_story import (
     seconds,
     subscription,
 )
-from tests.worlds.stripe_worlds import Models, Object, Rates, Rows, Version, needed_for, sql_tables
+from tests.worlds.stripe_worlds import Models, Object, Rates, Rows, Tables, Version, needed_for, sql_tables
 
 WORLDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 50))]
 
@@ -69,16 +73,11 @@ def in_old_shape(version: Version) -> Version | None:
 
 
 @pytest.fixture(scope="module")
-def story_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("story")
+def story(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    return sql_tables([(NOW, STORY)], models, tmp_path_factory.mktemp("story"))
 
 
-@pytest.fixture(scope="module")
-def story(models: Models, story_home: Path) -> dict[str, Rows]:
-    return sql_tables([(NOW, STORY)], models, story_home)
-
-
-def test_months_of_the_story_move_as_worked_out_by_hand(story: dict[str, Rows]) -> None:
+def test_months_of_the_story_move_as_worked_out_by_hand(story: Tables) -> None:
     # Six pay 5.99; 50 a year is 4.166667 a month; half of 8.99 is 4.495; a coupon for once takes nothing off 8.99.
     assert movements(story, "01-01") == {"new": (9, Decimal("53.591667")), "closing": (9, Decimal("53.591667"))}
     # Three times 50 a year is 12.5 a month. One subscription ended on the 20th, one was unpaid on the 15th.
@@ -102,7 +101,7 @@ def test_months_of_the_story_move_as_worked_out_by_hand(story: dict[str, Rows]) 
     assert movements(story, "03-05", grain="day")["expansion"] == (1, Decimal("1.000000"))
 
 
-def test_a_change_of_plan_is_a_switch_in_its_plans(story: dict[str, Rows]) -> None:
+def test_a_change_of_plan_is_a_switch_in_its_plans(story: Tables) -> None:
     assert movements(story, "03-10", grain="day")["expansion"] == (1, Decimal("0.676667"))
     assert movements(story, "03-10", "EUR", "plan", "premium", "day")["switched_out"] == (1, Decimal("5.990000"))
     assert movements(story, "03-10", "EUR", "plan", "pro", "day")["switched_in"] == (1, Decimal("6.666667"))
@@ -114,7 +113,7 @@ def test_a_change_of_plan_is_a_switch_in_its_plans(story: dict[str, Rows]) -> No
     }
 
 
-def test_currencies_have_their_own_units_and_a_total_that_lacks_a_rate_is_null(story: dict[str, Rows]) -> None:
+def test_currencies_have_their_own_units_and_a_total_that_lacks_a_rate_is_null(story: Tables) -> None:
     assert movements(story, "02-01", "JPY") == {"new": (1, Decimal("900")), "closing": (1, Decimal("900"))}
     assert movements(story, "02-01", "KWD") == {"new": (1, Decimal("1.25")), "closing": (1, Decimal("1.25"))}
     assert movements(story, "01-01", "all")["closing"] == (9, Decimal("53.591667"))
@@ -183,11 +182,11 @@ OTHERS_GOT_WRONG = [
 
 
 @pytest.fixture(scope="module")
-def others(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
+def others(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return sql_tables([(NOW, OTHERS_GOT_WRONG)], models, tmp_path_factory.mktemp("others"))
 
 
-def test_what_other_tools_were_reported_to_get_wrong_about_mrr(others: dict[str, Rows]) -> None:
+def test_what_other_tools_were_reported_to_get_wrong_about_mrr(others: Tables) -> None:
     # Half of 5.99, 5.99 whose months free are no MRR of theirs, 8.99 twice, and 5.99 before the move; nothing below 0.
     assert movements(others, "01-02", grain="day") == {
         "new": (5, Decimal("32.955000")), "closing": (5, Decimal("32.955000"))
@@ -209,7 +208,7 @@ def test_what_other_tools_were_reported_to_get_wrong_about_mrr(others: dict[str,
     assert metric(others, "mrr_churn", "02-01", "currency", "EUR") == 8.99
 
 
-def test_what_other_tools_were_reported_to_get_wrong_about_payments(others: dict[str, Rows]) -> None:
+def test_what_other_tools_were_reported_to_get_wrong_about_payments(others: Tables) -> None:
     assert metric(others, "refund_rate", "01-01") == (1, 2), "a refund that was canceled is none"
     # 100 given back; 50 more on the 13th, which came back on the 15th.
     assert [metric(others, "refunds", day, grain="day") for day in ("01-12", "01-13", "01-15")] == [100, 50, -50]
@@ -219,7 +218,7 @@ def test_what_other_tools_were_reported_to_get_wrong_about_payments(others: dict
     assert metric(others, "net_volume", "01-01") == pytest.approx(96.8 + 48.25 - 97.1 - 7)
 
 
-def test_subscribers_and_churn(story: dict[str, Rows]) -> None:
+def test_subscribers_and_churn(story: Tables) -> None:
     assert [metric(story, "subscribers", month) for month in ("01-01", "02-01", "03-01")] == [9, 9, 10]
     assert metric(story, "subscriber_churn_rate", "02-01") == (2, 9)
     assert metric(story, "subscriber_churn_rate", "02-01", "currency", "EUR") == (2, 9)
@@ -233,7 +232,7 @@ def test_subscribers_and_churn(story: dict[str, Rows]) -> None:
     assert metric(story, "mrr_net_new", "03-01", "currency", "EUR") == 7.666667
 
 
-def test_payments_are_told_by_their_attempts(story: dict[str, Rows]) -> None:
+def test_payments_are_told_by_their_attempts(story: Tables) -> None:
     # Of 7 payments 2 succeed at once, 1 later, 2 fail; 1 is blocked and 1 pending.
     columns = ("payments", "attempts", "decline_code", "amount")
     assert {row["outcome"]: tuple(row[column] for column in columns) for row in outcomes(story)} == {
@@ -252,7 +251,7 @@ def test_payments_are_told_by_their_attempts(story: dict[str, Rows]) -> None:
     assert metric(story, "recovery_rate", "01-01") == (1, 1)
 
 
-def outcomes(story: dict[str, Rows]) -> Rows:
+def outcomes(story: Tables) -> Rows:
     """January's payments in EUR; failed ones by their decline code."""
     return [
         {**row, "outcome": f"failed: {row['decline_code']}" if row["outcome"] == "failed" else row["outcome"]}
@@ -261,7 +260,7 @@ def outcomes(story: dict[str, Rows]) -> Rows:
     ]
 
 
-def test_volumes_stand_on_their_own_dates_and_add_up(story: dict[str, Rows]) -> None:
+def test_volumes_stand_on_their_own_dates_and_add_up(story: Tables) -> None:
     # 5.99 + 8.99 + 6 of 10 captured. Fees of the charges 1.30, and 2.00 apart. The payout is none of it.
     assert metric(story, "gross_volume", "01-01") == 20.98
     assert metric(story, "refunds", "01-01") == 3
@@ -278,18 +277,17 @@ def test_volumes_stand_on_their_own_dates_and_add_up(story: dict[str, Rows]) -> 
     assert metric(story, "dispute_rate", "01-01") == (2, 3)
 
 
-def test_no_money_and_no_rate_is_a_double_or_loses_a_decimal(story: dict[str, Rows], story_home: Path) -> None:
+def test_no_money_and_no_rate_is_a_double_or_loses_a_decimal(story: Tables) -> None:
     """Of all models: amounts as Stripe has them keep 3 decimals, all that is divided or converted keeps 6 or more.
 
     `metric_values` holds all metrics, and has doubles: nothing computes with them.
     """
-    with duckdb.connect(str(story_home / "warehouse.duckdb"), read_only=True) as connection:
-        columns = connection.execute(
-            "select table_name, column_name, data_type from information_schema.columns "
-            "where table_schema in ('staging', 'intermediate', 'marts', 'metrics', 'published') "
-            "and regexp_matches(column_name, '(^|_)(amount|mrr|off|per_euro|change)$') "
-            "and data_type not in ('BIGINT', 'INTEGER', 'BOOLEAN')"
-        ).fetchall()
+    columns = story.session.rows(
+        "select table_name, column_name, data_type from information_schema.columns "
+        "where table_schema in ('staging', 'intermediate', 'marts', 'metrics', 'published') "
+        "and regexp_matches(column_name, '(^|_)(amount|mrr|off|per_euro|change)$') "
+        "and data_type not in ('BIGINT', 'INTEGER', 'BOOLEAN')"
+    )
     scales = {f"{table}.{column}": re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", kind) for table, column, kind in columns}
     assert [name for name, scale in scales.items() if scale is None] == []
     divided = {name: int(scale[1]) for name, scale in scales.items() if scale and re.search("mrr|price|per_euro", name)}
@@ -369,7 +367,7 @@ def test_days_order_and_reasons_of_payments_are_those_of_the_reporting_zone(mode
     }
 
 
-def test_old_and_new_shapes_give_equal_rows(story: dict[str, Rows], models: Models, tmp_path: Path) -> None:
+def test_old_and_new_shapes_give_equal_rows(story: Tables, models: Models, tmp_path: Path) -> None:
     names = [model.name for model in models if model.name.startswith("stg_stripe__")]
     old = [version for version in map(in_old_shape, STORY) if version]
     rows = sql_tables([(NOW, old)], needed_for(models, *names), tmp_path)
@@ -498,7 +496,7 @@ def test_what_a_second_reading_tells_moves_no_day_before_it(models: Models, tmp_
     needed = needed_for(models, "pub_mrr_movements")
     before, after = (sql_tables(readings[:count], needed, tmp_path / str(count)) for count in (1, 2))
 
-    def days(tables: dict[str, Rows], last: str) -> dict[tuple[Any, ...], Any]:
+    def days(tables: Tables, last: str) -> dict[tuple[Any, ...], Any]:
         return {
             tuple(row[key] for key in ("period_start", "currency", "segment", "segment_value", "movement")): row[
                 "amount"
@@ -559,7 +557,7 @@ def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]
         item["discounts"] = dice.sample(coupons, dice.choice([0, 0, 1, 2, 3]))
         history, moment = [], began
         for _ in range(dice.randrange(5)):
-            moment += timedelta(hours=dice.randrange(1, 200))
+            moment += timedelta(hours=dice.randrange(1, 400))
             old, item = item, copy.deepcopy(item)
             match dice.choice(["price", "quantity", "status", "pause", "end"]):
                 case "price":
@@ -603,7 +601,9 @@ def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_
     told = [version for versions in subscriptions.values() for _, version in versions]
     tables = sql_tables(
         [(NOW, [*told, *products])],
-        needed_for(models, "pub_mrr_movements"),
+        needed_for(
+            models, "pub_mrr_movements", "metric_revenue_retention", "agg_revenue_cohorts", "agg_subscriber_lives"
+        ),
         tmp_path,
         [(NOW, rates)] if rates else [],
         TAILTRACKER_TIMEZONE=timezone,
@@ -617,4 +617,31 @@ def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_
         if (row["customers"] or row["amount"] != 0) and row["segment"] != "country"
     }
     yesterday = NOW.astimezone(ZoneInfo(timezone)).date() - timedelta(days=1)
-    assert differences(given, mrr_movements(subscriptions, date(2024, 1, 1), yesterday, timezone, rates)) == {}
+    world = (subscriptions, date(2024, 1, 1), yesterday, timezone, rates)
+    assert differences(given, mrr_movements(*world)) == {}
+    retained = {
+        tuple(row[key] for key in ("metric_id", "period_start", "segment", "segment_value")): tuple(
+            None if row[key] is None else pytest.approx(row[key]) for key in ("numerator", "denominator")
+        )
+        for row in tables["metric_revenue_retention"]
+        if row["metric_id"] in {"nrr", "grr"} and row["denominator"] != 0 and row["segment"] != "country"
+    }
+    slow = {
+        key: tuple(None if amount is None else float(amount) for amount in pair)
+        for key, pair in months_of_retained_revenue(*world).items()
+    }
+    assert retained == slow
+    cohorts = {
+        tuple(row[key] for key in ("cohort_month", "period_start", "segment", "segment_value")): tuple(
+            row[key] for key in ("customers", "active_customers", "mrr")
+        )
+        for row in tables["agg_revenue_cohorts"]
+        if row["segment"] != "country"
+    }
+    assert differences(cohorts, cohorts_of_subscribers(*world)) == {}
+    lives = {
+        tuple(row[key] for key in ("segment", "segment_value", "began_month", "ended_month")): row["customers"]
+        for row in tables["agg_subscriber_lives"]
+        if row["segment"] in {"all", "currency"}
+    }
+    assert differences(lives, lives_of_subscribers(*world[:4])) == {}

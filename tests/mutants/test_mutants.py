@@ -28,5 +28,5 @@ def test_mutants_are_told_apart_and_their_tests_are_there() -> None:
 def test_in_time_each_mutant_has_its_turn() -> None:
     mutants = listed()
     assert in_turn(mutants, "one commit") == in_turn(mutants, "one commit") != in_turn(mutants, "another")
-    had = {mutant for commit in range(200) for mutant in in_turn(mutants, f"commit {commit}")}
+    had = {mutant for commit in range(500) for mutant in in_turn(mutants, f"commit {commit}")}
     assert had == {*mutants}

@@ -136,6 +136,28 @@ def test_the_headline_puts_facts_side_by_side(build: Bundle) -> None:
     ) in read(build).text
 
 
+def test_the_headline_says_which_segment_made_a_change(build: Bundle) -> None:
+    assert "The change in MRR came mostly from country France (+€47.00)." in read(build).text
+    # The week before nothing did, and 7.4 % more people than 162 may be chance.
+    assert "came mostly from" not in read(build, EARLIER).text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        # Not complete, not known, or as much as all others: then nobody knows who made it.
+        "update metric_values set is_complete = false where metric_id = 'mrr' and segment = 'country'",
+        "update metric_values set value = null where metric_id = 'mrr' and segment_value = 'Germany'",
+        "update metric_values set value = null where metric_id = 'mrr' and segment = 'all'",
+        "delete from metric_values where metric_id = 'mrr' and segment = 'country' and period_start = '2025-02-24'",
+    ],
+)
+def test_a_cause_that_is_not_known_is_not_named(change: str, build: Bundle, tmp_path: Path) -> None:
+    others = "delete from metric_values where metric_id = 'mrr' and segment in ('plan', 'billing_cycle', 'currency')"
+    assert "country France" in read(changed(build, tmp_path / "all", others)).text
+    assert "came mostly from" not in read(changed(build, tmp_path, others, change)).text
+
+
 @pytest.mark.parametrize("value", ["null", "'nan'::double", "'inf'::double"])
 def test_a_value_that_is_none_is_no_data_and_never_zero(value: str, build: Bundle, tmp_path: Path) -> None:
     own = changed(build, tmp_path, f"update metric_values set value = {value} where metric_id = 'sign_ups'")

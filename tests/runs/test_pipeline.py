@@ -150,7 +150,7 @@ def test_relisting_asks_stripe_for_everything_and_other_sources_for_what_they_ev
     customer = {"id": "cus_1", "object": "customer", "created": 1_700_000_000}
     others = {table.name for table in Stripe.tables} - {"customers"}
     land_stripe(lake, tmp_path / "spool", [Version(customer)], now, out=others)
-    land_objects(lake, AppDb, AppDb.tables[0], [{"id": "1"}], now, tmp_path / "spool")
+    land_objects(lake, AppDb, {AppDb.tables[0].name: [{"id": "1"}]}, now, tmp_path / "spool")
     settings = make_settings(
         TAILTRACKER_NOW="2024-02-01T06:00:00Z",
         STRIPE_API_KEY="rk_live_key_of_the_tests",

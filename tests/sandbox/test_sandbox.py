@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +16,19 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
+import orjson
 import pytest
 
 from tailtracker_bi import bundle
+from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.cli import sandbox as commands
 from tailtracker_bi.errors import SettingsError
+from tailtracker_bi.figures.catalogue import catalog
+from tailtracker_bi.figures.explain import explain
+from tailtracker_bi.figures.explained import shown
+from tailtracker_bi.figures.readings import complete
+from tailtracker_bi.figures.wording import difference
 from tailtracker_bi.runs.pipeline import refresh
 from tailtracker_bi.runs.report import Progress
 from tailtracker_bi.sandbox.check import differences
@@ -35,6 +45,10 @@ from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.mixpanel.export import Mixpanel
 from tailtracker_bi.sources.stripe.api import StripeSettings
+from tailtracker_bi.warehouse import DuckDb, engine_of
+from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
+from tailtracker_bi.warehouse.models import nodes_of
+from tests.bundle.test_exploring import assert_all_that_is_declared_is_answered_as_published
 from tests.sources.export_lines import event_line
 from tests.worlds.tiny import rows
 
@@ -104,16 +118,75 @@ def test_in_the_story_each_metric_has_values_that_a_wrong_reading_would_change(s
             assert {start: Decimal(by_day[start]) / 100 for start in true} != true, metric_id
 
 
-def test_what_is_published_is_true(story: Story, tmp_path: Path) -> None:
-    place = SandboxHome(tmp_path)
+@pytest.fixture(scope="module")
+def home_of_the_story(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    place = SandboxHome(home)
     with serving(place, planned(story, place)):
-        assert refresh(settings_of(tmp_path), Progress()).errors == []
-    found = differences(story, morning_after(UNTIL), bundle.current(tmp_path))
+        assert refresh(settings_of(home), Progress()).errors == []
+    return home
+
+
+def test_what_is_published_is_true(story: Story, home_of_the_story: Path) -> None:
+    found = differences(story, morning_after(UNTIL), bundle.current(home_of_the_story))
     assert found.differences == []
     assert sum(found.compared.values()) > 1000
     assert min(found.compared.values()) > 0
-    catalogue = {metric for (metric,) in rows(tmp_path, "select metric_id from metric_catalog")}
-    assert {metric for (metric,) in rows(tmp_path, "select distinct metric_id from metric_values")} == catalogue
+    catalogue = {metric for (metric,) in rows(home_of_the_story, "select metric_id from metric_catalog")}
+    published = {metric for (metric,) in rows(home_of_the_story, "select distinct metric_id from metric_values")}
+    assert published == catalogue
+
+
+def test_no_outer_join_by_equality_looks_at_every_pair(home_of_the_story: Path) -> None:
+    """DuckDB does where there is a condition on the left side alone, or an `or`, beside the keys."""
+    engine = DuckDb(home_of_the_story)
+    found = []
+    with duckdb.connect(str(engine.path), read_only=True) as connection:
+        for node in nodes_of(compiled_manifest(engine)):
+            [(_, plan)] = connection.execute(f"explain (format json) {node.sql}").fetchall()
+            waiting = orjson.loads(plan)
+            while waiting:
+                step = waiting.pop()
+                waiting += step["children"]
+                told = str(step["extra_info"])
+                is_outer = step["name"].strip() == "BLOCKWISE_NL_JOIN" and "INNER" not in told
+                if is_outer and re.search(r"\(\w+ = \w+\)", told):
+                    found.append(f"{node.name}: {told}")
+    assert found == []
+
+
+def test_explore_answers_as_published(home_of_the_story: Path) -> None:
+    assert_all_that_is_declared_is_answered_as_published(bundle.current(home_of_the_story), load_analytics())
+
+
+def test_the_change_of_every_metric_is_what_its_segments_add_up_to(home_of_the_story: Path) -> None:
+    """Each metric by each grain: its last two periods, and those in which it was most and least."""
+    build = bundle.current(home_of_the_story)
+    metrics = catalog(bundle.read(build, "metric_catalog"), "EUR")
+    why_not, changed = Counter[str](), set[str]()
+    for (metric_id, _), values in bundle.read(build, "metric_values").groupby(["metric_id", "grain"]):
+        metric = metrics[str(metric_id)]
+        known = complete(values[values["segment"] == "all"]).set_index("period_start")["value"].sort_index()
+        for now, before in [known.index[-1:-3:-1], [known.idxmax(), known.idxmin()]] if len(known) > 1 else []:
+            found = explain(metric, values, now.date(), before.date())
+            if not found.why_not:
+                changed.add(metric.metric_id)
+            for one in found.segmentations:
+                why_not[one.why_not] += 1
+                if one.why_not:
+                    continue
+                moves = [part.change for part in one.parts]
+                scale = max(map(abs, [found.change, *moves]))
+                assert abs(math.fsum([*moves, one.remainder]) - found.change) <= 1e-9 * scale, (metric_id, one.segment)
+                written = difference(found.reading.now.value or 0, found.reading.before.value or 0, metric.format)
+                assert sum(row.change for row in shown(found, one)) == written, (metric_id, one.segment)
+            if found.numerator is not None and found.denominator is not None:
+                assert found.numerator + found.denominator == pytest.approx(found.change, rel=1e-9)
+    # Each metric has changed, unless it is a median or percentile, which is not made of its parts.
+    assert {*metrics} - changed == {"recovery_hours_median", "latency_p95_ms"}
+    # In a small company nothing else is in the way.
+    assert {*why_not} == {"", "there is one value only"}
+    assert why_not[""] > 300
 
 
 class Heard(Progress):
@@ -202,6 +275,29 @@ def test_it_comes_up_and_goes_down_whole(
         assert place.stop()
     assert not Path(again.postgres).exists()
     assert not place.stop()
+
+
+def test_it_offers_a_warehouse_in_postgres_that_the_environment_may_name_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path / "home"))
+    commands.start(people=20, days=40, warehouse="postgres")
+    place = SandboxHome(tmp_path / "home")
+    try:
+        assert "warehouse   Postgres on a socket in " in capsys.readouterr().out
+        settings = load_settings()
+        engine = engine_of(settings)
+        assert settings.warehouse == engine.name == "postgres"
+        assert [is_ok for is_ok, _ in engine.check()] == [True] * 6
+        with engine.session() as session:
+            session.create_schemas(["marts"])
+        commands.start()
+        assert load_settings().warehouse == "postgres"  # it stays as it is there
+        monkeypatch.setenv("TAILTRACKER_WAREHOUSE", "duckdb")
+        assert load_settings().warehouse == "duckdb"
+        assert load_settings().warehouse_url == settings.warehouse_url
+    finally:
+        place.stop()
 
 
 @pytest.mark.slow

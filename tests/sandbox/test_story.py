@@ -207,6 +207,8 @@ def test_true_numbers_add_up(story: Story) -> None:
             assert of["arr"][start] == 12 * closing
             assert of["mrr_net_new"][start] == closing - opening
             opening = closing
+        for start, churned in of["subscribers_churned"].items():
+            assert churned == sum(of[f"churn_{kind}"][start] for kind in ("voluntary", "involuntary", "unknown"))
     days = values(found)
     for day, count in days["dau"].items():
         assert count <= days["wau"][day] <= days["mau"][day]
@@ -300,8 +302,9 @@ def test_truth_of_money_that_can_be_counted_by_hand(small: Story) -> None:
     customer = Customer("cus_1", 0, at(1), "DE", "eur", ("visa", "debit"))
     terms = [(at(1), PRICES["eur", "premium", "monthly"]), (at(10), PRICES["eur", "pro", "annual"])]
     subscription = Subscription(
-        "sub_1", customer, at(1), terms, "onboarding", COUPONS[0], at(5), at(1), ended=at(20), pauses=[(at(12), at(14))]
-    )
+        "sub_1", customer, at(1), terms, "onboarding", COUPONS[0], at(5), at(1),
+        pauses=[(at(12), at(14))], ended=at(20), end_reason="payment_failed",
+    )  # fmt: skip
     attempts = [Attempt("ch_1", at(6), "failed", "lost_card"), Attempt("ch_2", at(8), "succeeded")]
     payment = Payment("pi_1", at(6), 6400, attempts, Refund("re_1", at(9), 1000))
     price = PRICES["eur", "pro", "annual"]
@@ -318,8 +321,10 @@ def test_truth_of_money_that_can_be_counted_by_hand(small: Story) -> None:
     assert of["mrr_new"][day[4]] == four
     assert of["mrr_expansion"][day[9]] == five - four
     assert (of["mrr_churn"][day[11]], of["mrr_reactivation"][day[13]], of["mrr_churn"][day[19]]) == (five, five, five)
+    assert of["churn_unknown"][day[11]] == of["churn_involuntary"][day[19]] == 1
     month = values(found, "month")
     assert month["subscribers_churned"][day[0]] == 2
+    assert [month[f"churn_{kind}"][day[0]] for kind in ("voluntary", "involuntary", "unknown")] == [0, 1, 1]
     assert month["subscribers"][day[0]] == 0
     assert of["payment_success_rate"][day[5]] == of["recovery_rate"][day[5]] == 1
     assert of["first_attempt_success_rate"][day[5]] == 0

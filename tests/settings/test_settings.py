@@ -11,13 +11,18 @@ import pytest
 
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.sandbox.home import SandboxHome
-from tailtracker_bi.settings import Settings, SourceSettings, model
+from tailtracker_bi.settings import Settings, SignInSettings, SourceSettings, model
 from tailtracker_bi.settings.environment import (
+    dagster_environment,
+    dashboard_environment,
+    load_dagster_settings,
     load_own_settings,
     load_reader_settings,
     load_settings,
+    load_sign_in_settings,
     reader_environment,
 )
+from tailtracker_bi.settings.model import DagsterSettings
 from tailtracker_bi.sources import SOURCES, MixpanelSettings
 from tailtracker_bi.sources.prometheus import PrometheusSettings
 from tailtracker_bi.sources.stripe.api import StripeSettings
@@ -314,6 +319,27 @@ def test_a_process_that_only_reads_inherits_no_secret_whatever_the_case_of_its_n
     }
 
 
+def test_dagster_is_told_where_it_keeps_what_it_knows_and_readers_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILTRACKER_HOME", str(tmp_path))
+    assert "TAILTRACKER_DAGSTER_STORAGE_URL" not in dagster_environment(load_dagster_settings())
+    monkeypatch.setenv("TAILTRACKER_DAGSTER_STORAGE_URL", f"postgresql://dagster:{SECRET}@db.internal/dagster")
+    settings = load_dagster_settings()
+    assert SECRET not in repr(settings)
+    told = dagster_environment(settings)
+    assert told["DAGSTER_HOME"] == str(tmp_path / "dagster")
+    assert told["TAILTRACKER_DAGSTER_STORAGE_URL"] == f"postgresql+psycopg2://dagster:{SECRET}@db.internal/dagster"
+    assert SECRET not in str(reader_environment(load_settings()))
+
+
+def test_where_dagster_keeps_what_it_knows_has_to_be_a_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILTRACKER_DAGSTER_STORAGE_URL", f"mysql://dagster:{SECRET}@db.internal/dagster")
+    with pytest.raises(SettingsError, match="TAILTRACKER_DAGSTER_STORAGE_URL: it must look like postgresql:") as error:
+        load_dagster_settings()
+    assert SECRET not in str(error.value)
+
+
 def test_own_hash_key_is_used_and_nothing_written(tmp_path: Path) -> None:
     settings = load_settings(TAILTRACKER_HOME=tmp_path / "new", TAILTRACKER_HASH_KEY=SECRET)
     assert settings.hash_key == SECRET.encode()
@@ -352,7 +378,8 @@ def test_a_sandbox_decides_every_setting_of_every_source(tmp_path: Path) -> None
 
 def test_every_setting_is_told_of_in_the_example() -> None:
     example = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8")
-    fields = [field for kind in (Settings, *SourceSettings.kinds()) for field in kind.model_fields.values()]
+    kinds = (Settings, SignInSettings, DagsterSettings, *SourceSettings.kinds())
+    fields = [field for kind in kinds for field in kind.model_fields.values()]
     assert {str(field.alias) for field in fields if f"{field.alias}=" not in example} == set()
 
 
@@ -369,3 +396,63 @@ def test_builds_may_use_60_percent_of_what_the_machine_or_its_container_has(
     for wrong in ("lots", "1MB"):
         with pytest.raises(SettingsError, match="TAILTRACKER_MEMORY_LIMIT"):
             load_settings(TAILTRACKER_MEMORY_LIMIT=wrong)
+
+
+SIGN_IN = {
+    "TAILTRACKER_OIDC_METADATA_URL": "https://id.example.com/.well-known/openid-configuration",
+    "TAILTRACKER_OIDC_CLIENT_ID": "dashboard",
+    "TAILTRACKER_OIDC_CLIENT_SECRET": SECRET,
+    "TAILTRACKER_COOKIE_SECRET": SECRET * 2,
+    "TAILTRACKER_DASHBOARD_URL": "https://bi.example.com",
+    "TAILTRACKER_ACCESS": "access.yml",
+}
+
+
+def sign_in_mistake(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in (SIGN_IN | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refusal:
+        load_sign_in_settings()
+    assert SECRET not in str(refusal.value)
+    return str(refusal.value)
+
+
+def test_nobody_signs_in_unless_all_of_it_is_set() -> None:
+    assert not load_sign_in_settings().is_on
+
+
+@pytest.mark.parametrize("missing", SIGN_IN)
+def test_half_of_what_people_sign_in_by_is_refused(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"settings: {missing} is missing: sign-in needs all of" in sign_in_mistake(monkeypatch, **{missing: ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TAILTRACKER_COOKIE_SECRET", "short", "at least 32"),
+        ("TAILTRACKER_OIDC_METADATA_URL", "http://id.example.com/", "must be https"),
+        ("TAILTRACKER_OIDC_METADATA_URL", "http://keycloak.internal/", "must be https: a secret goes there"),
+        ("TAILTRACKER_OIDC_METADATA_URL", "https://169.254.169.254/", "no provider is"),
+        ("TAILTRACKER_OIDC_METADATA_URL", "file:///etc/passwd", "must be"),
+        ("TAILTRACKER_OIDC_METADATA_URL", "https://id.example.com@evil.test/", "must be a plain base URL"),
+        ("TAILTRACKER_OIDC_METADATA_URL", "http://localhost:8080/", "points at this machine"),
+        ("TAILTRACKER_DASHBOARD_URL", "http://bi.example.com", "must be https"),
+        ("TAILTRACKER_DASHBOARD_URL", "https://bi.example.com/bi", "must have no path"),
+    ],
+)
+def test_secrets_of_sign_in_go_nowhere_else(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = sign_in_mistake(monkeypatch, **{name: value})
+    assert name in message
+    assert said in message
+
+
+def test_the_dashboard_gets_what_people_sign_in_by_and_no_secret_of_a_source(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Path(".env").write_text("\n".join(f"{name}={value}" for name, value in SIGN_IN.items()))
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    told = dashboard_environment(load_settings(), load_sign_in_settings())
+    assert "MIXPANEL_SECRET" not in told
+    # It is started in another folder.
+    assert SIGN_IN | {"TAILTRACKER_ACCESS": str(tmp_path / "access.yml")} == {name: told[name] for name in SIGN_IN}

@@ -16,6 +16,7 @@ import pytest
 
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.sandbox.servers.app_database import PASSWORD, AppDatabase
+from tailtracker_bi.settings.addresses import database_address
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.app_db import connection
 from tailtracker_bi.sources.app_db import reading as app_db
@@ -528,14 +529,14 @@ def test_no_password_goes_over_a_connection_that_a_server_will_not_encrypt(
     ],
 )
 def test_another_machine_has_to_prove_its_name_unless_the_url_says_otherwise(url: str, is_checked: bool) -> None:
-    parameters = connection.with_parameters(url)
+    parameters = database_address(url)
     assert parameters.startswith(url)
     assert ("sslmode=verify-full" in parameters) == is_checked
     assert ("sslrootcert=system" in parameters) == is_checked
 
 
 def test_an_authority_of_ones_own_is_the_one_that_is_asked() -> None:
-    parameters = connection.with_parameters("postgresql://u:p@db.example.com/app?sslrootcert=/own/ca.crt")
+    parameters = database_address("postgresql://u:p@db.example.com/app?sslrootcert=/own/ca.crt")
     assert "sslmode=verify-full" in parameters
     assert parameters.count("sslrootcert") == 1
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -212,6 +215,103 @@ def test_infos_are_passed_on_and_doubt_nothing(source_of: SourceOf) -> None:
     assert received.of("availability") == [(None, 9.0, 10.0, None)]
     (remark,) = received.remarks[DAY]
     assert remark.startswith("availability of all: Prometheus says: PromQL warning")
+
+
+COMES = ["0", "3", "0.1", "-1", "NaN", "+Inf", None]
+"""What a point may be in place of a regular one; None: it does not come."""
+SLOTS = 2 * POINTS_A_DAY
+BOUNDS = {None: "+Inf", 0.5: "0.5", 1.0: "1.0"}
+
+
+def answers_of(dice: random.Random, levels: dict[str, bool]) -> dict[tuple[str, str, str | None], list[str | None]]:
+    """For each slot of two days what comes of a service level: of its whole or buckets, its part and its resets."""
+    found = {}
+    for slo, has_buckets in levels.items():
+        for asked, regular, bounds in (
+            ("counted", "5", [*BOUNDS.values()] if has_buckets else [None]),
+            ("part", "4", [] if has_buckets else [None]),
+            ("resets", "0", [None]),
+        ):
+            for bound in bounds:
+                points: list[str | None] = [regular] * SLOTS
+                for slot in dice.sample(range(SLOTS), 60):
+                    points[slot] = dice.choice(COMES)
+                found[slo, asked, bound] = points
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_intervals_are_what_one_after_the_other_comes_to(
+    source_of: SourceOf, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    dice = random.Random(seed)
+    came = answers_of(dice, {"availability": False, "latency_p95_ms": True})
+    warned = dice.choice([None, DAY, NEXT_DAY])
+
+    def received(source: Prometheus, client: object, query: str, what: str, first: date, last: date) -> dict[str, Any]:
+        slo = what.split()[0]
+        asked = "resets" if "resets" in query else "part" if "status" in query else "counted"
+        begin = (first - DAY).days * POINTS_A_DAY
+        result = []
+        for (of, question, bound), points in came.items():
+            if (of, question) == (slo, asked):
+                slots = range(begin, (last - DAY).days * POINTS_A_DAY + POINTS_A_DAY)
+                values = [[(FIRST_SLOT + slot + 1) * 300, points[slot]] for slot in slots if points[slot] is not None]
+                result.append({"metric": {"le": bound}, "values": dice.sample(values, len(values))})
+        is_warned = warned is not None and first <= warned <= last and question_of_warning == (slo, asked)
+        return {"data": {"resultType": "matrix", "result": result}, "warnings": ["part"] if is_warned else []}
+
+    question_of_warning = dice.choice([("availability", "part"), ("latency_p95_ms", "resets")])
+    monkeypatch.setattr(Prometheus, "_received", received)
+    found = fetch(source_of("http://127.0.0.1:9"), DAY, NEXT_DAY)
+
+    rows, unknown = [], Counter()
+    for slo in ("availability", "latency_p95_ms"):
+        for slot in range(SLOTS):
+            day = DAY + timedelta(days=slot // POINTS_A_DAY)
+            at = {(asked, bound): points[slot] for (of, asked, bound), points in came.items() if of == slo}
+            whole = at.get(("counted", "+Inf"), at.get(("counted", None)))
+            reason = None
+            if whole is None:
+                reason = "no sample"
+            elif day == warned and question_of_warning[0] == slo:
+                reason = "warning"
+            elif None in at.values():
+                reason = "part missing"
+            elif not all(0 <= float(point or "nan") < math.inf for point in at.values()):
+                reason = "not a number"
+            elif float(at["resets", None] or "nan") > 0:
+                reason = "reset"
+            if reason:
+                unknown[day, slo, reason] += 1
+            moment = datetime.combine(DAY, time.min) + slot * timedelta(minutes=5)
+            if reason and reason != "no sample":
+                rows.append((day, slo, "all", moment, 300, None, None, None, reason))
+            elif not reason and slo == "availability":
+                numbers = float(at["part", None] or "nan"), float(whole or "nan")
+                rows.append((day, slo, "all", moment, 300, None, *numbers, None))
+            elif not reason:
+                rows += [
+                    (
+                        day,
+                        slo,
+                        "all",
+                        moment,
+                        300,
+                        bound,
+                        float(at["counted", text] or "nan"),
+                        float(whole or "nan"),
+                        None,
+                    )
+                    for bound, text in BOUNDS.items()
+                ]
+    assert [tuple(row.values()) for row in found.rows] == rows
+    for day in (DAY, NEXT_DAY):
+        assert found.counts[day].loaded == sum(row[0] == day for row in rows)
+        for told, slo in zip(found.remarks[day], ("availability", "latency_p95_ms"), strict=True):
+            why = {reason: count for (of, level, reason), count in unknown.items() if (of, level) == (day, slo)}
+            what = ", ".join(f"{count} {reason}" for reason, count in sorted(why.items()))
+            assert told.startswith(f"{slo} of all: {sum(why.values())} of 288 intervals unknown ({what})")
 
 
 TRANSIENT = {

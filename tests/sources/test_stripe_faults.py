@@ -267,7 +267,6 @@ def test_36_a_table_that_the_key_may_not_read_is_red_and_catches_up_when_it_may(
 
 def published_status(home: Home, models: Models, now: datetime) -> dict[str, list[str]]:
     """Stripe's tables that are not well, by their state in `data_status`, as a build publishes it."""
-    (home.path / "warehouse.duckdb").unlink(missing_ok=True)
     needed = needed_for(models, "pub_data_status")
     rows = sql_tables([], needed, home.path, TAILTRACKER_NOW=now)["pub_data_status"]
     troubled: dict[str, list[str]] = {}

@@ -7,6 +7,7 @@ a second to import is there before it forks, and with `--builds` what a refresh 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -75,6 +76,9 @@ def main() -> None:
         from tailtracker_bi.warehouse import DuckDb, compiled_manifest
 
         compiled_manifest(DuckDb(DBT_PROJECT))
+    # Else each command's collector would look through it, and make a copy of what it looks at.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

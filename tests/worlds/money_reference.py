@@ -5,7 +5,8 @@ Nothing here knows the warehouse, and nothing is fast. Each docstring says the d
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -22,6 +23,7 @@ MovementRow = tuple[int, Decimal | None]
 MONTHS = {"month": Fraction(1), "year": Fraction(1, 12), "week": Fraction(52, 12), "day": Fraction(365, 12)}
 CYCLES = {"month": "monthly", "year": "annual", "week": "weekly", "day": "daily"}
 RANK = {"before": 0, "event": 1, "list": 2}
+KINDS = {"cancellation_requested": "voluntary", "payment_failed": "involuntary", "payment_disputed": "involuntary"}
 WENT = ("contraction", "churn", "switched_out")
 
 States = dict[tuple[str, str, str, str], Decimal]
@@ -92,6 +94,11 @@ def counts(versions: list[tuple[datetime, Version]], end: datetime) -> Object | 
     return item if item["status"] in {"active", "past_due"} else None
 
 
+def midnight(day: date, timezone: str) -> datetime:
+    """When a day begins."""
+    return datetime.combine(day, time.min, ZoneInfo(timezone)).astimezone(UTC)
+
+
 def moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
@@ -127,7 +134,7 @@ def mrr_of_items(subscription: Object) -> list[tuple[Object, Decimal]]:
 
 def mrr_at_end_of(day: date, subscriptions: dict[str, list[tuple[datetime, Version]]], timezone: str) -> States:
     """By currency, segment, segment value and customer, where it is not 0."""
-    end = datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(timezone)).astimezone(UTC)
+    end = midnight(day + timedelta(days=1), timezone)
     found: dict[tuple[str, str, str, str], Decimal] = defaultdict(Decimal)
     for versions in subscriptions.values():
         subscription = counts(versions, end)
@@ -157,6 +164,16 @@ def movement_of(before: Decimal, after: Decimal, whole: tuple[Decimal, Decimal],
 def movements_of_a_day(before: States, after: States, day: date, paid_earlier: Payers, rates: Rates) -> Found:
     """What moved on a day: by currency in its own units, and in euros at the day's rates."""
     found: Found = defaultdict(list)
+    for (*of, _), movement, change in moves_of_a_day(before, after, day, paid_earlier, rates):
+        key, segment, value = of
+        found[key, segment, value, movement].append(None if change is None else abs(change))
+    return found
+
+
+def moves_of_a_day(
+    before: States, after: States, day: date, paid_earlier: Payers, rates: Rates
+) -> Iterator[tuple[tuple[str, str, str, str], str, Decimal | None]]:
+    """Each customer's movements on a day: of whom by currency or `all`, segment and value; which; and by how much."""
     of_customers: dict[tuple[str, str, str, str], dict[str, tuple[Decimal, Decimal]]] = defaultdict(dict)
     for currency, segment, value, customer in before.keys() | after.keys():
         pair = tuple(state.get((currency, segment, value, customer), Decimal()) for state in (before, after))
@@ -176,8 +193,7 @@ def movements_of_a_day(before: States, after: States, day: date, paid_earlier: P
             bounds = tuple(sum(pair[place] for pair in whole.values()) for place in (0, 1))
             grew = change if change is not None else now - was
             movement = movement_of(Decimal(was), Decimal(now), bounds, (key, customer) in paid_earlier, grew > 0)  # type: ignore[arg-type]
-            found[key, segment, value, movement].append(None if change is None else abs(change))
-    return found
+            yield (key, segment, value, customer), movement, change
 
 
 def balances(state: States, day: date, rates: Rates) -> dict[tuple[str, str, str], tuple[int, int, Decimal | None]]:
@@ -237,3 +253,205 @@ def mrr_movements(
                     rows[*key, "fx"] = (ended[1], total([*parts, *(None if a is None else -a for a in signed)]))
             found |= {(grain, start, *key): row for key, row in rows.items() if row[0] or row[1] != 0}
     return found
+
+
+def months_of_retained_revenue(
+    subscriptions: dict[str, list[tuple[datetime, Version]]], first: date, last: date, timezone: str, rates: Rates
+) -> dict[tuple[str, date, str, str], tuple[Decimal | None, Decimal | None]]:
+    """NRR and GRR as what is left over what there was when the month began, of the customers of then alone."""
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    states = {day: mrr_at_end_of(day, subscriptions, timezone) for day in days} | {first - timedelta(days=1): {}}
+    paid_earlier: Payers = set()
+    found: dict[tuple[str, date, str, str], tuple[Decimal | None, Decimal | None]] = {}
+    for start in sorted({day.replace(day=1) for day in days}):
+        eve = max(start, first) - timedelta(days=1)
+        moved: dict[tuple[str, str, str], list[tuple[str, Decimal | None]]] = defaultdict(list)
+        here = {(key, *of) for currency, *of in states[eve] for key in (currency, "all")}
+        for day in (day for day in days if day.replace(day=1) == start):
+            before = states[day - timedelta(days=1)]
+            for of, movement, change in moves_of_a_day(before, states[day], day, paid_earlier, rates):
+                if of in here and movement in {"expansion", "contraction", "churn"}:
+                    moved[of[:3]].append((movement, change))
+            paid_earlier |= {(key, customer) for currency, *_, customer in states[day] for key in (currency, "all")}
+        for of, (_, _, opening) in balances(states[eve], eve, rates).items():
+            changes = moved[of]
+            whole = [opening, *(change for _, change in changes)]
+            lost = [
+                opening,
+                *(change if movement != "expansion" else change and Decimal() for movement, change in changes),
+            ]
+            segment, value = ("currency", of[0]) if of[0] != "all" else of[1:]
+            if of[0] == "all" or of[1] == "all":
+                found["nrr", start, segment, value] = (total(whole), opening)
+                found["grr", start, segment, value] = (total(lost), opening)
+    return found
+
+
+def lives_of_subscribers(
+    subscriptions: dict[str, list[tuple[datetime, Version]]], first: date, last: date, timezone: str
+) -> Counter[tuple[str, str, date, date | None]]:
+    """How many first paid in a month, in all and by currency, and paid nothing any more in another, or have not."""
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    paid: dict[tuple[str, str], list[date]] = defaultdict(list)
+    for day in days:
+        here = {(key, one[3]) for one in mrr_at_end_of(day, subscriptions, timezone) for key in (one[0], "all")}
+        for one in here:
+            paid[one].append(day)
+    found: Counter[tuple[str, str, date, date | None]] = Counter()
+    for (key, _), own in paid.items():
+        gone = next((day for day in days if day > own[0] and day not in own), None)
+        of = ("all", "all") if key == "all" else ("currency", key)
+        found[*of, own[0].replace(day=1), gone and gone.replace(day=1)] += 1
+    return found
+
+
+def cohorts_of_subscribers(
+    subscriptions: dict[str, list[tuple[datetime, Version]]], first: date, last: date, timezone: str, rates: Rates
+) -> dict[tuple[date, date, str, str], tuple[int, int, Decimal | None]]:
+    """By the month in which customers first paid, each month since, and where they began: how many they are, how many
+    pay at the month's end, and what."""
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    states = {day: mrr_at_end_of(day, subscriptions, timezone) for day in days}
+    first_paid: dict[tuple[str, str], date] = {}
+    for day in days:
+        for currency, *_, customer in states[day]:
+            first_paid.setdefault(("all", customer), day)
+            first_paid.setdefault((currency, customer), day)
+    began: dict[tuple[str, str, str], date] = {}
+    for (key, customer), day in first_paid.items():
+        parts = {("currency", key)} if key != "all" else {(own[1], own[2]) for own in states[day] if own[3] == customer}
+        began |= {(*part, customer): day for part in parts}
+    found: dict[tuple[date, date, str, str], tuple[int, int, Decimal | None]] = {}
+    for segment, value, month in {(*one[:2], day.replace(day=1)) for one, day in began.items()}:
+        members = {one[2] for one, day in began.items() if one[:2] == (segment, value) and day.replace(day=1) == month}
+        for now in sorted({day.replace(day=1) for day in days if day.replace(day=1) >= month}):
+            end = max(day for day in days if day.replace(day=1) == now)
+            paid: dict[str, Decimal] = defaultdict(Decimal)
+            paying = set()
+            for (currency, whole, _, customer), mrr in states[end].items():
+                if whole == "all" and customer in members and (segment != "currency" or currency == value):
+                    paid[currency] += mrr
+                    paying.add(customer)
+            amounts = [
+                mrr if segment == "currency" else in_euros(mrr, currency, end, rates) for currency, mrr in paid.items()
+            ]
+            found[month, now, segment, value] = (len(members), len(paying), total(amounts))
+    return found
+
+
+def stop(versions: list[tuple[datetime, Version]], start: datetime, end: datetime) -> tuple[datetime, str]:
+    """The last moment of a day at which a subscription that counted stopped to, and what that was.
+
+    `involuntary`: it became unpaid, or ended for a payment that failed or was disputed or, where no reason is told,
+    while one was due. `voluntary`: it ended as requested. All else is `unknown`.
+    """
+    ordered = in_order(versions)
+    latest = ordered[-1][1].item
+    ends = moment(latest["ended_at"]) if latest.get("ended_at") else None
+    moments = {at for at, _ in ordered} | {each for each in [ends] if each}
+    at = max(each for each in moments if start <= each < end and counts(versions, each))
+    after = latest if at == ends else [version.item for since, version in ordered if since <= at][-1]
+    reason = (after.get("cancellation_details") or {}).get("reason")
+    was_due = counts(versions, at)["status"] == "past_due"  # type: ignore[index]
+    if after["status"] == "unpaid":
+        return at, "involuntary"
+    if after["status"] != "canceled":
+        return at, "unknown"
+    if reason is None and was_due:
+        return at, "involuntary"
+    return at, KINDS.get(reason, "unknown")
+
+
+def churn_by_reason(
+    subscriptions: dict[str, list[tuple[datetime, Version]]], first: date, last: date, timezone: str
+) -> dict[tuple[str, str, date, str, str], int]:
+    """Who has left, by why the subscription of theirs that stopped last did; of several at once the will of theirs.
+
+    By metric, grain, period, segment and segment value.
+    """
+    found: dict[tuple[str, str, date, str, str], int] = defaultdict(int)
+    order = ["unknown", "involuntary", "voluntary"]
+    before = mrr_at_end_of(first - timedelta(days=1), subscriptions, timezone)
+    paid: list[list[tuple[datetime, Version]]] = []
+    for day in (first + timedelta(days=number) for number in range((last - first).days + 1)):
+        after = mrr_at_end_of(day, subscriptions, timezone)
+        start, end = (midnight(day + timedelta(days=ahead), timezone) for ahead in (0, 1))
+        for scope in {"all", *(key[0] for key in before)}:
+            were, are = ({key[3] for key in state if scope in ("all", key[0])} for state in (before, after))
+            for customer in were - are:
+                stops = [
+                    stop(versions, start, end)
+                    for versions in paid
+                    for item in [versions[0][1].item]
+                    if item["customer"] == customer and scope in ("all", item["currency"].upper())
+                ]
+                _, kind = max(stops, key=lambda each: (each[0], order.index(each[1])))
+                of = {
+                    (segment, value) if scope == "all" else ("currency", scope)
+                    for currency, segment, value, who in before
+                    if who == customer and scope in ("all", currency)
+                }
+                week = day - timedelta(days=day.weekday())
+                for grain, period in (("day", day), ("week", week), ("month", day.replace(day=1))):
+                    for segment, value in of:
+                        found[f"churn_{kind}", grain, period, segment, value] += 1
+        before, paid = after, [each for each in subscriptions.values() if mrr_at_end_of(day, {"": each}, timezone)]
+    return dict(found)
+
+
+def trial_of(versions: list[tuple[datetime, Version]]) -> tuple[Object, datetime, datetime] | None:
+    """A subscription as its first trial began, and when that began and ends, as was said of it last."""
+    items = [version.item for _, version in in_order(versions) if version.item.get("trial_end")]
+    if not items:
+        return None
+    start = min(item["trial_start"] for item in items)
+    own = [item for item in items if item["trial_start"] == start]
+    return (own[0], moment(start), moment(own[-1]["trial_end"])) if start < own[-1]["trial_end"] else None
+
+
+def state_of_trial(versions: list[tuple[datetime, Version]], invoices: list[Object], now: datetime) -> str:
+    """`running`; `cancelled`, where the subscription ended by the trial's end; else, by the first invoice after it on
+    which there was something to pay and which was not voided, `converted` or `ended_unpaid`."""
+    _, _, trial_end = trial_of(versions)  # type: ignore[misc]
+    ended_at = in_order(versions)[-1][1].item["ended_at"]
+    is_cancelled = ended_at is not None and moment(ended_at) <= trial_end
+    if (moment(ended_at) if is_cancelled else trial_end) >= now:
+        return "running"
+    if is_cancelled:
+        return "cancelled"
+    asked = [each for each in invoices if moment(each["created"]) >= trial_end and each["total"]]
+    first = min((each for each in asked if each["status"] != "void"), key=lambda each: each["created"], default=None)
+    paid_at = first and first["status_transitions"]["paid_at"]
+    return "converted" if paid_at and moment(paid_at) < now else "ended_unpaid"
+
+
+def trials_by_state(
+    subscriptions: dict[str, list[tuple[datetime, Version]]],
+    invoices: dict[str, list[Object]],
+    now: date,
+    timezone: str,
+    ended_since: date | None = None,
+) -> dict[tuple[date, str, str], dict[str, int]]:
+    """How many trials stand how at the end of a day, by the month in which they began, segment and segment value.
+
+    Given a day, of those that have ended on it or since.
+    """
+    found: dict[tuple[date, str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for name, versions in subscriptions.items():
+        trial = trial_of(versions)
+        if trial is None:
+            continue
+        item, start, trial_end = trial
+        began = start.astimezone(ZoneInfo(timezone)).date()
+        state = state_of_trial(versions, invoices.get(name, []), midnight(now + timedelta(days=1), timezone))
+        ended_at = in_order(versions)[-1][1].item["ended_at"]
+        over = min(trial_end, moment(ended_at)) if ended_at else trial_end
+        if began > now or (ended_since and over < midnight(ended_since, timezone)):
+            continue
+        of = {("all", "all"), ("currency", item["currency"].upper())}
+        for each in item["items"]["data"]:
+            cycle = CYCLES[each["price"]["recurring"]["interval"]]
+            of |= {("plan", each["price"]["product"]), ("billing_cycle", cycle)}
+        for segment, value in of:
+            found[began.replace(day=1), segment, value][state] += 1
+    return {key: dict(states) for key, states in found.items()}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,18 +32,19 @@ from tailtracker_bi.sources.records import (
     VERSION_SCHEMA,
     Counts,
     Days,
-    Table,
     Versions,
     each_day,
     ranges,
 )
 from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
-from tailtracker_bi.warehouse.engines import DuckDb
+from tailtracker_bi.warehouse.engines import DuckDb, DuckDbSession, Session
 from tailtracker_bi.warehouse.models import INCREMENTAL, TEST, Node, nodes_of
 from tailtracker_bi.warehouse.warehouse import Warehouse
-from tests.worlds.reference import Event, World
+from tests.worlds.reference import Event, World, export_day
 
 Rows = list[dict[str, Any]]
+also: list[Callable[[Warehouse, list[Node]], None]] = []
+"""What is done with each warehouse that `tables_built` filled: `both_engines.py` fills another one, and compares."""
 
 
 def compiled_models() -> list[Node]:
@@ -65,7 +68,7 @@ def land(lake: Lake, spool: Path, events: list[Event], first: date, last: date) 
 
 def land_plans(lake: Lake, spool: Path, world: World) -> None:
     """Land the app database's accounts, and what it recorded of the changes of their plans."""
-    rows: dict[str, list[dict[str, Any]]] = {"user_profiles": [], "subscriptions": [], "subscription_history": []}
+    rows: dict[str, Rows] = {"user_profiles": [], "subscriptions": [], "subscription_history": []}
     for user, plans in world.plans.items():
         moments = [datetime.fromtimestamp(time, UTC).replace(tzinfo=None) for time, _ in plans]
         rows["user_profiles"].append({"id": f"p-{user}", "user_id": user, "created_at": moments[0]})
@@ -77,20 +80,22 @@ def land_plans(lake: Lake, spool: Path, world: World) -> None:
             change = {"id": f"c{len(rows['subscription_history'])}", "subscription_id": f"s-{user}", "user_id": user}
             recorded = {"action": "upgrade", "from_tier": before, "to_tier": after, "created_at": moment}
             rows["subscription_history"].append(change | recorded)
-    for table in AppDb.tables:
-        if world.plans and table.name in rows:
-            land_objects(lake, AppDb, table, rows[table.name], settings_of(world, spool).now, spool)
+    if world.plans:
+        land_objects(lake, AppDb, rows, settings_of(world, spool).now, spool)
 
 
 def land_objects(
-    lake: Lake, source: type[ObjectSource], table: Table, rows: list[dict[str, Any]], as_of: datetime, spool: Path
+    lake: Lake, source: type[ObjectSource], rows: Mapping[str, Rows], as_of: datetime, spool: Path
 ) -> None:
-    """Land a snapshot of a table; what a row does not say is null."""
-    full = [{"object_id": row["id"], "origin": "snapshot", "is_deleted": False, **row} for row in rows]
-    told = pa.Table.from_pylist(full, pa.schema([*VERSION_SCHEMA, *table.schema]))
-    nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
+    """Land a snapshot of each of these tables, by its name; what a row does not say is null."""
     with landing_objects(lake, source, spool) as landing:
-        landing.land(table, Versions(told.to_reader(), True, nothing, Counts(received=len(rows))), as_of)
+        for table in (table for table in source.tables if table.name in rows):
+            own = [
+                {"object_id": row["id"], "origin": "snapshot", "is_deleted": False, **row} for row in rows[table.name]
+            ]
+            told = pa.Table.from_pylist(own, pa.schema([*VERSION_SCHEMA, *table.schema]))
+            nothing = QUARANTINE_SCHEMA.empty_table().to_reader()
+            landing.land(table, Versions(told.to_reader(), True, nothing, Counts(received=len(own))), as_of)
 
 
 def analytics_of(world: World) -> Analytics:
@@ -109,6 +114,20 @@ def analytics_of(world: World) -> Analytics:
     return Analytics.model_validate(content)
 
 
+def by_day(events: Iterable[Event]) -> dict[date, list[bytes]]:
+    days: dict[date, list[bytes]] = {}
+    for event in events:
+        days.setdefault(export_day(event), []).append(orjson.dumps(event))
+    return days
+
+
+def analytics_file(world: World, path: Path) -> Path:
+    """An analytics.yml with the world's retentions and funnels; JSON is YAML too."""
+    funnels = [{**funnel, "window": {"seconds": funnel["window"]}} for funnel in world.funnels]
+    path.write_bytes(orjson.dumps({"retention": world.retention, "funnels": funnels}))
+    return path
+
+
 def settings_of(world: World, home: Path) -> Settings:
     """The world's settings; it is the day after the last landed one, or later."""
     return load_settings(
@@ -121,23 +140,85 @@ def settings_of(world: World, home: Path) -> Settings:
     )
 
 
-def sql_tables(world: World, models: list[Node], home: Path) -> dict[str, Rows]:
-    """Every published table, by its name in the bundle."""
+def sql_tables(world: World, models: list[Node], home: Path) -> Tables:
+    """Every model's rows."""
     lake = Lake(home)
     for first, last in ranges(sorted(world.landed_days), longest=len(world.landed_days)):
         land(lake, home / "spool", world.events, first, last)
     land_plans(lake, home / "spool", world)
-    built = tables_built(Warehouse(settings_of(world, home), analytics_of(world), lake), models)
-    return {name.removeprefix("pub_"): rows for name, rows in built.items() if name.startswith("pub_")}
+    return tables_built(Warehouse(settings_of(world, home), analytics_of(world), lake), models)
 
 
-def tables_built(warehouse: Warehouse, models: list[Node]) -> dict[str, Rows]:
-    """The rows of each model, by its name."""
+class InMemory(DuckDb):
+    """A warehouse without a file: to write one and read it again costs as much as all that a small world computes."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home, threads=1)  # one has the few rows before another is awake
+        connection = duckdb.connect(config=self._config)
+        # Compiled SQL names the database.
+        name = self.path.stem
+        connection.execute(f"attach ':memory:' as {name}; use {name}; set TimeZone = 'UTC'")
+        self._session = DuckDbSession(connection)
+
+    @contextmanager
+    def session(self, *, is_reader: bool = False) -> Iterator[Session]:
+        yield self._session
+
+    @property
+    def is_there(self) -> bool:
+        return True
+
+    def is_damaged(self, *, to_its_last_block: bool = False) -> bool:
+        return False
+
+    def attach(self, connection: Any, alias: str, tables: Mapping[str, str]) -> None:
+        """Copies, as there is no file; all of them, whatever their condition."""
+        connection.execute(f"attach ':memory:' as {alias}")
+        for schema, name in self._session.tables():
+            if {schema, f"{schema}.{name}"} & tables.keys():
+                connection.register("rows_now", self._session.table(f"from {schema}.{name}"))
+                connection.execute(f"create schema if not exists {alias}.{schema}")
+                connection.execute(f"create table {alias}.{schema}.{name} as from rows_now")
+                connection.unregister("rows_now")
+
+
+class Tables(Mapping[str, Rows]):
+    """The rows of each model, by its name, read when they are first asked for."""
+
+    def __init__(self, session: Session, models: list[Node]) -> None:
+        self.session = session
+        self._tables = {model.name: model.table for model in models}
+        self._read: dict[str, Rows] = {}
+
+    def __getitem__(self, name: str) -> Rows:
+        if name not in self._read:
+            self._read[name] = self.session.table(f"select * from {self._tables[name]}").to_pylist()
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+
+def tables_built(warehouse: Warehouse, models: list[Node]) -> Tables:
+    """What these models give, each after what it reads, of what the lake of a warehouse holds."""
+    warehouse.engine = InMemory(warehouse.engine.home)
+    with warehouse.engine.session() as session:
+        with session.transaction():  # one commit is quicker than one a model
+            fill(warehouse, models)
+        for act in also:
+            act(warehouse, models)
+        return Tables(session, models)
+
+
+def fill(warehouse: Warehouse, models: list[Node]) -> None:
+    """Fill these models in full."""
     warehouse.prepare()
-    with warehouse.engine.session() as session, session.transaction():  # one commit is quicker than one a model
-        landed = session.rows(
-            "select distinct day from raw_lake.landings where source = 'mixpanel' and status = 'landed'"
-        )
+    with warehouse.engine.session() as session, session.transaction():
+        landings = session.named("raw_lake.landings")
+        landed = session.rows(f"select distinct day from {landings} where source = 'mixpanel' and status = 'landed'")
         session.give_dates("pending_days", [day for (day,) in landed])
         for name in ("first_date", "first_period_start"):
             session.give_date(name, date.min)
@@ -147,10 +228,7 @@ def tables_built(warehouse: Warehouse, models: list[Node]) -> dict[str, Rows]:
                 session.create(model.schema, model.name, model.columns)  # it goes on from what is there
                 session.replace(model.schema, model.name, "false", model.sql)
             else:
-                session.fill(model.schema, model.name, model.sql)
-    with duckdb.connect(str(DuckDb(warehouse.engine.home).path)) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        return {model.name: connection.execute(f"from {model.table}").to_arrow_table().to_pylist() for model in models}
+                session.fill(model.schema, model.name, model.sql, model.columns)
 
 
 def random_world(seed: int) -> World:
@@ -158,7 +236,7 @@ def random_world(seed: int) -> World:
     dice = random.Random(seed)
     first = date(2024, dice.choice([2, 3, 10]), dice.randint(1, 28))
     length = dice.randint(8, 45)
-    names = ["A", "B", "C", "D", "Server"]
+    names = ["A", "B", "C", "Subscription Conversion", "Server"]
     users = [f"u{number}" for number in range(dice.randint(1, 5))]
     devices = [f"d{number}" for number in range(dice.randint(1, 5))]
     # Few distinct times of day, so that events share instants and stand exactly at the ends of windows.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from statistics import fmean, median
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -101,21 +102,27 @@ def _day_of(world: World, time: int) -> date:
     return datetime.fromtimestamp(time, ZoneInfo(world.timezone)).date()
 
 
-def export_days_touched(world: World, day: date) -> set[date]:
+def export_days_touched(timezone: str, day: date) -> set[date]:
     """The UTC days on which some second of the reporting day lies; it may have 23 or 25 hours."""
-    zone = ZoneInfo(world.timezone)
+    zone = ZoneInfo(timezone)
     following = day + ONE_DAY
     start = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     end = datetime(following.year, following.month, following.day, tzinfo=zone).astimezone(UTC)
     return set(_days_between(start.date(), (end - timedelta(seconds=1)).date()))
 
 
-def landed_reporting_days(world: World) -> set[date]:
+def landed_reporting_days(world: World) -> frozenset[date]:
     """A reporting day needs every export day that it touches."""
-    if not world.landed_days:
-        return set()
-    candidates = _days_between(min(world.landed_days) - ONE_DAY, max(world.landed_days) + ONE_DAY)
-    return {day for day in candidates if export_days_touched(world, day) <= set(world.landed_days)}
+    return _whole_days(world.timezone, frozenset(world.landed_days))
+
+
+@cache
+def _whole_days(timezone: str, landed: frozenset[date]) -> frozenset[date]:
+    """Each value of a metric asks for them."""
+    if not landed:
+        return frozenset()
+    candidates = _days_between(min(landed) - ONE_DAY, max(landed) + ONE_DAY)
+    return frozenset(day for day in candidates if export_days_touched(timezone, day) <= landed)
 
 
 def days(world: World) -> list[date]:
@@ -433,14 +440,16 @@ def _rolling(world: World, events: list[Seen]) -> Iterator[Measure]:
 
 
 def _events(world: World, events: list[Seen]) -> Iterator[Measure]:
-    """Events, also those that are no activity."""
+    """Events, also those that are no activity; and those by which the app tells of a subscription."""
     for segment in _segment_values(events):
         for grain in GRAINS:
             inside = [event for event in events if segment in event.segments.items()]
-            number = Counter(period_of(world, grain, event.day) for event in inside)
-            for start in periods(world, grain):
-                end = period_end(grain, start)
-                yield Measure("events", grain, start, segment, number[start], None, start, end)
+            told = [event for event in inside if event.name == "Subscription Conversion"]
+            for metric_id, own in (("events", inside), ("subscription_conversions", told)):
+                number = Counter(period_of(world, grain, event.day) for event in own)
+                for start in periods(world, grain):
+                    end = period_end(grain, start)
+                    yield Measure(metric_id, grain, start, segment, number[start], None, start, end)
 
 
 def _lifecycle(world: World, events: list[Seen], grain: str) -> Iterator[Measure]:

@@ -9,27 +9,34 @@ from __future__ import annotations
 
 import math
 import shutil
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cache, cached_property
 from pathlib import Path
 from random import Random
 from statistics import mean, median
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 
 from tailtracker_bi.bundle.pointer import Bundle
 from tailtracker_bi.sources import SOURCES as SOURCES_OF_THE_APP
 from tests.worlds.sample_money import (
     invent_customers,
     invent_payments,
+    ltv_predictions,
     mrr_movements,
     payment_outcomes,
     payment_values,
+    revenue_cohorts,
+    subscriber_survival,
     subscription_values,
+    trials,
 )
 
 BUILD = "20250312T060000-5a3e10"
@@ -60,6 +67,8 @@ SOURCES = {
     "funnels": "mixpanel.events",
     "pets": "app_db.profiles,app_db.pets,app_db.lost_pet_alerts",
     "subscriptions": "stripe.customers,stripe.subscriptions,stripe.prices",
+    "health": "prometheus.service_levels",
+    "voice": "app_db.support_tickets,app_db.feedback",
     "payments": "stripe.charges,stripe.refunds,stripe.disputes,stripe.balance_transactions",
 }
 # domain | metric | label | description | unit format direction | grains
@@ -92,6 +101,10 @@ pets | recovery_hours_median | Hours to recovery, median | From alert to found. 
 subscriptions | subscribers | Subscribers | Customers who pay. | customers integer up | day,week,month
 subscriptions | subscribers_new | New subscribers | First ever to pay. | customers integer up | day,week,month
 subscriptions | subscribers_churned | Churned subscribers | Paid, and stopped. | customers integer down | day,week,month
+subscriptions | churn_voluntary | Voluntary churn | Left by will. | customers integer down | day,week,month
+subscriptions | churn_involuntary | Involuntary churn | A payment failed. | customers integer down | day,week,month
+subscriptions | churn_unknown | Churn of unknown reason | Nothing tells why. | customers integer down | day,week,month
+subscriptions | trial_conversion_rate_30d | Trial conversion, 30 days | Paid after a trial. | share percent up | day
 subscriptions | subscriber_churn_rate | Subscriber churn | Churned of those at the start. | share percent down | month
 subscriptions | subscriber_churn_rate_30d | Subscriber churn, 30 days | Churned in 30 days. | share percent down | day
 subscriptions | mrr | MRR | What subscriptions pay a month. | currency money up | day,week,month
@@ -102,6 +115,9 @@ subscriptions | mrr_contraction | Contraction MRR | Customers who pay less. | cu
 subscriptions | mrr_churn | Churned MRR | Customers who stopped. | currency money down | day,week,month
 subscriptions | mrr_reactivation | Reactivation MRR | Customers who came back. | currency money up | day,week,month
 subscriptions | mrr_net_new | Net new MRR | What came less what went. | currency money up | day,week,month
+subscriptions | arppu | ARPPU | MRR a paying customer. | currency_per_customer money up | day,week,month
+subscriptions | nrr | Net revenue retention | What stays, and more. | share percent up | month
+subscriptions | grr | Gross revenue retention | What stays. | share percent up | month
 payments | payments | Payments | With at least one attempt. | payments integer up | day,week,month
 payments | payment_success_rate | Payment success | Payments that succeeded. | share percent up | day,week,month
 payments | first_attempt_success_rate | First attempt success | At once. | share percent up | day,week,month
@@ -114,13 +130,16 @@ payments | fees | Fees | What payments cost. | currency money down | day,week,mo
 payments | net_volume | Net volume | Gross less refunds, disputes and fees. | currency money up | day,week,month
 payments | refund_rate | Refund rate | Payments that were refunded. | share percent down | day,week,month
 payments | dispute_rate | Dispute rate | Payments that were disputed. | share percent down | day,week,month
+health | availability | Availability | Requests that were answered. | share percent up | day,week,month
+health | error_budget_remaining | Error budget remaining | Of the month's minutes. | share percent up | day,week,month
+voice | support_tickets | Support tickets | Tickets opened in the period. | tickets integer down | day,week,month
 """
 
 HEADLINES = [
-    *("dau", "wau", "mau", "stickiness", "users_new", "retention_d7"),
+    *("dau", "mau", "users_new", "stickiness", "retention_d7"),
+    *("mrr", "subscribers", "subscriber_churn_rate", "payment_success_rate"),
     *("total_pets", "lost_pet_alerts", "recovery_rate_30d"),
-    *("mrr", "subscribers", "subscriber_churn_rate"),
-    *("payments", "payment_success_rate", "gross_volume"),
+    *("availability", "error_budget_remaining"),
 ]
 
 
@@ -131,6 +150,14 @@ class Person:
     segments: dict[str, str]
     active: set[date] = field(default_factory=set)
     step_reached: int = 1
+
+    @cached_property
+    def days(self) -> list[date]:
+        """Those on which they were active, in order."""
+        return sorted(self.active)
+
+    def is_active(self, first: date, last: date) -> bool:
+        return bisect_left(self.days, first) < bisect_right(self.days, last)
 
 
 def invent_people() -> list[Person]:
@@ -193,7 +220,7 @@ def metric_values(people: list[Person]) -> Iterator[Row]:
 
 
 def _active_on(group: list[Person], first: date, last: date) -> set[int]:
-    return {person.number for person in group if any(first <= day <= last for day in person.active)}
+    return {person.number for person in group if person.is_active(first, last)}
 
 
 def _activity(group: list[Person]) -> Iterator[tuple[str, str, date, float, float | None, bool]]:
@@ -353,6 +380,44 @@ def pet_values(people: list[Person]) -> Iterator[Row]:
                     yield metric, grain, first, segment, value, number, None, number, complete
 
 
+def service_values() -> Iterator[Row]:
+    """Ten thousand requests a day, of which one fails, and on the first of a month a hundred."""
+    for grain in GRAINS:
+        for first in sorted({start(day, grain) for day in DAYS}):
+            own = [day for day in DAYS if start(day, grain) == first]
+            asked, failed = 10_000 * len(own), sum(100 if day.day == 1 else 1 for day in own)
+            complete = first >= FIRST and later(first, grain, 1) - timedelta(days=1) <= LAST
+            whole = (grain, first, "all", "all")
+            yield "availability", *whole, asked - failed, asked, 1 - failed / asked, complete
+            yield "error_budget_remaining", *whole, None, None, 1 - failed / 500, complete
+
+
+def ticket_values() -> Iterator[Row]:
+    """As many tickets a day as its date has digits that are 1 or 2, all of one kind."""
+    for grain in GRAINS:
+        for first in sorted({start(day, grain) for day in DAYS}):
+            opened = sum(
+                str(day.day).count("1") + str(day.day).count("2") for day in DAYS if start(day, grain) == first
+            )
+            complete = first >= FIRST and later(first, grain, 1) - timedelta(days=1) <= LAST
+            for of in (("all", "all"), ("category", "billing")):
+                yield "support_tickets", grain, first, *of, opened, None, opened, complete
+
+
+def slo_status() -> Iterator[Row]:
+    """A promise that is kept and one that is not, in two months that are over and one that is not."""
+    for month, complete in ((date(2025, 1, 1), True), (date(2025, 2, 1), True), (date(2025, 3, 1), False)):
+        yield "all", "availability", month, 0.999, 0.99985, 44.64, 6.7, 0.85, 0.01, "normal", complete
+        yield "api", "latency_p95_ms", month, 1000.0, 1240.0, 44.64, 50.0, -0.12, 1.5, "emergency", complete
+
+
+def event_catalog(people: list[Person]) -> Iterator[Row]:
+    """Everyone signs up; of the rest, as many as got to the step."""
+    for index, name in enumerate(ONBOARDING, start=1):
+        came = sum(person.step_reached >= index for person in people)
+        yield name, FIRST, LAST, came * index, came, None, None, index == 4
+
+
 def reconciliation(people: list[Person]) -> Iterator[Row]:
     """One event in a while does not arrive; one subscriber is in the app alone; one charge is not booked yet."""
     for day in DAYS:
@@ -382,7 +447,21 @@ def metric_catalog(off: Collection[str]) -> Iterator[Row]:
             (date(2025, 1, 20), "Deletions are known from 2025-01-20 on.") if metric == "total_pets" else (None, None)
         )
         rank = HEADLINES.index(metric) + 1 if metric in HEADLINES else None
-        yield (*what, domain, "Growth", decision, status, target, SOURCES[domain], grains, *exact, rank, None)
+        is_of_money = form == "money" or metric in {"nrr", "grr"}
+        yield (
+            *what,
+            domain,
+            "Growth",
+            decision,
+            status,
+            target,
+            SOURCES[domain],
+            grains,
+            *exact,
+            rank,
+            None,
+            is_of_money,
+        )
 
 
 def restatements(build: str) -> Iterator[Row]:
@@ -414,16 +493,19 @@ NO_CREDENTIALS = {"stripe": "STRIPE_API_KEY is not set", "app_db": "APP_DATABASE
 
 METRIC = (
     "metric_id label description not_for unit format bigger_is_better domain owner decision status target "
-    "sources grains exact_since caveat headline_rank quotient_of"
+    "sources grains exact_since caveat headline_rank quotient_of is_of_money"
 )
 TYPES = (
     dict.fromkeys(["numerator", "denominator", "value", "target", "old_value", "new_value"], "double")
-    | dict.fromkeys(["left_value", "right_value", "difference", "amount"], "decimal(38, 6)")
+    | dict.fromkeys(
+        ["left_value", "right_value", "difference", "amount", "mrr", "net_revenue_cumulative"], "decimal(38, 6)"
+    )
     | dict.fromkeys(["avg_seconds_from_previous", "median_seconds_from_previous"], "double")
     | dict.fromkeys(
         [
             "period_start",
             "cohort_start",
+            "cohort_month",
             "entry_start",
             "first_day",
             "last_day",
@@ -431,14 +513,21 @@ TYPES = (
             "as_of",
             "restated_on",
             "exact_since",
+            "cohort_month",
+            "as_of_month",
         ],
         "date",
     )
     | dict.fromkeys(["period_index", "cohort_size", "retained", "days_active", "users", "step_index"], "bigint")
-    | dict.fromkeys(["customers", "payments", "attempts", "days_missing", "rows"], "bigint")
-    | dict.fromkeys(["quarantined", "excluded", "objects"], "bigint")
-    | {"headline_rank": "integer"}
-    | dict.fromkeys(["is_complete", "bigger_is_better"], "boolean")
+    | dict.fromkeys(["started", "running", "converted", "ended_unpaid", "cancelled"], "bigint")
+    | dict.fromkeys(["customers", "active_customers", "payments", "attempts", "days_missing", "rows"], "bigint")
+    | dict.fromkeys(
+        ["quarantined", "excluded", "objects", "month_index", "horizon_months", "at_risk", "backtest_months"], "bigint"
+    )
+    | dict.fromkeys(["ci_low", "ci_high", "share", "backtest_error"], "double")
+    | dict.fromkeys(["budget_minutes", "consumed_minutes", "remaining_share", "burn_per_hour"], "double")
+    | {"headline_rank": "integer", "month": "date", "events": "bigint", "people": "bigint", "filled_share": "double"}
+    | dict.fromkeys(["is_complete", "bigger_is_better", "is_new", "is_of_money"], "boolean")
     | dict.fromkeys(["loaded_at", "built_at"], "timestamp")
 )
 INFO = "build built_at as_of currency engine version run_id"
@@ -456,10 +545,19 @@ COLUMNS = {
     "avg_seconds_from_previous median_seconds_from_previous is_complete",
     "mrr_movements": "grain period_start currency movement segment segment_value customers amount is_complete",
     "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
+    "revenue_cohorts": "cohort_month month_index segment segment_value customers active_customers mrr "
+    "net_revenue_cumulative is_complete",
+    "ltv_predictions": "as_of_month segment segment_value method horizon_months currency value ci_low ci_high "
+    "customers status backtest_months backtest_error",
+    "subscriber_survival": "as_of_month segment segment_value method month_index share ci_low ci_high at_risk",
+    "trials": "cohort_month segment segment_value started running converted ended_unpaid cancelled is_complete",
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "restatements": "metric_id grain period_start segment segment_value old_value new_value build restated_on reason",
     "not_counted": "source object_type what why objects amount currency example metric_ids first_day last_day "
     "source_title",
+    "slo_status": "service slo month target value budget_minutes consumed_minutes remaining_share burn_per_hour policy "
+    "is_complete",
+    "event_catalog": "event first_day last_day events people property filled_share is_new",
     "data_status": STATUS,
     "bundle_info": INFO,
 }
@@ -476,12 +574,50 @@ def data_status(mixpanel: tuple[str, str | None], off: Collection[str]) -> Itera
                 yield source, table, None, None, None, 0, 0, 0, None, "empty", "the app has no such table"
             else:
                 yield source, table, LAST, LAST, 0, 40 + 97 * number, 0, 0, received, "ok", None
+    yield "prometheus", "service_levels", LAST, LAST, 0, 20_160, 0, 0, received, "ok", None
 
 
 def titled(rows: Iterable[Row]) -> Iterator[Row]:
     """The rows, each with what people call the source that it begins with."""
     titles = {source.name: source.title for source in SOURCES_OF_THE_APP}
     yield from ((*row, titles[row[0]]) for row in rows)
+
+
+@cache
+def _invented(off: frozenset[str], is_rate_missing: bool) -> dict[str, pa.Table]:
+    """The tables that are the same in each such build, by their names."""
+    people, customers, payments = invent_people(), invent_customers(), invent_payments()
+    movements = [] if "stripe" in off else mrr_movements(customers, is_rate_missing=is_rate_missing)
+    payments = [] if "stripe" in off else payments
+    values = [*metric_values(people), *subscription_values(movements), *service_values()]
+    values += payment_values(payments, is_rate_missing=is_rate_missing)
+    rows: dict[str, Iterable[Row]] = {
+        "metric_catalog": metric_catalog(off),
+        "metric_values": values + ([] if "app_db" in off else [*pet_values(people), *ticket_values()]),
+        "retention_cohorts": retention_cohorts(people),
+        "stickiness": stickiness(people),
+        "funnel_steps": funnel_steps(people),
+        "mrr_movements": movements,
+        "payment_outcomes": payment_outcomes(payments),
+        "revenue_cohorts": [] if "stripe" in off else revenue_cohorts(customers),
+        "ltv_predictions": [] if "stripe" in off else ltv_predictions(),
+        "subscriber_survival": [] if "stripe" in off else subscriber_survival(),
+        "trials": [] if "stripe" in off else trials(customers),
+        "slo_status": slo_status(),
+        "event_catalog": event_catalog(people),
+        "reconciliation": [] if off else reconciliation(people),
+        "not_counted": titled(not_counted(off)),
+    }
+    return {name: _typed(name, found) for name, found in rows.items()}
+
+
+def _typed(name: str, rows: Iterable[Row]) -> pa.Table:
+    columns = COLUMNS[name].split()
+    made = pd.DataFrame(list(rows), columns=columns, dtype=object)
+    types = ", ".join(f"{column}::{TYPES.get(column, 'varchar')} as {column}" for column in columns)
+    with duckdb.connect() as connection:
+        connection.register("made", made)
+        return connection.execute(f"select {types} from made").to_arrow_table()
 
 
 def publish(
@@ -498,38 +634,22 @@ def publish(
     `mixpanel` is that source's status and reason, `off` the sources without credentials, `without` the tables that an
     older build has not got.
     """
-    people, customers, payments = invent_people(), invent_customers(), invent_payments()
-    movements = [] if "stripe" in off else mrr_movements(customers, is_rate_missing=is_rate_missing)
-    payments = [] if "stripe" in off else payments
-    values = [*metric_values(people), *subscription_values(movements)]
-    values += payment_values(payments, is_rate_missing=is_rate_missing)
-    rows: dict[str, Iterable[Row]] = {
-        "metric_catalog": metric_catalog(off),
-        "metric_values": values + ([] if "app_db" in off else list(pet_values(people))),
-        "retention_cohorts": retention_cohorts(people),
-        "stickiness": stickiness(people),
-        "funnel_steps": funnel_steps(people),
-        "mrr_movements": movements,
-        "payment_outcomes": payment_outcomes(payments),
-        "reconciliation": [] if off else reconciliation(people),
+    own: dict[str, Iterable[Row]] = {
         "restatements": restatements(build),
-        "not_counted": titled(not_counted(off)),
         "data_status": titled(data_status(mixpanel, off)),
         "bundle_info": [
             (build, datetime.fromisoformat("2025-03-12T06:00"), date(2025, 3, 12), "EUR", "duckdb", "0.1.0", "run-1")
         ],
     }
+    tables = _invented(frozenset(off), is_rate_missing) | {name: _typed(name, rows) for name, rows in own.items()}
     folder = home / "published"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{build}.duckdb"
     with duckdb.connect(str(file)) as connection:
-        for name, columns in COLUMNS.items():
+        for name in COLUMNS:
             if name not in without:
-                made = pd.DataFrame(list(rows[name]), columns=columns.split(), dtype=object)
-                connection.register("made", made)
-                types = ", ".join(f"{column} {TYPES.get(column, 'varchar')}" for column in columns.split())
-                connection.execute(f"create table {name} ({types})")
-                connection.execute(f"insert into {name} select * from made")
+                connection.register("made", tables[name])
+                connection.execute(f"create table {name} as from made")
     (folder / "current").write_text(build, encoding="utf-8")
     return Bundle(build, file)
 

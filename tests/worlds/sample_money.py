@@ -215,16 +215,79 @@ def _subscriptions(grain: str, first: date, segment: str, value: str, found: Fou
     yield row("subscribers", here)
     yield row("subscribers_new", came)
     yield row("subscribers_churned", gone)
+    yield row("churn_voluntary", gone - gone // 3)
+    yield row("churn_involuntary", gone // 3)
+    yield row("churn_unknown", 0)
     if grain == "month":
         yield row("subscriber_churn_rate", gone, found.get("opening", NOTHING)[0])
     if grain == "day":
         yield row("subscriber_churn_rate_30d", gone, here + gone)
+        yield row("trial_conversion_rate_30d", here, here + gone + 3)
     yield row("mrr", float(of("closing")), is_money=True)
     yield row("arr", float(12 * of("closing")), is_money=True)
     for movement in MOVED:
         yield row(f"mrr_{movement}", float(of(movement)), is_money=True)
     net = of("new") + of("expansion") + of("reactivation") - of("contraction") - of("churn")
     yield row("mrr_net_new", float(net), is_money=True)
+    yield row("arppu", float(of("closing")), here, is_money=True)
+    if grain == "month":
+        kept = of("opening") - of("contraction") - of("churn")
+        yield row("nrr", float(kept + of("expansion")), float(of("opening")), is_money=True)
+        yield row("grr", float(kept), float(of("opening")), is_money=True)
+
+
+def revenue_cohorts(customers: list[Customer]) -> Iterator[Row]:
+    """cohort_month, month_index, segment, segment_value, customers, active_customers, mrr, net_revenue_cumulative,
+    is_complete; who pays for a year has paid it at once."""
+    for segment in ("all", "billing_cycle"):
+        for value in _values(customers, segment):
+            own = [one for one in customers if value == "all" or getattr(one, segment) == value]
+            for began in periods("month"):
+                members = [one for one in own if start(max(one.plans[0][0], FIRST), "month") == began]
+                received = Decimal(0)
+                for index, first in enumerate(month for month in periods("month") if month >= began):
+                    last = min(end(first, "month"), LAST)
+                    paid = [one.mrr(last) * rate(one.currency, last) for one in members]
+                    received += sum(paid, Decimal(0))
+                    if members:
+                        active = sum(amount > 0 for amount in paid)
+                        mrr = sum(paid, Decimal(0)).quantize(MICRO)
+                        known = is_complete("month", first)
+                        yield began, index, segment, value, len(members), active, mrr, received.quantize(MICRO), known
+
+
+def ltv_predictions() -> Iterator[Row]:
+    """as_of_month, segment, segment_value, method, horizon_months, currency, value, ci_low, ci_high, customers, status,
+    backtest_months, backtest_error: of everyone, and of those who pay for a year, of whom too little is known."""
+    of = (date(2025, 2, 1), "all", "all")
+    yield *of, "realised", 6, TOTALS, 61.5, None, None, 120, "ok", None, None
+    yield *of, "arppu_over_churn", None, TOTALS, 140.0, 88.0, 231.0, 41, "ok", 6, 0.18
+    yield *of, "survival", 12, TOTALS, 96.25, 90.0, 102.5, 160, "ok", 6, -0.04
+    yield *of, "sbg", 60, TOTALS, None, None, None, None, "29 subscribers ended, where 30 say something", None, None
+    of = (date(2025, 2, 1), "billing_cycle", "year")
+    yield *of, "survival", 12, TOTALS, None, None, None, None, "2 subscribers ended, where 30 say something", None, None
+
+
+def subscriber_survival() -> Iterator[Row]:
+    """as_of_month, segment, segment_value, method, month_index, share, ci_low, ci_high, at_risk."""
+    of = (date(2025, 2, 1), "all", "all")
+    for index, share in enumerate((0.97, 0.9, 0.84, 0.8)):
+        yield *of, "survival", index, share, share - 0.02 * index, min(share + 0.02 * index, 1.0), 160 - 20 * index
+    for index in range(8):
+        yield *of, "sbg", index, 0.96 * 0.94**index, 0.94 * 0.93**index, 0.97 * 0.95**index, None
+
+
+def trials(customers: list[Customer]) -> Iterator[Row]:
+    """cohort_month, segment, segment_value, started, running, converted, ended_unpaid, cancelled, is_complete."""
+    for segment in ("all", "plan", "billing_cycle", "currency", "country"):
+        states: dict[tuple[date, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        for number, customer in enumerate(customers):
+            since, plan = customer.plans[0]
+            value = {"all": "all", "plan": plan}.get(segment) or str(getattr(customer, segment))
+            is_running = since > LAST - timedelta(days=7)
+            states[max(since, FIRST).replace(day=1), value][0 if is_running else 1 + number % 7 // 3] += 1
+        for (month, value), own in states.items():
+            yield month, segment, value, sum(own), *own, is_complete("month", month) and not own[0]
 
 
 @dataclass

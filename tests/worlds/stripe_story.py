@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.worlds.stripe_worlds import Object, Rows, Version
+from tests.worlds.stripe_worlds import Object, Tables, Version
 
 NOW = datetime(2024, 4, 10, 12, tzinfo=UTC)
 
@@ -94,7 +94,8 @@ def changed_once(who: str, began: str, of: Object, when: str, **fields: Any) -> 
 
 def subscriptions() -> list[Version]:
     """Nine customers in EUR, one in JPY, one in KWD."""
-    scheduled = subscription("cancel", "01-20", PREMIUM, cancel_at_period_end=True)
+    asked = {"cancel_at_period_end": True, "cancellation_details": {"reason": "cancellation_requested"}}
+    scheduled = subscription("cancel", "01-20", PREMIUM, **asked)
     ended = {**scheduled, "status": "canceled", "canceled_at": seconds("02-01"), "ended_at": seconds("02-20")}
     late = subscription("unpaid", "01-01", PREMIUM, status="past_due")
     unpaid = {**late, "status": "unpaid"}
@@ -268,7 +269,7 @@ DOLLARS = {cents: price(cents, currency="usd") for cents in (600, 1100, 1300)}
 
 
 def movements(
-    tables: dict[str, Rows],
+    tables: Tables,
     start: str,
     currency: str = "EUR",
     segment: str = "all",
@@ -286,7 +287,7 @@ def movements(
 
 
 def metric(
-    tables: dict[str, Rows], metric_id: str, start: str, segment: str = "all", of: str = "all", grain: str = "month"
+    tables: Tables, metric_id: str, start: str, segment: str = "all", of: str = "all", grain: str = "month"
 ) -> Any:
     """Numerator and denominator; of a count or an amount the value."""
     [row] = [

@@ -21,7 +21,7 @@ from tailtracker_bi.sources.stripe.objects import TYPES, AllowList, Object
 from tailtracker_bi.sources.stripe.reading import Stripe
 from tailtracker_bi.warehouse.models import Node
 from tailtracker_bi.warehouse.warehouse import Warehouse
-from tests.worlds.random_worlds import tables_built
+from tests.worlds.random_worlds import Tables, tables_built
 
 Rates = Mapping[tuple[date, str], str]
 """Units of a currency for one euro, by the day they were published and currency."""
@@ -86,7 +86,7 @@ def sql_tables(
     home: Path,
     rates: Iterable[tuple[datetime, Rates]] = (),
     **settings: Any,
-) -> dict[str, Rows]:
+) -> Tables:
     """The rows of each of the models, by its name, right after the last of these readings.
 
     The source of exchange rates is on where they were read.

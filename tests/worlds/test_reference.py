@@ -81,7 +81,7 @@ def test_a_berlin_day_of_23_hours() -> None:
     assert value(world, "dau", 31) is None
     assert value(world, "events", 1, grain="month") == (4, None, 4, False)
     # 25 hours: 24 October 22:00 UTC up to 25 October 23:00 UTC.
-    autumn = export_days_touched(world, date(2026, 10, 25))
+    autumn = export_days_touched(world.timezone, date(2026, 10, 25))
     assert autumn == {date(2026, 10, 24), date(2026, 10, 25)}
 
 
