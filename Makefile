@@ -22,8 +22,7 @@ demo: setup ## Invent a TailTracker, pull from it, build, check and publish, the
 	$(BIN)/tailtracker-bi demo
 
 dagster: setup ## Serve Dagster on http://127.0.0.1:3000, with its schedule and sensors
-	export DAGSTER_HOME="$$($(BIN)/python -c 'from tailtracker_bi.settings import load_reader_settings as s; print(s().home)')/dagster" \
-		&& mkdir -p "$$DAGSTER_HOME" && cp tailtracker_bi/defs/dagster.yaml "$$DAGSTER_HOME" && $(BIN)/dagster dev -w workspace.yaml
+	$(BIN)/python -m tailtracker_bi.defs.serve
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow" -o faulthandler_timeout=600
