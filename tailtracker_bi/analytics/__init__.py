@@ -1,10 +1,12 @@
-"""`analytics.yml`: what counts, who is left out, which retentions, funnels and service levels are computed.
+"""`analytics.yml`: what counts, who is left out, which retentions, funnels and service levels are computed, what
+reports show.
 
 What belongs here: the rules, and telling each mistake in the file with its line. What does not: how they are computed,
 which is SQL.
 """
 
 from tailtracker_bi.analytics.mistakes import load_analytics, yaml_with_lines
+from tailtracker_bi.analytics.reports import ReportRules
 from tailtracker_bi.analytics.rules import Analytics, Funnel, MetricNotes, PropertyFilter, Retention, ServiceLevel
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "Funnel",
     "MetricNotes",
     "PropertyFilter",
+    "ReportRules",
     "Retention",
     "ServiceLevel",
     "load_analytics",

@@ -43,13 +43,24 @@ def load_analytics(override: Path | None = None) -> Analytics:
     except ValidationError as error:
         messages = [_explain(problem, lines) for problem in error.errors(include_url=False)]
         raise SettingsError(f"{name}: " + "; ".join(messages)) from None
-    known = catalogued_metrics([funnel.id for funnel in analytics.funnels]) if analytics.metrics else set()
+    # What the shipped file names is there: only a file of the user's own can name what is not.
+    named = _metrics_named(analytics, override is not None and "reports" in own)
+    known = catalogued_metrics([funnel.id for funnel in analytics.funnels]) if named else set()
     unknown = [
-        f"line {lines['metrics', key]}: metrics.{key}: no such metric" for key in analytics.metrics if key not in known
+        f"line {_line(path, lines)}: {'.'.join(map(str, path))}: no such metric{'' if path[-1] == key else f', {key}'}"
+        for path, key in named
+        if key not in known
     ]
     if unknown:
         raise SettingsError(f"{name}: " + "; ".join(unknown))
     return analytics
+
+
+def _metrics_named(analytics: Analytics, with_reports: bool) -> list[tuple[tuple[Hashable, ...], str]]:
+    """Where the file names a metric, and which."""
+    noted: list[tuple[tuple[Hashable, ...], str]] = [(("metrics", key), key) for key in analytics.metrics]
+    reports = enumerate(analytics.reports if with_reports else [])
+    return noted + [(("reports", place), metric) for place, report in reports for metric in report.metrics]
 
 
 def catalogued_metrics(funnel_ids: list[str]) -> set[str]:
@@ -62,12 +73,16 @@ def catalogued_metrics(funnel_ids: list[str]) -> set[str]:
 
 def _explain(problem: Any, lines: dict[tuple[Hashable, ...], int]) -> str:
     path = tuple(part for part in problem["loc"])
-    known = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in lines), ())
     field = ".".join(str(part) for part in path)
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         message = "unknown key"
-    return f"line {lines.get(known, 1)}: {field}: {message}"
+    return f"line {_line(path, lines)}: {field}: {message}"
+
+
+def _line(path: tuple[Hashable, ...], lines: dict[tuple[Hashable, ...], int]) -> int:
+    """Of the innermost part of a path that stands in the file."""
+    return next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), 1)
 
 
 def yaml_with_lines(name: str, text: str) -> tuple[dict[str, Any], dict[tuple[Hashable, ...], int]]:

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from tailtracker_bi.analytics.reports import ReportRules
 from tailtracker_bi.privacy import ID_PROPERTIES, is_personal_id, is_personal_name, mask_text
 
 MOST_IN_WINDOW = 1_000_000
@@ -255,6 +256,7 @@ class Analytics(_Strict):
     funnels: list[Funnel]
     service_levels: list[ServiceLevel]
     explore: Explore = Explore()
+    reports: list[ReportRules]
     metrics: dict[str, MetricNotes]
 
     @property
@@ -289,7 +291,7 @@ class Analytics(_Strict):
             raise ValueError(f"{repeated[0]} stands more than once")
         return levels
 
-    @field_validator("retention", "funnels")
+    @field_validator("retention", "funnels", "reports")
     @classmethod
     def _unique_ids(cls, entries: list[Any]) -> list[Any]:
         ids = [entry.id for entry in entries]

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from tailtracker_bi.cli.console import DAY_FORMAT, print_table, stderr
-from tailtracker_bi.errors import SettingsError, visible
+from tailtracker_bi.cli.console import DAY_FORMAT, print_rows, stderr
+from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.shipped import DASHBOARDS
 
 DASHBOARD = DASHBOARDS / "server.py"
@@ -56,27 +56,46 @@ def query(
         _print_texts(*orjson.loads(ask(build, sql, settings.query_seconds, json_texts)))
 
 
+class ReportForm(StrEnum):
+    """The forms that a report is written in."""
+
+    html = "html"
+    text = "text"
+    pdf = "pdf"
+    slack = "slack"
+    markdown = "markdown"
+    json = "json"
+
+
 def report(
-    name: Annotated[str, typer.Argument(help="Which report: weekly.")],
+    name: Annotated[str, typer.Argument(help="Which of those that analytics.yml declares: weekly, pulse, board.")],
     as_of: Annotated[
         datetime | None,
         typer.Option("--as-of", formats=DAY_FORMAT, help="As it stands on this day; without it, on the build's own."),
     ] = None,
     build: Annotated[str | None, typer.Option(help="From this build; without it, from the current one.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; without it, reports/ in HOME.")] = None,
+    form: Annotated[ReportForm, typer.Option("--format", help="Form of the file.")] = ReportForm.html,
+    preview: Annotated[bool, typer.Option("--preview", help="Print it as text, and write nothing.")] = False,
 ) -> None:
-    """Make a report from a published build, as one HTML file."""
+    """Make a report from a published build, as one file."""
     from tailtracker_bi import bundle
+    from tailtracker_bi.analytics import load_analytics
     from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS
-    from tailtracker_bi.reports import write_report
-    from tailtracker_bi.settings import load_reader_settings
+    from tailtracker_bi.reports import as_text, content_of, declared, write_report
+    from tailtracker_bi.settings import load_report_settings
 
-    settings = load_reader_settings()
+    settings = load_report_settings()
+    rules = declared(load_analytics(settings.analytics_path).reports, name)
     found = bundle.kept_build(settings.home, build) if build else bundle.current(settings.home)
-    print(write_report(name, found, out or settings.home / "reports", as_of.date() if as_of else None))
-    built_as_of = bundle.read(found, "bundle_info", ["as_of"])["as_of"].iloc[0].date()
-    if (settings.today - built_as_of).days > STALE_AFTER_DAYS and build is None and as_of is None:
-        stderr().print(f"the newest build is as of {built_as_of}: run `tailtracker-bi refresh` for newer data")
+    day = as_of.date() if as_of else None
+    content = content_of(rules, found, day, timezone=settings.timezone, dashboard_url=settings.dashboard_url or "")
+    if preview:
+        print(f"Subject: {content.subject}\n\n{as_text(content)}", end="")
+    else:
+        print(write_report(content, out or settings.home / "reports", form.value))
+    if (settings.today - content.as_of).days > STALE_AFTER_DAYS and build is None and as_of is None:
+        stderr().print(f"the newest build is as of {content.as_of}: run `tailtracker-bi refresh` for newer data")
 
 
 Port = Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)]
@@ -111,13 +130,7 @@ def dashboard(port: Port = 8501, address: Address = "127.0.0.1") -> None:
 
 
 def _print_texts(columns: Sequence[str], *rows: Sequence[str]) -> None:
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    table = Table(*(Column(Text(visible(name)), overflow="fold") for name in columns))
-    for row in rows[:MOST_SHOWN]:
-        table.add_row(*(Text(visible(text)) for text in row))
-    print_table(table)
+    print_rows(columns, rows[:MOST_SHOWN])
     if len(rows) > MOST_SHOWN:
         told = f"the first {MOST_SHOWN:,} of {len(rows):,} rows; `--format json` or `csv` prints all of them"
         stderr().print(told)

@@ -5,6 +5,7 @@ A command imports what it needs as it runs: whoever asks for help, or for one nu
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,17 @@ def print_table(table: Table) -> None:
     if not console.is_terminal:
         console.width = WIDEST
     console.print(table)
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Texts as a table, none of them obeyed."""
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    table = Table(*(Column(Text(visible(name)), overflow="fold") for name in columns))
+    for row in rows:
+        table.add_row(*(Text(visible(text)) for text in row))
+    print_table(table)
 
 
 def events_never_seen(analytics: Analytics, found: Bundle) -> list[str]:

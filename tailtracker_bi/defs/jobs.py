@@ -1,4 +1,4 @@
-"""When things run, and who is told: the daily run, the weekly reports, the sensors for the ledger and for failures."""
+"""When things run, and who is told: the daily run, the sensors for the ledger and for failures."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from tailtracker_bi.defs.ledger import untold, untold_lag
 from tailtracker_bi.defs.publishing import bundle_metadata, published_bundle
 from tailtracker_bi.defs.refresh import BUNDLE, REPORT_TAG
 from tailtracker_bi.defs.transformation import models
+from tailtracker_bi.delivery import Ledger, tell_owner
 from tailtracker_bi.lake import Lake
 from tailtracker_bi.runs import LockedError, Progress, locked
-from tailtracker_bi.settings import load_reader_settings, load_settings
+from tailtracker_bi.settings import load_reader_settings, load_report_settings
 from tailtracker_bi.sources import SOURCES
 
 daily = dg.define_asset_job(
@@ -30,21 +31,6 @@ daily_schedule = dg.ScheduleDefinition(
     execution_timezone=load_reader_settings().timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every day at six in the reporting time zone, when yesterday is over.",
-)
-
-weekly = dg.define_asset_job(
-    "weekly",
-    selection=dg.AssetSelection.groups("reports"),
-    description="Write the reports on the week that is over, from the published build.",
-)
-
-weekly_schedule = dg.ScheduleDefinition(
-    name="weekly",
-    job=weekly,
-    cron_schedule=f"0 7 * * {load_settings().week_start[:3]}",
-    execution_timezone=load_reader_settings().timezone,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="On the first day of the week at seven in the reporting time zone, an hour after the daily run began.",
 )
 
 
@@ -100,7 +86,7 @@ def rerun(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
 
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes into the log, in one line, which run failed, at what, and where its report is.",
+    description="Says in one line, in the log and to the owner, which run failed, at what, and where its report is.",
 )
 def failure(context: dg.RunFailureSensorContext) -> None:
     """Says in one line which run failed, at what, and where its report is."""
@@ -110,11 +96,14 @@ def failure(context: dg.RunFailureSensorContext) -> None:
     ]
     # A run that died before its first step: settings that are wrong, a sandbox that is down.
     early = context.failure_event.job_failure_data.error
-    context.log.error(
+    said = (
         f"{run.job_name} failed, run {run.run_id}: "
         f"{'; '.join(causes) or (_reason(early) if early else context.failure_event.message)}; "
         f"report: {run.tags.get(REPORT_TAG, 'none')}"
     )
+    context.log.error(said)
+    settings = load_report_settings()
+    tell_owner(settings, Ledger(settings.home), settings.now, f"run {run.run_id}", said)
 
 
 def _reason(error: Any) -> str:

@@ -1,21 +1,38 @@
-"""Bundle to reports: an asset a report. The work is `tailtracker_bi.reports`'."""
+"""Bundle to people: an asset a report, and the sensor that sends it when it is due. The work is `delivery`'s."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
 from tailtracker_bi import bundle
+from tailtracker_bi.analytics import ReportRules, load_analytics
 from tailtracker_bi.defs.refresh import BUNDLE
-from tailtracker_bi.reports import REPORTS, NoWeekError, write_report
-from tailtracker_bi.settings import load_settings
+from tailtracker_bi.delivery import Ledger, channels_of, due, send_due, watch
+from tailtracker_bi.errors import SettingsError
+from tailtracker_bi.reports import NoPeriodError, content_of, write_report
+from tailtracker_bi.settings import load_report_settings
+
+EVERY = 300
+"""Seconds between looking whether a report is due, or whether its data has come."""
 
 
-def asset_of(name: str) -> dg.AssetsDefinition:
+def _declared() -> list[ReportRules]:
+    """Those of analytics.yml; where it has a mistake, which every run tells, those that are shipped."""
+    try:
+        return load_analytics(load_report_settings().analytics_path).reports
+    except SettingsError:
+        return load_analytics().reports
+
+
+REPORTS = _declared()
+
+
+def asset_of(rules: ReportRules) -> dg.AssetsDefinition:
     """A report on the build that readers see. It reads a file that never changes, so it needs no lock."""
 
     @dg.asset(
-        key=["reports", name],
-        description=f"The {name} report on the published build: one HTML file, which can be mailed.",
+        key=["reports", rules.id],
+        description=f"The report {rules.id!r} on the published build: a file in HOME, sent once a {rules.period}.",
         deps=[BUNDLE],
         group_name="reports",
         owners=["team:data"],
@@ -23,16 +40,68 @@ def asset_of(name: str) -> dg.AssetsDefinition:
         output_required=False,
     )
     def report(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-        settings = load_settings()
-        build = bundle.current(settings.home)
+        settings = load_report_settings()
+        now, build = settings.now, bundle.current(settings.home)
         try:
-            file = write_report(name, build, settings.home / "reports", as_of=settings.today)
-        except NoWeekError as error:
+            content = content_of(rules, build, settings.today, timezone=settings.timezone)
+        except NoPeriodError as error:
             context.log.info(str(error))
-        else:
-            yield dg.MaterializeResult(metadata={"build": build.build, "file": dg.MetadataValue.path(file)})
+            return
+        file = write_report(content, settings.home / "reports")
+        [outcome] = send_due(settings, [rules], Ledger(settings.home), now)
+        for failed in outcome.errors:
+            context.log.error(failed)
+        yield dg.MaterializeResult(
+            metadata={
+                "build": build.build,
+                "file": dg.MetadataValue.path(file),
+                "subject": content.subject,
+                "delivery": outcome.what,
+                "recipients": outcome.sent,
+                "pictures": outcome.pictures,
+            }
+        )
+        if outcome.errors:
+            raise dg.Failure("; ".join(outcome.errors), allow_retries=False)
 
     return report
 
 
-reports = [asset_of(name) for name in REPORTS]
+reports = [asset_of(rules) for rules in REPORTS]
+
+sending = dg.define_asset_job(
+    "reports",
+    selection=dg.AssetSelection.groups("reports"),
+    description="Write the reports from the published build, and send those that are due.",
+)
+
+
+@dg.sensor(
+    job=sending,
+    minimum_interval_seconds=EVERY,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sends each report when it is due in its time zone: at its time where its data is in, at its deadline "
+    "without it; again where a delivery failed, and corrected where a later build moved its headline.",
+)
+def deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Asks for a run where something is due that was not sent from the current build."""
+    settings = load_report_settings()
+    channels, ledger = channels_of(settings), Ledger(settings.home)
+    try:
+        build = bundle.current(settings.home).build
+    except (bundle.BundleError, bundle.NoBundleError) as error:
+        return dg.SkipReason(str(error))
+    said = watch(settings, ledger, settings.now)
+    paused, wanted = ledger.paused(), []
+    for rules in REPORTS:
+        if rules.id in paused:
+            continue
+        what = due(rules, settings.now, settings.timezone, settings.week_start)
+        key = f"{rules.id}:{what.period_start}"
+        if any(channel.takes(rules.id) for channel in channels):
+            # Anew with each build, at the deadline, and every quarter of an hour while somebody has not got it.
+            key += f":{build}:{settings.now >= what.deadline}"
+            if ledger.has_failed(rules.id, what.period_start):
+                key += f":{settings.now:%dT%H}:{settings.now.minute // 15}"
+        wanted.append(dg.RunRequest(run_key=key, asset_selection=[dg.AssetKey(["reports", rules.id])]))
+    return dg.SensorResult(run_requests=wanted) if wanted else dg.SkipReason(said or "every report is paused")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
@@ -24,7 +24,8 @@ from filelock import FileLock, Timeout
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.privacy import hash_personal_id
 
-FOLDER, FILE = "readers", "readers.sqlite3"
+FILE = "readers/readers.sqlite3"
+"""In HOME."""
 T = TypeVar("T")
 PATIENCE = 2.0
 """Seconds that somebody who writes waits for another."""
@@ -77,10 +78,13 @@ class UnfitError(TailTrackerError):
 
 
 class Store:
-    """What the readers of one HOME wrote. May be used by many threads at once; each method raises StoreError."""
+    """One file of SQLite and what brings it up to date; by default what the readers of a HOME wrote.
 
-    def __init__(self, home: Path) -> None:
-        self.file = home / FOLDER / FILE
+    May be used by many threads at once; each method raises StoreError.
+    """
+
+    def __init__(self, home: Path, name: str = FILE, schema: Sequence[str] = SCHEMA) -> None:
+        self.file, self._schema = home / name, schema
         self._alone = RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] = (0, 0)
@@ -175,11 +179,11 @@ class Store:
 
     def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
         [(version,)] = connection.execute("pragma user_version")
-        if version > len(SCHEMA):
+        if version > len(self._schema):
             raise StoreError(
                 f"{self.file} was written by a later version of TailTracker BI: run that one, or move the file away"
             )
-        for step in SCHEMA[version:]:
+        for step in self._schema[version:]:
             version += 1
             connection.executescript(f"begin immediate; {step} pragma user_version = {version}; commit;")
         _settle(connection)
@@ -194,7 +198,7 @@ class Store:
                 raise StoreError(f"{self.file} is being written by another process: try again") from None
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise StoreError(
-                f"{self.file} can't be read and written ({why}): let the account of the dashboard write to its folder"
+                f"{self.file} can't be read and written ({why}): let the account of whoever uses it write to its folder"
             ) from None
         except sqlite3.IntegrityError:
             raise

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import font_source_sans_pro
+import pandas as pd
 import typst
 import vl_convert
 
 from tailtracker_bi.figures.charts import Spec
 from tailtracker_bi.figures.wording import WORD_JOINER
-from tailtracker_bi.reports.rendering import with_rows
 
 TEMPLATE = Path(__file__).with_name("paper.typ")
 FONT, FONTS = "Source Sans Pro", Path(font_source_sans_pro.__file__).parent / "files"
@@ -209,6 +209,21 @@ def png(chart: Spec, title: str, below: Sequence[str]) -> bytes:
     """The chart as a picture that stands alone: under its title, with lines that say what it is of."""
     named = {"text": title, "subtitle": [*below], "anchor": "start", "offset": 14}
     return vl_convert.vegalite_to_png(_dressed(chart) | {"title": named, "padding": 16}, scale=SHARPNESS)
+
+
+def with_rows(chart: Spec) -> Spec:
+    """The chart with its frames as JSON has them."""
+    return chart | {"datasets": {name: _rows(frame) for name, frame in chart["datasets"].items()}}
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON has them; times without a zone, which are drawn as they stand."""
+    times = frame.select_dtypes("datetime")
+    written = frame.assign(**{str(name): times[name].dt.strftime("%Y-%m-%dT%H:%M:%S") for name in times})
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in written.astype(object).where(written.notna(), None).to_dict("records")
+    ]
 
 
 def _dressed(chart: Spec) -> Spec:

@@ -9,6 +9,8 @@ from tailtracker_bi.settings.addresses import (
     check_database_url,
     check_own_url,
     database_address,
+    is_loopback,
+    mail_sender,
 )
 from tailtracker_bi.settings.environment import (
     dagster_environment,
@@ -17,6 +19,7 @@ from tailtracker_bi.settings.environment import (
     load_dagster_settings,
     load_own_settings,
     load_reader_settings,
+    load_report_settings,
     load_settings,
     load_sign_in_settings,
     of_the_sandbox,
@@ -24,6 +27,8 @@ from tailtracker_bi.settings.environment import (
 from tailtracker_bi.settings.history import history_start, note_first_run
 from tailtracker_bi.settings.model import (
     AbsolutePath,
+    Recipient,
+    ReportSettings,
     Settings,
     SignInSettings,
     SourceSettings,
@@ -36,6 +41,8 @@ __all__ = [
     "OFFERED_BY_THE_SANDBOX",
     "SANDBOX_FILE",
     "AbsolutePath",
+    "Recipient",
+    "ReportSettings",
     "SandboxPlace",
     "Settings",
     "SignInSettings",
@@ -48,13 +55,16 @@ __all__ = [
     "dashboard_environment",
     "database_address",
     "history_start",
+    "is_loopback",
     "keep_algebra_on_one_thread",
     "load_dagster_settings",
     "load_own_settings",
     "load_reader_settings",
+    "load_report_settings",
     "load_settings",
     "load_sign_in_settings",
     "lower",
+    "mail_sender",
     "note_first_run",
     "of_the_sandbox",
 ]

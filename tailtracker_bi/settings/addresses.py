@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 _PRIVATE_NAMES = (".internal", ".local", ".svc", ".cluster.local")
 """How the names end that only a network of one's own knows; a name of one part is one, too."""
@@ -31,7 +31,7 @@ def check_base_url(name: str, url: str, domain: str, allow_loopback: bool) -> No
         raise ValueError(f"{name} is not a URL") from None
     if parts.scheme == "https" and (host == domain or host.endswith("." + domain)):
         return
-    if parts.scheme in {"http", "https"} and _is_loopback(host):
+    if parts.scheme in {"http", "https"} and is_loopback(host):
         if allow_loopback:
             return
         raise ValueError(f"{name} points at this machine: set TAILTRACKER_ALLOW_LOOPBACK=1 if that is meant")
@@ -49,7 +49,7 @@ def check_own_url(name: str, url: str, what: str, allow_loopback: bool) -> None:
         raise ValueError(f"{name} is not a URL") from None
     if parts.scheme not in {"http", "https"}:
         raise ValueError(f"{name} must be an http or https URL")
-    if _is_loopback(host):
+    if is_loopback(host):
         if not allow_loopback:
             raise ValueError(f"{name} points at this machine: set TAILTRACKER_ALLOW_LOOPBACK=1 if that is meant")
         return
@@ -73,8 +73,29 @@ def check_secret_url(name: str, url: str, what: str, allow_loopback: bool) -> No
     """Refuse what can't be a server of one's own, and all plain http but to this machine: a secret goes there."""
     check_own_url(name, url, what, allow_loopback)
     parts = urlsplit(url)
-    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise ValueError(f"{name} must be https: a secret goes there")
+
+
+def check_mail_url(name: str, url: str, allow_loopback: bool) -> None:
+    """Refuse what names no mail server, or nobody to write as; to another machine mail goes encrypted anyway."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(f"{name} is not a URL") from None
+    if parts.scheme not in {"smtp", "smtps"} or not host:
+        raise ValueError(f"{name} must look like smtp://user:password@host:587?from=reports@example.com, or smtps://")
+    if is_loopback(host) and not allow_loopback:
+        raise ValueError(f"{name} points at this machine: set TAILTRACKER_ALLOW_LOOPBACK=1 if that is meant")
+    if "@" not in mail_sender(url):
+        raise ValueError(f"{name} must say who writes: ?from=reports@example.com at its end")
+
+
+def mail_sender(url: str) -> str:
+    """The address that mail comes from: what the URL says, or its user where that is one."""
+    parts = urlsplit(url)
+    return dict(parse_qsl(parts.query)).get("from") or unquote(parts.username or "")
 
 
 def check_database_url(name: str, url: str) -> None:
@@ -99,7 +120,7 @@ def database_address(url: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(added, quote_via=quote)}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

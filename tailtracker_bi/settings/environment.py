@@ -18,6 +18,7 @@ from tailtracker_bi.settings.model import (
     DagsterSettings,
     HomeSettings,
     ReaderSettings,
+    ReportSettings,
     Settings,
     SignInSettings,
     SourceSettings,
@@ -26,6 +27,10 @@ from tailtracker_bi.settings.sandbox_home import OF_THE_SANDBOX, OFFERED_BY_THE_
 
 ENV_FILE = ".env"
 DAGSTER_STORAGE = str(DagsterSettings.model_fields["storage_url"].alias)
+_OF_DELIVERY = {
+    str(field.alias) for field in ReportSettings.model_fields.values() if "SecretStr" in str(field.annotation)
+}
+"""The secrets of where reports go."""
 AnySettings = TypeVar("AnySettings", bound=HomeSettings)
 
 
@@ -50,6 +55,11 @@ def load_reader_settings() -> ReaderSettings:
 def load_sign_in_settings() -> SignInSettings:
     """Read and check where people sign in. Raises SettingsError."""
     return _load(SignInSettings, {})
+
+
+def load_report_settings() -> ReportSettings:
+    """Read and check what reports are made by and where they go. Raises SettingsError."""
+    return _load(ReportSettings, {})
 
 
 def load_dagster_settings() -> DagsterSettings:
@@ -94,7 +104,7 @@ def reader_environment(settings: Settings) -> dict[str, str]:
         for part in (settings, *map(settings.of, SourceSettings.kinds()))
         for name, field in type(part).model_fields.items()
         if isinstance(getattr(part, name), SecretStr)
-    } | {DAGSTER_STORAGE}
+    } | {DAGSTER_STORAGE, *_OF_DELIVERY}
     read = {
         str(field.alias): str(value)
         for name, field in ReaderSettings.model_fields.items()

@@ -6,7 +6,10 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from email.errors import HeaderParseError
+from email.headerregistry import Address
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
@@ -29,7 +32,7 @@ from pydantic import (
 from tailtracker_bi import durable
 from tailtracker_bi.crash_points import STEPS
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.settings.addresses import check_database_url, check_secret_url
+from tailtracker_bi.settings.addresses import check_base_url, check_database_url, check_mail_url, check_secret_url
 
 DEFAULT_HISTORY = timedelta(days=90)
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -83,6 +86,39 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _mail_address(text: str) -> str:
+    try:
+        address = Address(addr_spec=text)
+    except (HeaderParseError, ValueError, IndexError):
+        address = Address()
+    if not address.username or "." not in address.domain:
+        raise ValueError("must be a mail address")
+    return text
+
+
+def _words(value: Any) -> Any:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+def _recipients(value: Any) -> Any:
+    """`ann@x.example, weekly+board:bob@x.example`: who gets every report, and who some."""
+    if not isinstance(value, str):
+        return value
+    found = []
+    for number, entry in enumerate(filter(None, (part.strip() for part in value.split(","))), 1):
+        reports, _, address = entry.rpartition(":")
+        try:
+            if not re.fullmatch(r"([a-z]\w*(\+[a-z]\w*)*)?", reports):
+                raise ValueError
+            found.append(Recipient(_mail_address(address), tuple(filter(None, reports.split("+")))))
+        except ValueError:
+            # Whose address it is, is nobody else's business.
+            raise ValueError(
+                f"entry {number} must be a mail address, or reports and one: weekly+board:a@b.example"
+            ) from None
+    return tuple(found)
+
+
 def _session_settings(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -91,6 +127,14 @@ def _session_settings(value: Any) -> Any:
         if name not in SESSION_SETTINGS or not re.fullmatch(r"\w+", chosen):
             raise ValueError(f"must be like work_mem=256MB jit=off, of {', '.join(SESSION_SETTINGS)}")
     return {name: chosen for name, _, chosen in pairs}
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Somebody who is mailed to, and which reports; every one where none is named."""
+
+    address: str
+    reports: tuple[str, ...] = ()
 
 
 Timezone = Annotated[str, AfterValidator(_timezone)]
@@ -123,6 +167,17 @@ class ReaderSettings(HomeSettings):
     def today(self) -> date:
         """Today in the reporting time zone."""
         return self.now.astimezone(ZoneInfo(self.timezone)).date()
+
+
+class _DeclaredSettings(ReaderSettings):
+    """What was declared, and where weeks begin."""
+
+    week_start: Annotated[
+        Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+        BeforeValidator(lower),
+    ] = Field("monday", alias="TAILTRACKER_WEEK_START")
+    analytics_path: Path | None = Field(None, alias="TAILTRACKER_ANALYTICS")
+    retry_scale: float = Field(1.0, alias="TAILTRACKER_RETRY_SCALE", ge=0, le=100)
 
 
 class _Surroundings(HomeSettings):
@@ -186,6 +241,34 @@ class SignInSettings(_Surroundings):
         return self.metadata_url is not None
 
 
+class ReportSettings(_DeclaredSettings, _Surroundings):
+    """What reports are made by and where they go: by mail, to Slack, to any channel that apprise knows, to a folder."""
+
+    dashboard_url: str | None = Field(None, alias="TAILTRACKER_DASHBOARD_URL")
+    smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
+    recipients: Annotated[tuple[Recipient, ...], BeforeValidator(_recipients)] = Field((), alias="REPORT_RECIPIENTS")
+    slack_webhook_url: SecretStr | None = Field(None, alias="SLACK_WEBHOOK_URL")
+    other_channels: Annotated[tuple[SecretStr, ...], BeforeValidator(_words)] = Field((), alias="REPORT_CHANNELS")
+    folder: str | None = Field(None, alias="REPORT_FOLDER")
+    owner: Annotated[str, AfterValidator(_mail_address)] | None = Field(None, alias="REPORT_OWNER")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> ReportSettings:
+        if self.smtp_url is not None:
+            check_mail_url("SMTP_URL", self.smtp_url.get_secret_value(), self.allow_loopback)
+        elif self.recipients or self.owner:
+            raise ValueError("SMTP_URL is missing: REPORT_RECIPIENTS and REPORT_OWNER are mailed to")
+        if self.slack_webhook_url is not None:
+            url = self.slack_webhook_url.get_secret_value()
+            check_base_url("SLACK_WEBHOOK_URL", url, "slack.com", self.allow_loopback)
+        return self
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret value, for redaction; of a URL its password, too."""
+        return [*_secrets(self), *(channel.get_secret_value() for channel in self.other_channels)]
+
+
 class DagsterSettings(HomeSettings):
     """Where Dagster keeps its runs, events and schedules: in HOME, or in a Postgres."""
 
@@ -197,14 +280,9 @@ class DagsterSettings(HomeSettings):
 Own = TypeVar("Own", bound=SourceSettings)
 
 
-class Settings(ReaderSettings, _Surroundings):
+class Settings(_DeclaredSettings, _Surroundings):
     """All settings, checked. Secrets are `SecretStr`: printing the settings never shows them."""
 
-    week_start: Annotated[
-        Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
-        BeforeValidator(lower),
-    ] = Field("monday", alias="TAILTRACKER_WEEK_START")
-    analytics_path: Path | None = Field(None, alias="TAILTRACKER_ANALYTICS")
     currency: Currency = Field("EUR", alias="TAILTRACKER_CURRENCY")
     history_start: date | None = Field(None, alias="TAILTRACKER_HISTORY_START")
     warehouse: Literal["duckdb", "postgres"] = Field("duckdb", alias="TAILTRACKER_WAREHOUSE")
@@ -216,7 +294,6 @@ class Settings(ReaderSettings, _Surroundings):
     memory_limit: ByteSize = Field(default_factory=_most_of_the_memory, alias="TAILTRACKER_MEMORY_LIMIT", ge=128 << 20)
     threads: int | None = Field(None, alias="TAILTRACKER_THREADS", ge=1)
     own_hash_key: SecretStr | None = Field(None, alias="TAILTRACKER_HASH_KEY", min_length=16)
-    retry_scale: float = Field(1.0, alias="TAILTRACKER_RETRY_SCALE", ge=0, le=100)
     waits: bool = Field(True, alias="TAILTRACKER_WAIT")
     crash_at: Annotated[str, AfterValidator(_step)] | None = Field(None, alias="TAILTRACKER_CRASH_AT")
 

@@ -11,6 +11,7 @@ from tailtracker_bi.sources.base import DaySource, ObjectSource, Read, Source
 from tailtracker_bi.sources.csv_files import CsvFiles
 from tailtracker_bi.sources.digests import SUMS, digest, row_hash
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
+from tailtracker_bi.sources.foreign_text import readable
 from tailtracker_bi.sources.mixpanel import EventLines, Mixpanel, MixpanelSettings
 from tailtracker_bi.sources.prometheus import Prometheus
 from tailtracker_bi.sources.records import (
@@ -61,5 +62,6 @@ __all__ = [
     "each_day",
     "http",
     "ranges",
+    "readable",
     "row_hash",
 ]

@@ -5,6 +5,7 @@ SQL of metrics, which is in `dbt_project/`, and what readers see, which is the b
 """
 
 from tailtracker_bi.errors import BuildError
+from tailtracker_bi.warehouse.calendar import period_of
 from tailtracker_bi.warehouse.check import check_warehouse
 from tailtracker_bi.warehouse.config_tables import asked_tables, plain_value
 from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
@@ -26,5 +27,6 @@ __all__ = [
     "engine_of",
     "fill_from",
     "nodes_of",
+    "period_of",
     "plain_value",
 ]

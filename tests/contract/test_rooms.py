@@ -19,7 +19,7 @@ ROOMS = (
     "errors", "crash_points", "durable", "shipped",
     # In the order in which data flows.
     "settings", "privacy", "analytics", "sources", "lake", "warehouse", "inference", "bundle", "runs", "figures",
-    "access", "readers", "reports",
+    "access", "readers", "reports", "delivery",
     # What people and Dagster call, and what tests and demos live by.
     "sandbox", "cli", "defs", "definitions",
 )  # fmt: skip
@@ -237,7 +237,7 @@ def changed(name: str, statement: str) -> dict[str, ast.Module]:
         ("tailtracker_bi.runs.pulling", "from tailtracker_bi.lake.ledger import chained", past_the_door),
         ("tailtracker_bi.cli.engineer", "from tailtracker_bi.warehouse import marks", past_the_door),
         ("tailtracker_bi.bundle.check", "from tailtracker_bi.lake.lake import Lake", past_the_door),
-        ("tailtracker_bi.reports.weekly", "from tailtracker_bi.figures.wording import _shown", past_the_door),
+        ("tailtracker_bi.reports.content", "from tailtracker_bi.figures.wording import _shown", past_the_door),
         ("tailtracker_bi.defs.jobs", "from tailtracker_bi.sandbox import home", strangers_to_the_sandbox),
         ("tailtracker_bi.sandbox.story.plot", "from tailtracker_bi.sandbox.shown import recording", circle),
         ("tailtracker_bi.lake.tables", "from tailtracker_bi.lake.ledger import chained", circle),

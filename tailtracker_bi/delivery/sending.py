@@ -1,0 +1,215 @@
+"""Sends what is due, each report once a period, channel and person; tells the owner of what went wrong.
+
+A report waits for its data until its deadline, then goes out saying what is missing. Where a later build moves a figure
+of its headline by more than the report declares, a corrected one follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from tailtracker_bi import bundle
+from tailtracker_bi.analytics import ReportRules
+from tailtracker_bi.bundle import Bundle, BundleError, NoBundleError
+from tailtracker_bi.crash_points import declare, reached
+from tailtracker_bi.delivery.channels import Channel, ChannelError, Message, channels_of, owner_of
+from tailtracker_bi.delivery.ledger import Claim, Ledger
+from tailtracker_bi.delivery.schedule import Due, due
+from tailtracker_bi.reports import Content, content_of
+from tailtracker_bi.settings import ReportSettings
+from tailtracker_bi.sources import readable
+
+TRIES, LONGEST_WAIT = 3, 60
+"""Of one delivery in a go, and seconds between them; the next go tries again."""
+CORRECTED = "[CORRECTED] "
+STALE_AFTER = timedelta(hours=30)
+"""A day and the time that a refresh may take: without a build for so long the owner is told."""
+
+declare(
+    {
+        "delivery.begun": "a report to somebody is noted as begun, and not sent",
+        "delivery.sent": "it is sent, and not noted as sent",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a report: `sent`, `waiting` for its data, `paused`, `failed`, or `done`: nothing to do."""
+
+    report: str
+    period_start: date
+    what: str
+    sent: int = 0
+    pictures: int = 0
+    errors: tuple[str, ...] = ()
+
+
+def send_due(
+    settings: ReportSettings, reports: Sequence[ReportRules], ledger: Ledger, now: datetime
+) -> Iterator[Outcome]:
+    """Send every report that is due by now and was not sent, from the current build. Raises BundleError, StoreError."""
+    build, paused = bundle.current(settings.home), ledger.paused()
+    for rules in reports:
+        what = due(rules, now, settings.timezone, settings.week_start)
+        if rules.id in paused:
+            yield Outcome(rules.id, what.period_start, "paused")
+        else:
+            yield _send(settings, rules, what, build, ledger, now)
+
+
+def watch(settings: ReportSettings, ledger: Ledger, now: datetime) -> str:
+    """Tell the owner where nothing has been published for too long; what is so, or nothing."""
+    try:
+        built_at = bundle.read(bundle.current(settings.home), "bundle_info", ["built_at"])["built_at"].iloc[0]
+    except (BundleError, NoBundleError) as error:
+        said = f"There is no build to report from: {error}"
+    else:
+        age = datetime.now(UTC) - built_at.tz_localize("UTC")
+        if age <= STALE_AFTER:
+            return ""
+        said = f"Nothing has been published for {int(age.total_seconds() // 3600)} hours."
+    tell_owner(settings, ledger, now, "no build", said)
+    return said
+
+
+def send_now(settings: ReportSettings, content: Content, channels: Sequence[Channel], now: datetime) -> None:
+    """Send a report as a test, whatever was sent before, and note nothing. Raises ChannelError."""
+    for channel in channels:
+        _try(settings, channel, Message(content, f"[TEST] {content.subject}", f"test {now.isoformat()}", now))
+
+
+def tell_owner(settings: ReportSettings, ledger: Ledger, now: datetime, about: str, text: str) -> None:
+    """Once a day for the same thing; where even that fails, it is tried again with the next go."""
+    owner = owner_of(settings)
+    if owner is None:
+        return
+    claim = ledger.claim(
+        f"owner: {about}",
+        now.date(),
+        0,
+        owner.name,
+        ledger.hashed(owner.recipient),
+        shown=owner.shown,
+        build="",
+        headline={},
+        is_troubled=True,
+    )
+    if claim is None:
+        return
+    try:
+        owner.tell("TailTracker BI: reports need you", text, now)
+    except (ChannelError, OSError) as error:
+        ledger.end(claim, readable(str(error), settings.secrets))
+    else:
+        ledger.end(claim)
+
+
+def _send(
+    settings: ReportSettings, rules: ReportRules, what: Due, build: Bundle, ledger: Ledger, now: datetime
+) -> Outcome:
+    channels = [channel for channel in channels_of(settings) if channel.takes(rules.id)]
+    before = ledger.last_sent(rules.id, what.period_start)
+    revision = ledger.revision(rules.id, what.period_start)
+    if before is not None and before.build == build.build and not _is_owed(ledger, rules, what, revision, channels):
+        return Outcome(rules.id, what.period_start, "done")
+    content = content_of(
+        rules,
+        build,
+        what.made_on,
+        of=what.period_start,
+        known_build=ledger.last_build(rules.id, what.period_start),
+        timezone=settings.timezone,
+        dashboard_url=settings.dashboard_url or "",
+    )
+    if before is None and content.is_troubled and now < what.deadline:
+        return Outcome(rules.id, what.period_start, "waiting")
+    if before is not None and revision == before.revision and _has_moved(rules, before.headline, content):
+        revision += 1
+    subject = (CORRECTED if revision else "") + content.subject
+    sent, errors, message = 0, [], None
+    for channel in channels:
+        claim = ledger.claim(
+            rules.id,
+            what.period_start,
+            revision,
+            channel.name,
+            ledger.hashed(channel.recipient),
+            shown=channel.shown,
+            build=build.build,
+            headline=content.headline_values,
+            is_troubled=content.is_troubled,
+        )
+        if claim is None:
+            continue
+        reached("delivery.begun")
+        message = Message(content, subject, _key(rules, what, revision), now, claim.may_be_twice)
+        error = _deliver(settings, ledger, channel, claim, message)
+        errors += [f"{channel.shown}: {error}"] if error else []
+        sent += not error
+    if errors:
+        told = "\n".join(errors)
+        tell_owner(settings, ledger, now, f"{rules.id} {what.period_start}", f"{subject}\nwas not delivered to\n{told}")
+    pictures = len(message.report.pictures) if message is not None and sent else 0
+    state = "failed" if errors else ("sent" if sent else "done")
+    return Outcome(rules.id, what.period_start, state, sent, pictures, tuple(errors))
+
+
+def _is_owed(ledger: Ledger, rules: ReportRules, what: Due, revision: int, channels: Sequence[Channel]) -> bool:
+    """Whether somebody has not got the last revision yet."""
+    have = ledger.recipients(rules.id, what.period_start, revision)
+    return any((channel.name, ledger.hashed(channel.recipient)) not in have for channel in channels)
+
+
+def _has_moved(rules: ReportRules, before: Mapping[str, float | None], content: Content) -> bool:
+    """Whether a figure that was told, or was not known, is something else now by more than is declared."""
+    for metric_id, now in content.headline_values.items():
+        told = before.get(metric_id)
+        if now is None or now == told:
+            continue
+        if told is None or abs(now - told) > rules.send.corrected_above * abs(told):
+            return True
+    return False
+
+
+def _key(rules: ReportRules, what: Due, revision: int) -> str:
+    return sha256(f"{rules.id}\0{what.period_start}\0{revision}".encode()).hexdigest()
+
+
+def _deliver(settings: ReportSettings, ledger: Ledger, channel: Channel, claim: Claim, message: Message) -> str:
+    """Try it, and note what became of it: what went wrong, or nothing."""
+    try:
+        _try(settings, channel, message)
+    except (ChannelError, OSError) as error:
+        said = readable(str(error), settings.secrets)
+        ledger.end(claim, said, may_have_arrived=getattr(error, "may_have_arrived", False))
+        return said
+    reached("delivery.sent")
+    ledger.end(claim)
+    return ""
+
+
+def _try(settings: ReportSettings, channel: Channel, message: Message) -> None:
+    """A few times, with longer waits, where another try may help."""
+    current = message
+
+    def mark(state: RetryCallState) -> None:
+        nonlocal current
+        error = state.outcome.exception() if state.outcome else None
+        if getattr(error, "may_have_arrived", False):
+            current = replace(message, may_be_twice=True)
+
+    for attempt in Retrying(
+        stop=stop_after_attempt(TRIES),
+        wait=wait_random_exponential(multiplier=2 * settings.retry_scale, max=LONGEST_WAIT * settings.retry_scale),
+        retry=retry_if_exception(lambda error: isinstance(error, OSError) or getattr(error, "is_passing", False)),
+        after=mark,
+        reraise=True,
+    ):
+        with attempt:
+            channel.send(current)
