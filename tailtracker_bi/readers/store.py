@@ -83,8 +83,8 @@ class Store:
     May be used by many threads at once; each method raises StoreError.
     """
 
-    def __init__(self, home: Path, name: str = FILE, schema: Sequence[str] = SCHEMA) -> None:
-        self.file, self._schema = home / name, schema
+    def __init__(self, home: Path, name: str = FILE, schema: Sequence[str] | None = None) -> None:
+        self.file, self._schema = home / name, SCHEMA if schema is None else schema
         self._alone = RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] = (0, 0)

@@ -27,7 +27,6 @@ from tailtracker_bi.settings.environment import (
 from tailtracker_bi.settings.history import history_start, note_first_run
 from tailtracker_bi.settings.model import (
     AbsolutePath,
-    Recipient,
     ReportSettings,
     Settings,
     SignInSettings,
@@ -41,7 +40,6 @@ __all__ = [
     "OFFERED_BY_THE_SANDBOX",
     "SANDBOX_FILE",
     "AbsolutePath",
-    "Recipient",
     "ReportSettings",
     "SandboxPlace",
     "Settings",

@@ -20,9 +20,9 @@ import pytest
 from tailtracker_bi import bundle
 from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.delivery import Ledger, Outcome, channels, send_due, watch
+from tailtracker_bi.delivery import Ledger, channels, send_due, watch
 from tailtracker_bi.delivery.channels import Mail
-from tailtracker_bi.delivery.sending import STALE_AFTER
+from tailtracker_bi.delivery.sending import STALE_AFTER, Outcome
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.settings import ReportSettings, load_report_settings
 from tests.delivery.conftest import MailServer, Webhook
