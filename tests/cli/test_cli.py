@@ -560,7 +560,24 @@ def test_a_report_prints_its_path_and_what_is_wrong_is_told_first(built: Cli, tm
     assert [file.name for file in (tmp_path / "out").iterdir()] == [name]
     process = cli.run("report", "monthly", at=tmp_path)
     assert process.returncode == 2
-    assert told(process) == "error: there is no report 'monthly'; there are: weekly"
+    assert told(process) == "error: there is no report 'monthly'; there are: pulse, weekly, board"
+    process = cli.run("report", "weekly", "--as-of", "2025-03-05", "--preview", at=tmp_path)
+    assert process.stdout.startswith("Subject: [DATA LATE: MIXPANEL] TailTracker, week of 24 Feb 2025\n\nTailTracker")
+    assert [file.name for file in (tmp_path / "home").iterdir() if file.name == "reports"] == []
+
+
+def test_where_reports_go_is_told_and_a_report_can_be_paused(built: Cli, tmp_path: Path) -> None:
+    sample_bundle.publish(tmp_path / "home")
+    cli = built.over(tmp_path / "home")
+    nowhere = cli.run("delivery", "run", at=tmp_path)
+    assert nowhere.returncode == 2
+    assert "reports go nowhere: set SMTP_URL and REPORT_RECIPIENTS" in told(nowhere)
+    assert cli.run("delivery", "pause", "weekly", at=tmp_path).stdout == "weekly is paused\n"
+    assert "weekly is paused since" in cli.run("delivery", "list", at=tmp_path).stdout
+    assert cli.run("delivery", "resume", "weekly", at=tmp_path).stdout == "weekly goes out again\n"
+    again = cli.run("delivery", "resend", "weekly", "2025-03-03", at=tmp_path)
+    assert "weekly of 2025-03-03 went to nobody" in told(again)
+    assert cli.run("delivery", "pause", "nosuch", at=tmp_path).returncode == 2
 
 
 def test_who_interrupts_a_pull_that_waits_is_told_what_stays(built: Cli, tmp_path: Path) -> None:

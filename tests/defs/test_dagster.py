@@ -430,17 +430,34 @@ def test_a_failed_test_is_a_failed_check_and_nothing_is_published(
     assert bundle.current(settings.home).build == before
 
 
-def test_the_weekly_job_writes_the_reports_on_the_published_build(
-    settings: Settings, instance: dg.DagsterInstance
+def test_a_report_is_written_from_the_published_build_and_sent_once(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    from tailtracker_bi.defs.reporting import deliveries
     from tailtracker_bi.definitions import defs
 
-    result = defs().resolve_job_def("weekly").execute_in_process(instance=instance)
-    (event,) = result.get_asset_materialization_events()
-    assert event.asset_key == dg.AssetKey(["reports", "weekly"])
-    file = Path(str(event.materialization.metadata["file"].value))
+    monkeypatch.setenv("REPORT_FOLDER", str(tmp_path / "sent"))
+    with dg.build_sensor_context(instance=instance) as context:
+        asked = deliveries(context)
+    requests = {request.run_key.split(":")[0]: request for request in asked.run_requests}
+    assert list(requests) == ["pulse", "weekly", "board"]
+    build = bundle.current(settings.home).build
+    assert all(build in request.run_key for request in requests.values())
+
+    def told() -> dict[str, dg.MetadataValue]:
+        keys = requests["pulse"].asset_selection
+        result = defs().resolve_job_def("reports").execute_in_process(instance=instance, asset_selection=keys)
+        (event,) = result.get_asset_materialization_events()
+        assert event.asset_key == dg.AssetKey(["reports", "pulse"])
+        return dict(event.materialization.metadata)
+
+    first = told()
+    file = Path(str(first["file"].value))
     assert file.parent == settings.home / "reports"
-    assert bundle.current(settings.home).build in file.name
+    assert build in file.name
+    assert (first["delivery"].value, first["recipients"].value) == ("sent", 1)
+    assert told()["delivery"].value == "done"
+    assert len(list((tmp_path / "sent").glob("pulse-*.html"))) == 1
 
 
 def test_dagster_keeps_what_it_knows_in_home_unless_a_postgres_is_named(
