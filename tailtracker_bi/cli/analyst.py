@@ -98,6 +98,30 @@ def report(
         stderr().print(f"the newest build is as of {content.as_of}: run `tailtracker-bi refresh` for newer data")
 
 
+class ExportForm(StrEnum):
+    """The forms that data is handed out in."""
+
+    csv = "csv"
+    parquet = "parquet"
+    xlsx = "xlsx"
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="A table of the build, or the id of a metric: mrr_movements, mrr.")],
+    form: Annotated[ExportForm, typer.Option("--format", help="Form of the file.")] = ExportForm.csv,
+    build: Annotated[str | None, typer.Option(help="From this build; without it, from the current one.")] = None,
+    out: Annotated[str, typer.Option(help="Folder, or a place in an object store (s3://...).")] = ".",
+) -> None:
+    """Hand out a table or a metric as a file, with what its columns mean."""
+    from tailtracker_bi import bundle
+    from tailtracker_bi.exports import export, put
+    from tailtracker_bi.settings import load_reader_settings
+
+    home = load_reader_settings().home
+    found = bundle.kept_build(home, build) if build else bundle.current(home)
+    print(put(out, *export(found, name, form.value)))
+
+
 Port = Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)]
 Address = Annotated[str, typer.Option(help="Address to serve on; beyond this machine only where people sign in.")]
 

@@ -20,6 +20,7 @@ import orjson
 from pydantic import SecretStr
 
 from tailtracker_bi.errors import SettingsError, TailTrackerError
+from tailtracker_bi.exports import put
 from tailtracker_bi.reports import FORMATS, Content, Report, as_slack, as_text, report_of
 from tailtracker_bi.settings import ReportSettings, is_loopback, mail_sender
 
@@ -240,22 +241,11 @@ class Folder(Channel):
         name = f"{message.content.rules.id}-{message.content.period.start}"
         for form in KEPT_FORMS:
             ending, made = FORMATS[form]
-            self._put(f"{name}.{ending}", made(message.content))
+            put(self._url, f"{name}.{ending}", made(message.content))
 
     def tell(self, subject: str, text: str, now: datetime) -> None:
-        self._put(
-            f"{now:%Y-%m-%dT%H%M}-{sha256(subject.encode()).hexdigest()[:8]}.txt", f"{subject}\n\n{text}\n".encode()
-        )
-
-    def _put(self, name: str, content: bytes) -> None:
-        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
-
-        try:
-            store, folder = url_to_fs(self._url)
-            store.makedirs(folder, exist_ok=True)
-            store.pipe_file(f"{folder}/{name}", content)
-        except (ImportError, ValueError) as error:
-            raise ChannelError(f"REPORT_FOLDER: {error}") from None
+        name = f"{now:%Y-%m-%dT%H%M}-{sha256(subject.encode()).hexdigest()[:8]}.txt"
+        put(self._url, name, f"{subject}\n\n{text}\n".encode())
 
 
 def channels_of(settings: ReportSettings) -> list[Channel]:

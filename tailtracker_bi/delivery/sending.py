@@ -20,6 +20,7 @@ from tailtracker_bi.crash_points import declare, reached
 from tailtracker_bi.delivery.channels import Channel, ChannelError, Message, channels_of, owner_of
 from tailtracker_bi.delivery.ledger import Claim, Ledger
 from tailtracker_bi.delivery.schedule import Due, due
+from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.reports import Content, content_of
 from tailtracker_bi.settings import ReportSettings
 from tailtracker_bi.sources import readable
@@ -104,7 +105,7 @@ def tell_owner(settings: ReportSettings, ledger: Ledger, now: datetime, about: s
         return
     try:
         owner.tell("TailTracker BI: reports need you", text, now)
-    except (ChannelError, OSError) as error:
+    except (ChannelError, SettingsError, OSError) as error:
         ledger.end(claim, readable(str(error), settings.secrets))
     else:
         ledger.end(claim)
@@ -185,7 +186,7 @@ def _deliver(settings: ReportSettings, ledger: Ledger, channel: Channel, claim: 
     """Try it, and note what became of it: what went wrong, or nothing."""
     try:
         _try(settings, channel, message)
-    except (ChannelError, OSError) as error:
+    except (ChannelError, SettingsError, OSError) as error:
         said = readable(str(error), settings.secrets)
         ledger.end(claim, said, may_have_arrived=getattr(error, "may_have_arrived", False))
         return said

@@ -433,8 +433,8 @@ def test_a_failed_test_is_a_failed_check_and_nothing_is_published(
 def test_a_report_is_written_from_the_published_build_and_sent_once(
     settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from tailtracker_bi.defs.reporting import deliveries
     from tailtracker_bi.definitions import defs
+    from tailtracker_bi.defs.reporting import deliveries
 
     monkeypatch.setenv("REPORT_FOLDER", str(tmp_path / "sent"))
     with dg.build_sensor_context(instance=instance) as context:
