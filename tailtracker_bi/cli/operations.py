@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -83,3 +84,23 @@ def rollback(
     with Bars() as bars, locked(settings.home, bars):
         found = bundle.roll_back(settings.home, to)
     print(found.build)
+
+
+def gauges(
+    out: Annotated[Path | None, typer.Option(help="Write a textfile for a node exporter (gauges.prom).")] = None,
+    http: Annotated[int | None, typer.Option(help="Answer scrapes on this port.", min=1, max=65535)] = None,
+    address: Annotated[str, typer.Option(help="Address to answer on.")] = "127.0.0.1",
+) -> None:
+    """Metrics and the state of the pipeline for Prometheus: printed, as a textfile, or at an address."""
+    from tailtracker_bi.gauges import as_text, serve, write_textfile
+    from tailtracker_bi.settings import load_reader_settings
+
+    home = load_reader_settings().home
+    if http is not None:
+        print(f"http://{address}:{http}/metrics", flush=True)
+        serve(home, address, http)
+    elif out is not None:
+        write_textfile(home, out)
+        print(out)
+    else:
+        print(as_text(home), end="")

@@ -110,8 +110,7 @@ def _xlsx(found: Export) -> bytes:
         said = f"{found.name} has {found.rows.num_rows:,} rows and a sheet at most {MOST_ROWS:,}: take csv or parquet"
         raise SettingsError(said)
     file = io.BytesIO()
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "nan_inf_to_errors": False}
-    with xlsxwriter.Workbook(file, options) as book:
+    with xlsxwriter.Workbook(file, {"in_memory": True}) as book:
         # Two exports of a build are the same to the byte.
         book.set_properties({"created": datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)})
         bold = book.add_format({"bold": True})
