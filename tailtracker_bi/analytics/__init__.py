@@ -5,11 +5,13 @@ What belongs here: the rules, and telling each mistake in the file with its line
 which is SQL.
 """
 
+from tailtracker_bi.analytics.alerts import AlertRules
 from tailtracker_bi.analytics.mistakes import load_analytics, yaml_with_lines
 from tailtracker_bi.analytics.reports import ReportRules
 from tailtracker_bi.analytics.rules import Analytics, Funnel, MetricNotes, PropertyFilter, Retention, ServiceLevel
 
 __all__ = [
+    "AlertRules",
     "Analytics",
     "Funnel",
     "MetricNotes",

@@ -44,7 +44,7 @@ def load_analytics(override: Path | None = None) -> Analytics:
         messages = [_explain(problem, lines) for problem in error.errors(include_url=False)]
         raise SettingsError(f"{name}: " + "; ".join(messages)) from None
     # What the shipped file names is there: only a file of the user's own can name what is not.
-    named = _metrics_named(analytics, override is not None and "reports" in own)
+    named = _metrics_named(analytics, own if override is not None else {})
     known = catalogued_metrics([funnel.id for funnel in analytics.funnels]) if named else set()
     unknown = [
         f"line {_line(path, lines)}: {'.'.join(map(str, path))}: no such metric{'' if path[-1] == key else f', {key}'}"
@@ -56,11 +56,13 @@ def load_analytics(override: Path | None = None) -> Analytics:
     return analytics
 
 
-def _metrics_named(analytics: Analytics, with_reports: bool) -> list[tuple[tuple[Hashable, ...], str]]:
-    """Where the file names a metric, and which."""
+def _metrics_named(analytics: Analytics, own: dict[str, Any]) -> list[tuple[tuple[Hashable, ...], str]]:
+    """Where the user's own file names a metric, and which."""
     noted: list[tuple[tuple[Hashable, ...], str]] = [(("metrics", key), key) for key in analytics.metrics]
-    reports = enumerate(analytics.reports if with_reports else [])
-    return noted + [(("reports", place), metric) for place, report in reports for metric in report.metrics]
+    reports = enumerate(analytics.reports if "reports" in own else [])
+    noted += [(("reports", place), metric) for place, report in reports for metric in report.metrics]
+    alerts = enumerate(analytics.alerts if "alerts" in own else [])
+    return noted + [(("alerts", place), alert.metric) for place, alert in alerts if alert.metric]
 
 
 def catalogued_metrics(funnel_ids: list[str]) -> set[str]:

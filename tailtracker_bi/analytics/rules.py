@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from tailtracker_bi.analytics.alerts import AlertRules
 from tailtracker_bi.analytics.reports import ReportRules
 from tailtracker_bi.privacy import ID_PROPERTIES, is_personal_id, is_personal_name, mask_text
 
@@ -257,6 +258,7 @@ class Analytics(_Strict):
     service_levels: list[ServiceLevel]
     explore: Explore = Explore()
     reports: list[ReportRules]
+    alerts: list[AlertRules] = []
     metrics: dict[str, MetricNotes]
 
     @property
@@ -291,7 +293,7 @@ class Analytics(_Strict):
             raise ValueError(f"{repeated[0]} stands more than once")
         return levels
 
-    @field_validator("retention", "funnels", "reports")
+    @field_validator("retention", "funnels", "reports", "alerts")
     @classmethod
     def _unique_ids(cls, entries: list[Any]) -> list[Any]:
         ids = [entry.id for entry in entries]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from tailtracker_bi import bundle
+from tailtracker_bi.alerts import firings, lately, told_anew
 from tailtracker_bi.analytics import ReportRules, load_analytics
 from tailtracker_bi.defs.refresh import BUNDLE
 from tailtracker_bi.delivery import Ledger, channels_of, due, send_due, watch
@@ -67,6 +68,25 @@ def asset_of(rules: ReportRules) -> dg.AssetsDefinition:
     return report
 
 
+@dg.asset(
+    key=["reports", "alerts"],
+    description="Tells of figures beyond their bounds and sources in trouble, once when it begins and when it is over.",
+    deps=[BUNDLE],
+    group_name="reports",
+    owners=["team:data"],
+)
+def alerts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """What analytics.yml declares to be an alert, judged from the build that readers see."""
+    settings = load_report_settings()
+    build = bundle.current(settings.home)
+    rules = load_analytics(settings.analytics_path).alerts
+    errors = told_anew(settings, rules, build, Ledger(settings.home), settings.now)
+    if errors:
+        raise dg.Failure("; ".join(errors), allow_retries=False)
+    found = lately(list(firings(rules, build)), settings.today)
+    return dg.MaterializeResult(metadata={"build": build.build, "begun in the last 90 days": len(found)})
+
+
 reports = [asset_of(rules) for rules in REPORTS]
 
 sending = dg.define_asset_job(
@@ -92,7 +112,8 @@ def deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
     except (bundle.BundleError, bundle.NoBundleError) as error:
         return dg.SkipReason(str(error))
     said = watch(settings, ledger, settings.now)
-    paused, wanted = ledger.paused(), []
+    paused = ledger.paused()
+    wanted = [dg.RunRequest(run_key=f"alerts:{build}", asset_selection=[alerts.key])]
     for rules in REPORTS:
         if rules.id in paused:
             continue
@@ -104,4 +125,6 @@ def deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
             if ledger.has_failed(rules.id, what.period_start):
                 key += f":{settings.now:%dT%H}:{settings.now.minute // 15}"
         wanted.append(dg.RunRequest(run_key=key, asset_selection=[dg.AssetKey(["reports", rules.id])]))
-    return dg.SensorResult(run_requests=wanted) if wanted else dg.SkipReason(said or "every report is paused")
+    if said:
+        context.log.warning(said)
+    return dg.SensorResult(run_requests=wanted)

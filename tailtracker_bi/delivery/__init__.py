@@ -4,9 +4,11 @@ What belongs here: when a report is due, what of it was sent to whom, and how ea
 a report says, which is `reports/`, and asking again and again what is due, which Dagster's sensor or a cron job does.
 """
 
-from tailtracker_bi.delivery.channels import channels_of, mail_to
+from tailtracker_bi.delivery.channels import alert_channels, channels_of, mail_to
 from tailtracker_bi.delivery.ledger import Ledger
 from tailtracker_bi.delivery.schedule import due
-from tailtracker_bi.delivery.sending import send_due, send_now, tell_owner, watch
+from tailtracker_bi.delivery.sending import send_due, send_now, tell, tell_owner, watch
 
-__all__ = ["Ledger", "channels_of", "due", "mail_to", "send_due", "send_now", "tell_owner", "watch"]
+__all__ = [
+    "Ledger", "alert_channels", "channels_of", "due", "mail_to", "send_due", "send_now", "tell", "tell_owner", "watch",
+]  # fmt: skip

@@ -268,6 +268,14 @@ def mail_to(settings: ReportSettings, address: str) -> Channel:
     return Mail(settings.smtp_url, address)
 
 
+def alert_channels(settings: ReportSettings, *, is_critical: bool) -> list[Channel]:
+    """Who is told at once: the owner and Slack, of what is critical every channel that is no person's."""
+    shared = [channel for channel in channels_of(settings) if channel.name != Mail.name]
+    heard = shared if is_critical else [channel for channel in shared if channel.name == Slack.name]
+    owner = owner_of(settings)
+    return [*heard, owner] if owner is not None and owner.name == Mail.name else heard
+
+
 def owner_of(settings: ReportSettings) -> Channel | None:
     """Who is told of what went wrong: the owner by mail, else Slack."""
     if settings.owner and settings.smtp_url is not None:

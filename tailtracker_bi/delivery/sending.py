@@ -88,27 +88,45 @@ def send_now(settings: ReportSettings, content: Content, channels: Sequence[Chan
 def tell_owner(settings: ReportSettings, ledger: Ledger, now: datetime, about: str, text: str) -> None:
     """Once a day for the same thing; where even that fails, it is tried again with the next go."""
     owner = owner_of(settings)
-    if owner is None:
-        return
-    claim = ledger.claim(
-        f"owner: {about}",
-        now.date(),
-        0,
-        owner.name,
-        ledger.hashed(owner.recipient),
-        shown=owner.shown,
-        build="",
-        headline={},
-        is_troubled=True,
-    )
-    if claim is None:
-        return
-    try:
-        owner.tell("TailTracker BI: reports need you", text, now)
-    except (ChannelError, SettingsError, OSError) as error:
-        ledger.end(claim, readable(str(error), settings.secrets))
-    else:
-        ledger.end(claim)
+    told = [owner] if owner is not None else []
+    tell(settings, ledger, told, f"owner: {about}", now.date(), "TailTracker BI: reports need you", text, now)
+
+
+def tell(
+    settings: ReportSettings,
+    ledger: Ledger,
+    channels: Sequence[Channel],
+    about: str,
+    day: date,
+    subject: str,
+    text: str,
+    now: datetime,
+) -> list[str]:
+    """A few words to each channel, once for what it is about and a day. What went wrong is returned and tried again."""
+    errors = []
+    for channel in channels:
+        claim = ledger.claim(
+            about,
+            day,
+            0,
+            channel.name,
+            ledger.hashed(channel.recipient),
+            shown=channel.shown,
+            build="",
+            headline={},
+            is_troubled=True,
+        )
+        if claim is None:
+            continue
+        try:
+            channel.tell(subject, text, now)
+        except (ChannelError, SettingsError, OSError) as error:
+            said = readable(str(error), settings.secrets)
+            ledger.end(claim, said)
+            errors.append(f"{channel.shown}: {said}")
+        else:
+            ledger.end(claim)
+    return errors
 
 
 def _send(

@@ -225,7 +225,7 @@ def definition(settings: Settings, analytics: Analytics) -> str:
     return _hash(
         {
             "sql": _sql_of(("macros", "models")),
-            "analytics": analytics.model_dump(exclude={"metrics", "reports"}),
+            "analytics": analytics.model_dump(exclude={"metrics", "reports", "alerts"}),
             "settings": settings.model_dump(include=decisive),
             "mixpanel_timezone": Mixpanel.timezone(settings),
         }

@@ -440,7 +440,7 @@ def test_a_report_is_written_from_the_published_build_and_sent_once(
     with dg.build_sensor_context(instance=instance) as context:
         asked = deliveries(context)
     requests = {request.run_key.split(":")[0]: request for request in asked.run_requests}
-    assert list(requests) == ["pulse", "weekly", "board"]
+    assert list(requests) == ["alerts", "pulse", "weekly", "board"]
     build = bundle.current(settings.home).build
     assert all(build in request.run_key for request in requests.values())
 
