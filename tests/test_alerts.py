@@ -39,7 +39,8 @@ def with_mrr(build: Bundle, home: Path, days: dict[int, float | None], *further:
         build,
         home,
         "delete from metric_values where metric_id = 'mrr' and segment = 'all' and grain = 'day'",
-        "insert into metric_values by name select 'mrr' as metric_id, 'day' as grain, day as period_start, "
+        "insert into metric_values by name "
+        "select 'mrr' as metric_id, 'day' as grain, day as period_start, "
         f"'all' as segment, 'all' as segment_value, value, true as is_complete from (values {rows}) as told (day, value)",
         *further,
     )
