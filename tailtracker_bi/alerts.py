@@ -95,8 +95,9 @@ def _beyond(rules: AlertRules, metric: Metric, points: pd.DataFrame) -> pd.DataF
         said = [f"{number(one, form, metric.unit)}, {rules.condition} {number(bound, form)}" for one in value]
     else:
         back = LENGTHS["week" if rules.grain == "day" else rules.grain]
-        earlier = enough.set_index("period_start")["value"].reindex(enough["period_start"] - back).to_numpy()
-        change = pd.Series(value.to_numpy() / earlier - 1, value.index).where(earlier > 0)
+        earlier = enough.set_index("period_start")["value"].reindex(enough["period_start"] - back)
+        earlier = earlier.where(earlier > 0).set_axis(value.index)
+        change = value / earlier - 1
         by = float(getattr(rules, rules.condition))
         fires = change <= -by if rules.condition == "falls_by" else change >= by
         said = [

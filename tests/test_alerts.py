@@ -40,8 +40,8 @@ def with_mrr(build: Bundle, home: Path, days: dict[int, float | None], *further:
         home,
         "delete from metric_values where metric_id = 'mrr' and segment = 'all' and grain = 'day'",
         "insert into metric_values by name "
-        "select 'mrr' as metric_id, 'day' as grain, day as period_start, "
-        f"'all' as segment, 'all' as segment_value, value, true as is_complete from (values {rows}) as told (day, value)",
+        "select 'mrr' as metric_id, 'day' as grain, day as period_start, 'all' as segment, "
+        f"'all' as segment_value, value, true as is_complete from (values {rows}) as told (day, value)",
         *further,
     )
 

@@ -313,7 +313,8 @@ def _events(build: Bundle, about: Period, timezone: str) -> list[str]:
         for name in ("started_at", "ended_at")
     )
     first, after = pd.Timestamp(about.start), pd.Timestamp(about.end) + pd.Timedelta(days=1)
-    own = found[(began < after) & (ended.fillna(began) >= first)].assign(began=began).sort_values("began")[::-1]
+    # An empty frame would take all the rows of what is assigned to it.
+    own = found.assign(began=began)[(began < after) & (ended.fillna(began) >= first)].sort_values("began")[::-1]
     told = [f"{row['kind'].capitalize()}, {day(row['began'])}: {row['title']}" for row in own.to_dict("records")]
     return [*told[:MOST_EVENTS], *([f"{len(told) - MOST_EVENTS} more"] if len(told) > MOST_EVENTS else [])]
 

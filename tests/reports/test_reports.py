@@ -8,6 +8,7 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tailtracker_bi import bundle
@@ -16,6 +17,7 @@ from tailtracker_bi.bundle.pointer import Bundle
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.figures.wording import number
 from tailtracker_bi.reports import (
+    FORMATS,
     Content,
     NoPeriodError,
     Report,
@@ -257,6 +259,61 @@ def test_a_day_after_the_builds_own_tells_how_old_the_data_is(build: Bundle) -> 
     made = report(build, date(2025, 3, 30))
     assert "DATA 18 DAYS OLD; NOT THE LATEST WEEK]" in made.subject
     assert "2 later weeks are over, without a complete figure" in Reader(made.html).text
+
+
+def test_what_happened_in_the_period_is_told_in_the_zone_of_the_reports(build: Bundle, tmp_path: Path) -> None:
+    rows = ", ".join(
+        [
+            "('release', '4.2', timestamp '2025-03-02 23:30', null, null)",
+            "('incident', 'Payments down', timestamp '2025-02-20 10:00', timestamp '2025-03-04 08:00', null)",
+            "('campaign', 'Spring', timestamp '2025-03-09 23:30', null, null)",
+        ]
+    )
+    told = f"select * from (values {rows}) as told (kind, title, started_at, ended_at, url)"
+    own = changed(build, tmp_path, f"create or replace table annotations as {told}")
+    assert content(own).events == ["Campaign, 9 Mar 2025: Spring", "Incident, 20 Feb 2025: Payments down"]
+    assert content(own, timezone="Europe/Berlin").events == [
+        "Release, 3 Mar 2025: 4.2",
+        "Incident, 20 Feb 2025: Payments down",
+    ]
+    assert content(own, EARLIER, timezone="America/New_York").events[0] == "Release, 2 Mar 2025: 4.2"
+    assert content(own, date(2025, 2, 10)).events == []
+
+
+def test_a_figure_that_moved_the_same_way_for_several_weeks_is_said_to(build: Bundle, tmp_path: Path) -> None:
+    weeks = {"2025-02-17": 500, "2025-02-24": 400, "2025-03-03": 300}
+    own = changed(
+        build,
+        tmp_path,
+        *(
+            f"update metric_values set value = {value}, numerator = {value} where metric_id = 'sign_ups' "
+            f"and segment = 'all' and grain = 'week' and period_start = date '{start}'"
+            for start, value in weeks.items()
+        ),
+    )
+    assert "Sign-ups fell for the second week running." in content(own).causes
+    assert "Sign-ups" not in content(build).causes
+
+
+def test_what_is_known_by_month_alone_is_of_the_last_month_that_was_over(build: Bundle) -> None:
+    shown = {kpi.metric.metric_id: kpi for kpi in content(build).kpis}
+    assert shown["nrr"].when == "February 2025"
+    assert {kpi.metric.metric_id: kpi for kpi in content(build, EARLIER).kpis}["nrr"].when == "February 2025"
+    assert {kpi.metric.metric_id: kpi for kpi in content(build, date(2025, 2, 28)).kpis}["nrr"].when == "January 2025"
+
+
+@pytest.mark.parametrize("name", ["pulse", "weekly", "board"])
+def test_every_form_of_every_report_says_its_figures(name: str, build: Bundle) -> None:
+    told = content(build, name=name, dashboard_url="https://bi.example/")
+    first = told.kpis[0]
+    for form in ("html", "text", "markdown", "slack", "json"):
+        said = FORMATS[form][1](told).decode()
+        assert first.metric.label in said, form
+        assert first.shown.lstrip("€") in said or str(first.now.value) in said, form
+    assert f'href="https://bi.example/explain?metric={first.metric.metric_id}"' in report_of(told).html
+    assert FORMATS["pdf"][1](told).startswith(b"%PDF-")
+    parsed = orjson.loads(FORMATS["json"][1](told))
+    assert [one["value"] for one in parsed["figures"]] == [kpi.now.value for kpi in told.kpis]
 
 
 def test_what_came_from_outside_is_inert(build: Bundle, tmp_path: Path) -> None:
