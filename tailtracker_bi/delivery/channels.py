@@ -14,6 +14,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from functools import cached_property
 from hashlib import sha256
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import orjson
@@ -96,9 +97,10 @@ class Mail(Channel):
             mail["X-TailTracker-May-Be-Twice"] = "yes"
         mail.set_content(as_text(message.content))
         mail.add_alternative(message.report.html, subtype="html")
-        html = mail.get_payload()[1]  # type: ignore[index]
+        html: Any = mail.get_body(("html",))
         for name, picture in message.report.pictures.items():
-            html.add_related(picture, "image", "png", cid=f"<{name}>", filename=f"{name}.png", disposition="inline")  # type: ignore[union-attr]
+            file = f"{name.partition('@')[0]}.png"
+            html.add_related(picture, "image", "png", cid=f"<{name}>", filename=file, disposition="inline")
         self._hand_on(mail)
 
     def tell(self, subject: str, text: str, now: datetime) -> None:

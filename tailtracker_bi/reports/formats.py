@@ -31,6 +31,8 @@ LINE_WIDTH, LINE_HEIGHT = 64, 18
 FONT, FONT_SIZE = "Arial, Helvetica, sans-serif", 15
 DARK = "-dark"
 """Ends the name of a picture for dark pages."""
+HERE = "@tailtracker-bi"
+"""Ends the names of pictures in a mail: without such an end some clients take them for attachments."""
 LOOKS = {
     "": {"background": "white", "label": "#3c4a57", "text": "#1d2b36", "grid": "#dde3e8"},
     DARK: {"background": "#12181d", "label": "#c3ced6", "text": "#e6ecf0", "grid": "#33404a"},
@@ -65,14 +67,15 @@ class Report:
 def report_of(content: Content) -> Report:
     """The report as HTML with its pictures, and as plain text beside it."""
     pictures = {
-        name + look: picture(drawn.chart, look)
+        name + look + HERE: picture(drawn.chart, look)
         for drawn in content.drawings
         if drawn.chart is not None
         for name in [drawn.name]
         for look in LOOKS
     }
-    pictures |= {line_of(kpi): picture(small_line(kpi), "") for kpi in content.kpis if len(kpi.line) > 1}
-    html = _fill("report.html", is_escaped=True, content=content, against=BEFORE, line_of=line_of, dark=DARK)
+    pictures |= {line_of(kpi) + HERE: picture(small_line(kpi), "") for kpi in content.kpis if len(kpi.line) > 1}
+    named = {"line_of": line_of, "dark": DARK, "here": HERE}
+    html = _fill("report.html", is_escaped=True, content=content, against=BEFORE, **named)
     return Report(content.period.start, content.subject, html, as_text(content), pictures)
 
 

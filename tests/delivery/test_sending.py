@@ -67,6 +67,7 @@ def test_a_mail_is_whole_and_each_person_gets_their_own(settings_of: Make, mail:
     shown = set(re.findall(r'(?:src|srcset)="cid:([^"]+)"', html))
     attached = {str(one["Content-ID"])[1:-1] for one in came.walk() if one.get_content_type() == "image/png"}
     assert shown == attached
+    assert all(name.endswith("@tailtracker-bi") for name in attached)
     assert shown
     assert outcome.pictures == len(attached)
     assert "data:" not in html

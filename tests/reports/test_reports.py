@@ -223,7 +223,7 @@ def test_a_source_that_is_off_leaves_no_data_and_what_is_known_stands(build: Bun
     assert reader.row("Stripe")[1:] == ["none", "off"]
     assert "No data in these weeks." in reader.text
     assert {name for name in made.pictures if "line-" not in name} == {
-        name + look for name in ("active_users", "sign_ups") for look in ("", "-dark")
+        f"{name}{look}@tailtracker-bi" for name in ("active_users", "sign_ups") for look in ("", "-dark")
     }
 
 
