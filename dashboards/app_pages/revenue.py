@@ -1,7 +1,7 @@
 """Revenue: what subscriptions pay a month, what moved it, and how many subscribers stay."""
 
 from dashboards.page import show
-from dashboards.sections import Agreement, Chosen, MrrMovements, Row, Stacks, Tiles, Trend, Trials
+from dashboards.sections import Agreement, Chosen, ExactSince, MrrMovements, Row, Stacks, Tiles, Trend, Trials
 from tailtracker_bi.figures import charts
 
 OTHERS = (
@@ -13,6 +13,7 @@ show(
     "Revenue",
     "What subscribers pay a month, what moved it, and whether they stay.",
     Tiles("mrr", "arr", "subscribers", "subscriber_churn_rate"),
+    ExactSince("mrr"),
     Row(Trend("mrr"), Trend("subscribers")),
     MrrMovements(),
     Stacks(

@@ -185,6 +185,7 @@ def _drawings(figures: Figures, week: date) -> Iterator[Drawing]:
         )
         notes = ["The scale does not begin at zero."] if is_share else []
         notes += [_movements(figures, week)] if name == "mrr" else []
+        notes += [metric.caveat] if metric.exact_since and first < metric.exact_since else []
         notes += [] if drawn["is_complete"].all() else ["Dashed and pale: not complete yet."]
         yield Drawing(name, title, str(chart["description"]), [note for note in notes if note], picture(chart))
 

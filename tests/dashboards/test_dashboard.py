@@ -742,6 +742,13 @@ def test_amounts_in_their_own_currency_say_so_in_the_csv(monkeypatch: pytest.Mon
     assert set(pets["caveat"]) == {"Deletions are known from 2025-01-20 on."}
 
 
+@pytest.mark.parametrize("title", ["Revenue", "Churn and LTV"])
+def test_pages_that_show_days_before_subscriptions_are_exact_say_from_when_on_they_are(title: str) -> None:
+    said = "Exact from 2025-02-10 on."
+    assert [note.value for note in open_page(title).caption].count(said) == 1
+    assert said not in [note.value for note in open_page(title, dates=["2025-02-10", "2025-03-11"]).caption]
+
+
 def test_a_change_that_may_be_chance_has_no_colour_and_says_so() -> None:
     page = open_page("Pets and alerts")
     tiles = {tile.label: tile for tile in page.metric}

@@ -443,9 +443,7 @@ def metric_catalog(off: Collection[str]) -> Iterator[Row]:
         target = 60.0 if metric == "dau" else None
         status = "no_data" if SOURCES[domain].split(".")[0] in off else "active"
         what = (metric, label, description, not_for, unit, form, is_up)
-        exact = (
-            (date(2025, 1, 20), "Deletions are known from 2025-01-20 on.") if metric == "total_pets" else (None, None)
-        )
+        exact = EXACT_SINCE.get(metric, (None, None))
         rank = HEADLINES.index(metric) + 1 if metric in HEADLINES else None
         is_of_money = form == "money" or metric in {"nrr", "grr"}
         yield (
@@ -487,6 +485,11 @@ def not_counted(off: Collection[str]) -> Iterator[Row]:
         )  # fmt: skip
 
 
+EXACT_SINCE = {
+    "total_pets": (date(2025, 1, 20), "Deletions are known from 2025-01-20 on."),
+    "mrr": (date(2025, 2, 10), "Exact from 2025-02-10 on."),
+    "nrr": (date(2025, 2, 10), "Exact from 2025-02-10 on."),
+}
 LATE = ("late", "7 March 2025 has not been received")
 NO_CREDENTIALS = {"stripe": "STRIPE_API_KEY is not set", "app_db": "APP_DATABASE_URL is not set"}
 
