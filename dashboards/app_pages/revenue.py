@@ -7,6 +7,7 @@ from tailtracker_bi.figures import charts
 OTHERS = (
     "subscriber_churn_rate_30d", "subscriber_churn_rate", "subscribers_new", "subscribers_churned",
     "mrr_net_new", "mrr_new", "mrr_reactivation", "mrr_expansion", "mrr_contraction", "mrr_churn", "arr",
+    "mrr_at_risk", "subscribers_at_risk",
 )  # fmt: skip
 
 show(
@@ -24,6 +25,14 @@ show(
             "churn_unknown": ("Unknown", charts.GREY),
         },
         note="Customers whose last subscription ended, by why it did.",
+    ),
+    Stacks(
+        "MRR at risk",
+        {
+            "mrr_cancelling": ("To end", charts.BLUE),
+            "mrr_past_due": ("Payment overdue", charts.VERMILION),
+        },
+        note="What may soon be lost, at the end of each period.",
     ),
     Row(Trials(), Trend("trial_conversion_rate_30d")),
     Chosen(OTHERS, "Another metric"),

@@ -22,6 +22,7 @@ PEOPLE_OF = {
     "arr": "subscribers",
     "mrr_new": "subscribers_new",
     "mrr_churn": "subscribers_churned",
+    "mrr_at_risk": "subscribers_at_risk",
     "gross_volume": "payments",
     "net_volume": "payments",
     "fees": "payments",

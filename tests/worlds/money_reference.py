@@ -362,6 +362,36 @@ def stop(versions: list[tuple[datetime, Version]], start: datetime, end: datetim
     return at, KINDS.get(reason, "unknown")
 
 
+def at_risk(
+    subscriptions: dict[str, list[tuple[datetime, Version]]], first: date, last: date, timezone: str
+) -> dict[tuple[str, date, str, str], Decimal]:
+    """What each currency's subscriptions that are to end, or else have a payment overdue, pay at the end of each day.
+
+    Since when they are to end they may say themselves; all else is so since it was seen. By metric, day, segment and
+    segment value, where it is not 0; customers over all currencies, too.
+    """
+    found: dict[tuple[str, date, str, str], Decimal] = defaultdict(Decimal)
+    for day in (first + timedelta(days=number) for number in range((last - first).days + 1)):
+        end = midnight(day + timedelta(days=1), timezone)
+        customers: set[tuple[str, str, str]] = set()
+        for versions in subscriptions.values():
+            item, ordered = counts(versions, end), in_order(versions)
+            if item is None or not sum(mrr for _, mrr in mrr_of_items(item)):
+                continue
+            since = max((at for at, _ in ordered if at < end), default=ordered[0][0])
+            metric, currency = "mrr_past_due", item["currency"].upper()
+            if item["cancel_at_period_end"] or item.get("cancel_at"):
+                metric, since = "mrr_cancelling", moment(item["canceled_at"]) if item.get("canceled_at") else since
+            elif item["status"] != "past_due":
+                continue
+            if since < end:
+                found[metric, day, "currency", currency] += sum(mrr for _, mrr in mrr_of_items(item))
+                customers |= {("currency", currency, item["customer"]), ("all", "all", item["customer"])}
+        for segment, value, _ in customers:
+            found["subscribers_at_risk", day, segment, value] += 1
+    return dict(found)
+
+
 def churn_by_reason(
     subscriptions: dict[str, list[tuple[datetime, Version]]], first: date, last: date, timezone: str
 ) -> dict[tuple[str, str, date, str, str], int]:

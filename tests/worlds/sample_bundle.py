@@ -104,6 +104,10 @@ subscriptions | subscribers_churned | Churned subscribers | Paid, and stopped. |
 subscriptions | churn_voluntary | Voluntary churn | Left by will. | customers integer down | day,week,month
 subscriptions | churn_involuntary | Involuntary churn | A payment failed. | customers integer down | day,week,month
 subscriptions | churn_unknown | Churn of unknown reason | Nothing tells why. | customers integer down | day,week,month
+subscriptions | mrr_at_risk | MRR at risk | To end or overdue. | currency money down | day,week,month
+subscriptions | mrr_cancelling | MRR that is to end | Asked to leave. | currency money down | day,week,month
+subscriptions | mrr_past_due | MRR past due | A payment is overdue. | currency money down | day,week,month
+subscriptions | subscribers_at_risk | Subscribers at risk | To end or overdue. | customers integer down | day,week,month
 subscriptions | trial_conversion_rate_30d | Trial conversion, 30 days | Paid after a trial. | share percent up | day
 subscriptions | subscriber_churn_rate | Subscriber churn | Churned of those at the start. | share percent down | month
 subscriptions | subscriber_churn_rate_30d | Subscriber churn, 30 days | Churned in 30 days. | share percent down | day

@@ -218,6 +218,9 @@ def _subscriptions(grain: str, first: date, segment: str, value: str, found: Fou
     yield row("churn_voluntary", gone - gone // 3)
     yield row("churn_involuntary", gone // 3)
     yield row("churn_unknown", 0)
+    yield row("subscribers_at_risk", here // 10)
+    for metric, share in {"mrr_at_risk": 0.1, "mrr_cancelling": 0.06, "mrr_past_due": 0.04}.items():
+        yield row(metric, share * float(of("closing")), is_money=True)
     if grain == "month":
         yield row("subscriber_churn_rate", gone, found.get("opening", NOTHING)[0])
     if grain == "day":

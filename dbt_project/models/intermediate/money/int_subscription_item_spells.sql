@@ -43,6 +43,8 @@ recurring as (
         spells.version,
         spells.counts_from,
         spells.counts_to,
+        spells.risk,
+        spells.at_risk_from,
         spells.customer_id,
         items.subscription_item_id,
         items.product_id,
@@ -171,7 +173,12 @@ select
     customers.country,
     priced.mrr,
     {{ local_date('priced.counts_from', 'context.timezone') }} as from_date,
-    {{ local_date('priced.counts_to', 'context.timezone') }} as to_date
+    {{ local_date('priced.counts_to', 'context.timezone') }} as to_date,
+    priced.risk,
+    case
+        when priced.risk is not null
+            then {{ local_date('greatest(priced.counts_from, priced.at_risk_from)', 'context.timezone') }}
+    end as at_risk_from_date
 from priced
 cross join context
 inner join customers on priced.customer_id = customers.customer_id

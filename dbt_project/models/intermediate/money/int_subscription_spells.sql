@@ -46,7 +46,16 @@ judged as (
             else status in ('active', 'past_due')
         end as is_counted,
         -- Nobody tells since when it is so: it counts until it was seen.
-        is_first and (is_deleted or is_collection_paused or status in ('unpaid', 'canceled')) as is_counted_until_seen
+        is_first and (is_deleted or is_collection_paused or status in ('unpaid', 'canceled')) as is_counted_until_seen,
+        case
+            when is_cancel_at_period_end or cancel_at is not null then 'cancels'
+            when status = 'past_due' then 'past_due'
+        end as risk,
+        -- Since when it is to end it says itself; since when a payment is overdue nobody tells but who saw it.
+        case
+            when is_cancel_at_period_end or cancel_at is not null then coalesce(canceled_at, effective_at)
+            when status = 'past_due' then effective_at
+        end as at_risk_from
     from in_order
 
 ),
@@ -58,6 +67,8 @@ bounded as (
         version,
         customer_id,
         currency,
+        risk,
+        at_risk_from,
         greatest(
             case when is_first and not is_collection_paused then coalesce(created_at, effective_at) else effective_at end,
             trial_end_at,
@@ -74,6 +85,8 @@ bounded as (
         version,
         customer_id,
         currency,
+        risk,
+        at_risk_from,
         greatest(coalesce(created_at, effective_at), trial_end_at),
         least(effective_at, finally_ended_at)
     from judged
@@ -125,6 +138,8 @@ spells as (
         counted.version,
         counted.customer_id,
         counted.currency,
+        counted.risk,
+        counted.at_risk_from,
         counted.has_customer_discount,
         starts.counts_from,
         coalesce(
@@ -150,7 +165,9 @@ select
     spells.currency,
     customer_discounts.discount_id as customer_discount_id,
     spells.counts_from,
-    spells.counts_to
+    spells.counts_to,
+    spells.risk,
+    spells.at_risk_from
 from spells
 left join customer_discounts
     on
