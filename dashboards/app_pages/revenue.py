@@ -1,7 +1,18 @@
 """Revenue: what subscriptions pay a month, what moved it, and how many subscribers stay."""
 
 from dashboards.page import show
-from dashboards.sections import Agreement, Chosen, ExactSince, MrrMovements, Row, Stacks, Tiles, Trend, Trials
+from dashboards.sections import (
+    Agreement,
+    Chosen,
+    ExactSince,
+    MrrMovements,
+    OtherTools,
+    Row,
+    Stacks,
+    Tiles,
+    Trend,
+    Trials,
+)
 from tailtracker_bi.figures import charts
 
 OTHERS = (
@@ -36,6 +47,7 @@ show(
     ),
     Row(Trials(), Trend("trial_conversion_rate_30d")),
     Chosen(OTHERS, "Another metric"),
+    OtherTools(),
     Agreement(["subscriptions"]),
-    needs=["mrr_movements", "trials", "reconciliation"],
+    needs=["mrr_movements", "trials", "reconciliation", "mrr_modes"],
 )

@@ -38,6 +38,7 @@ IN_THE_WHOLE = {
     "funnel_steps": ("segment",), "mrr_movements": ("segment", "currency"), "payment_outcomes": ("currency",),
     "restatements": ("segment",), "retention_cohorts": ("segment",), "revenue_cohorts": ("segment",),
     "ltv_predictions": ("segment", "currency"), "subscriber_survival": ("segment",), "trials": ("segment",),
+    "mrr_modes": ("currency",),
 }  # fmt: skip
 """The columns of a table that are `all` in rows of everyone. None of another table is shown in the whole."""
 ROWS_OF_SOMEBODY = {"not_counted": "example"}

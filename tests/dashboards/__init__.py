@@ -42,6 +42,7 @@ SECTIONS = {
         *("MRR", "Subscribers", "What moved MRR", "From opening to closing", "Why customers leave"),
         "MRR at risk",
         *("What became of trials", "Trial conversion, 30 days", "Another metric"),
+        "What other tools would say",
         "Do the sources agree?",
     ),
     "Churn and LTV": (

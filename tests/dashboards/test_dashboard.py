@@ -672,6 +672,7 @@ DOWNLOADS = [
             "mrr_by_week_currency": "mrr",
             "mrr_movements_all_all_all": "mrr",
             "trials_by_month": "trial_conversion_rate_30d",
+            "mrr_modes": None,
         },
     ),
     ("Funnels", {}, {"onboarding_conversion_steps": "onboarding_conversion"}),

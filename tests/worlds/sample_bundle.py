@@ -30,6 +30,7 @@ from tests.worlds.sample_money import (
     invent_customers,
     invent_payments,
     ltv_predictions,
+    mrr_modes,
     mrr_movements,
     payment_outcomes,
     payment_values,
@@ -558,6 +559,7 @@ COLUMNS = {
     "customers status backtest_months backtest_error",
     "subscriber_survival": "as_of_month segment segment_value method month_index share ci_low ci_high at_risk",
     "trials": "cohort_month segment segment_value started running converted ended_unpaid cancelled is_complete",
+    "mrr_modes": "period_start currency mode reason amount is_complete",
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "restatements": "metric_id grain period_start segment segment_value old_value new_value build restated_on reason",
     "not_counted": "source object_type what why objects amount currency example metric_ids first_day last_day "
@@ -610,6 +612,7 @@ def _invented(off: frozenset[str], is_rate_missing: bool) -> dict[str, pa.Table]
         "ltv_predictions": [] if "stripe" in off else ltv_predictions(),
         "subscriber_survival": [] if "stripe" in off else subscriber_survival(),
         "trials": [] if "stripe" in off else trials(customers),
+        "mrr_modes": mrr_modes(movements),
         "slo_status": slo_status(),
         "event_catalog": event_catalog(people),
         "reconciliation": [] if off else reconciliation(people),

@@ -239,6 +239,22 @@ def _subscriptions(grain: str, first: date, segment: str, value: str, found: Fou
         yield row("grr", float(kept), float(of("opening")), is_money=True)
 
 
+def mrr_modes(movements: list[Row]) -> Iterator[Row]:
+    """period_start, currency, mode, reason, amount, is_complete: a tenth less as billed, a fifth more elsewhere."""
+    apart = {
+        "billed": {"coupons_that_end": Decimal("-0.1")},
+        "stripe_billing": {},
+        "chartmogul": {},
+        "fivetran_dbt": {"coupons_kept": Decimal("0.05"), "trials": Decimal("0.15")},
+    }
+    for grain, first, currency, movement, segment, _, _, mrr, known in movements:
+        if (grain, movement, segment) == ("month", "closing", "all"):
+            for mode, reasons in apart.items():
+                parts = {"ours": Decimal(1)} | reasons
+                for reason, share in {**parts, "total": sum(parts.values())}.items():
+                    yield first, currency, mode, reason, None if mrr is None else Decimal(str(mrr)) * share, known
+
+
 def revenue_cohorts(customers: list[Customer]) -> Iterator[Row]:
     """cohort_month, month_index, segment, segment_value, customers, active_customers, mrr, net_revenue_cumulative,
     is_complete; who pays for a year has paid it at once."""

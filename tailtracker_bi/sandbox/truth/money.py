@@ -75,7 +75,7 @@ def _moves(paid: Sequence[Decimal]) -> Iterator[tuple[int, str, Decimal]]:
 def _at_risk(frame: Frame) -> Iterator[Truth]:
     """What subscriptions pay that are to end, and those that are not but have a payment overdue, and whose they are.
 
-    Since when a payment is overdue Stripe's events alone tell, which it keeps for 30 days: what was so before is not told.
+    Since when a payment is overdue Stripe's events alone tell, which it keeps for 30 days: of earlier nobody knows.
     """
     told_from = min(frame.readings) - 30 * DAY
     amounts = {"mrr_cancelling": [Decimal(0)] * frame.days, "mrr_past_due": [Decimal(0)] * frame.days}

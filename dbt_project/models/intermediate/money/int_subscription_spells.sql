@@ -13,6 +13,13 @@ subscription_discounts as (
 
 ),
 
+discount_ends as (
+
+    select distinct subscription_id, version, ended_at from {{ ref('stg_stripe__subscription_discounts') }}
+    where ended_at is not null
+
+),
+
 customer_discounts as (
 
     select * from {{ ref('stg_stripe__customer_discounts') }}
@@ -116,7 +123,7 @@ discount_changes as (
 
 ),
 
--- The customer's own discount comes and goes without a new version of the subscription.
+-- The customer's own discount comes and goes without a new version of the subscription, and so does one that ends.
 starts as (
 
     select subscription_id, version, counts_from as began_at, counts_from from counted
@@ -128,6 +135,15 @@ starts as (
         counted.has_customer_discount
         and discount_changes.changed_at > counted.counts_from
         and (counted.counts_to is null or discount_changes.changed_at < counted.counts_to)
+    union
+    select counted.subscription_id, counted.version, counted.counts_from, discount_ends.ended_at
+    from counted
+    inner join discount_ends
+        on
+            counted.subscription_id = discount_ends.subscription_id
+            and counted.version = discount_ends.version
+            and counted.counts_from < discount_ends.ended_at
+    where counted.counts_to is null or discount_ends.ended_at < counted.counts_to
 
 ),
 
