@@ -28,7 +28,7 @@ from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.exported import of_metric
 from tailtracker_bi.figures.points import within
-from tailtracker_bi.figures.wording import number, period, signed, words
+from tailtracker_bi.figures.wording import number, period, plain, signed, words
 
 # In the order in which they are stacked, from zero on: what came in, what went, and the exchange rates.
 MOVEMENTS = {
@@ -215,8 +215,12 @@ class OtherTools(Section):
                 nothing_here("No month is complete yet.")
                 return
             form = f"money {data.currency(page.build) if currency == 'all' else currency}"
-            remark(f"At the end of {period(last, 'month')}{'' if segment in ('all', 'currency') else ', of everyone'}.")
-            show_table(modes_table(known, form), OTHER_TOOLS, right=["MRR"], wide=["Why it is another"])
+            table = modes_table(known, form)
+            everyone = "" if segment in ("all", "currency") else ", of everyone"
+            said = [f"{name}: {mrr}" for name, mrr in zip(table["Tool"], table["MRR"], strict=True)]
+            remark(plain(f"At the end of {period(last, 'month')}{everyone}. {'; '.join(said)}."))
+            with st.expander("Why they differ", type="compact"):
+                show_table(table, OTHER_TOOLS, right=["MRR"], wide=["Why it is another"])
             download(page.build, found, "mrr_modes")
 
 
