@@ -112,7 +112,7 @@ APART = [
     # 80.00, and half of it while the other coupon lasts: until 20 February.
     Version(subscription("limited", "01-01", HUNDRED, discounts=[TWENTY_OFF, HALF_OFF])),
     Version(subscription("free", "01-01", HUNDRED, discounts=[discount("all", "forever", percent_off=100.0)])),
-    Version(subscription("daily", "01-01", price(120, interval="day"))),
+    Version(subscription("daily", "01-01", price(150, interval="day"), discounts=[TWENTY_OFF])),
     Version(subscription("trial", "01-25", HUNDRED, trial_start=seconds("01-25"), trial_end=seconds("02-05"))),
     *changed_once("paused", "01-01", HUNDRED, "01-20", discounts=[TWENTY_OFF], pause_collection={"behavior": "void"}),
     *changed_once("unpaid", "01-01", HUNDRED, "01-20", status="unpaid"),
@@ -139,8 +139,9 @@ def test_what_other_tools_would_say_is_ours_and_what_they_differ_by(models: Mode
     assert said("01-01", "chartmogul") == {"ours": ours, "paused": 80, "total": ours + 80}
     assert said("01-01", "fivetran_dbt") == {
         "ours": ours,
-        "coupons_kept": 20 + 20 + 100,
-        "daily_prices": Decimal("-36.5"),
+        # A day's price without its coupon is 45.625 a month.
+        "coupons_kept": 20 + 20 + 100 + Decimal("9.125"),
+        "daily_prices": Decimal("-45.625"),
         "trials": 100,
         "paused": 100,
         "unpaid": 100,
