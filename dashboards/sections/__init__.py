@@ -1,18 +1,18 @@
 """What pages are described with: each section is a dataclass that says what it shows, and shows it."""
 
-from dashboards.sections.about_data import Agreement, NotCounted, Restated, Summary, Tables, TheBuild
+from dashboards.sections.about_data import Agreement, ExactSince, NotCounted, Restated, Summary, Tables, TheBuild
 from dashboards.sections.catalogues import EventCatalogue, MetricCatalogue
 from dashboards.sections.customers import RevenueCohorts, Staying, Worth
 from dashboards.sections.explored import Asked
 from dashboards.sections.health import ServiceLevels
 from dashboards.sections.layout import Headlines, Row, Tiles
-from dashboards.sections.money import DeclineCodes, MrrMovements, PaymentOutcomes, Trials
+from dashboards.sections.money import DeclineCodes, MrrMovements, OtherTools, PaymentOutcomes, Trials
 from dashboards.sections.over_time import Chosen, Lines, Stacks, Trend
 from dashboards.sections.people import DaysActive, Funnels, FunnelSteps, Retention
 
 __all__ = [
-    "Agreement", "Asked", "Chosen", "DaysActive", "DeclineCodes", "EventCatalogue", "FunnelSteps", "Funnels",
-    "Headlines", "Lines", "MetricCatalogue", "MrrMovements", "NotCounted", "PaymentOutcomes", "Restated",
-    "Retention", "RevenueCohorts", "Row", "ServiceLevels", "Stacks", "Staying", "Summary", "Tables", "TheBuild",
-    "Tiles", "Trend", "Trials", "Worth",
+    "Agreement", "Asked", "Chosen", "DaysActive", "DeclineCodes", "EventCatalogue", "ExactSince",
+    "FunnelSteps", "Funnels", "Headlines", "Lines", "MetricCatalogue", "MrrMovements", "NotCounted", "OtherTools",
+    "PaymentOutcomes", "Restated", "Retention", "RevenueCohorts", "Row", "ServiceLevels", "Stacks", "Staying",
+    "Summary", "Tables", "TheBuild", "Tiles", "Trend", "Trials", "Worth",
 ]  # fmt: skip

@@ -62,6 +62,18 @@ class Summary(Section):
 
 
 @dataclass(frozen=True)
+class ExactSince(Section):
+    """From when on a metric is exact, where earlier days are shown."""
+
+    metric_id: str
+
+    def show(self, page: Page) -> None:
+        for metric in page.known([self.metric_id]):
+            if metric.exact_since and page.view.dates[0] < metric.exact_since:
+                remark(metric.caveat)
+
+
+@dataclass(frozen=True)
 class Tables(Section):
     """What each source and table has."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pandas as pd
 import streamlit as st
@@ -14,6 +15,7 @@ from dashboards.components import (
     download,
     draw,
     nothing_here,
+    remark,
     say_what_is_left_out,
     show_table,
     table_behind,
@@ -26,7 +28,7 @@ from tailtracker_bi.figures import charts
 from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.exported import of_metric
 from tailtracker_bi.figures.points import within
-from tailtracker_bi.figures.wording import number, period, words
+from tailtracker_bi.figures.wording import number, period, plain, signed, words
 
 # In the order in which they are stacked, from zero on: what came in, what went, and the exchange rates.
 MOVEMENTS = {
@@ -54,6 +56,27 @@ OUTCOMES = {
     "failed": charts.VERMILION,
     "pending": charts.PURPLE,
     "blocked": charts.GREY,
+}
+
+OTHER_TOOLS = "What other tools would say"
+ABOUT_OTHER_TOOLS = (
+    "MRR of the same subscriptions as others define it, and by what it differs from ours. What they do with what their "
+    "documentation does not tell of is taken to be what we do: they may differ by more."
+)
+MODES = {
+    "billed": "As billed now",
+    "stripe_billing": "Stripe Billing",
+    "chartmogul": "ChartMogul",
+    "fivetran_dbt": "dbt package of Fivetran",
+}
+REASONS = {
+    "coupons_that_end": "coupons that end",
+    "coupons_kept": "coupons not taken off",
+    "daily_prices": "daily prices left out",
+    "paused": "paused",
+    "trials": "trials",
+    "unpaid": "unpaid",
+    "ended_early": "ended before what was paid for",
 }
 
 # In the order in which they are stacked.
@@ -174,6 +197,49 @@ def as_a_sum(wide: pd.DataFrame, shown: list[str], form: str, grain: str) -> pd.
         sign = -1 if key in WENT else 1
         table[title] = [number(sign * value if value else value, form) for value in newest[key]]
     return table.assign(State=list(newest["is_complete"].map(charts.STATES)))
+
+
+@dataclass(frozen=True)
+class OtherTools(Section):
+    """What other tools would say of the last month's end, and by what it differs from our MRR."""
+
+    def show(self, page: Page) -> None:
+        segment, value = page.view.of
+        data.check_parts(page.view.of, OTHER_TOOLS)
+        with card(OTHER_TOOLS, ABOUT_OTHER_TOOLS):
+            currency = value if segment == "currency" else "all"
+            found = data.rows(page.build, "mrr_modes", currency=currency)
+            last = found[found["is_complete"]]["period_start"].max()
+            known = found[found["period_start"] == last]
+            if known.empty:
+                nothing_here("No month is complete yet.")
+                return
+            form = f"money {data.currency(page.build) if currency == 'all' else currency}"
+            table = modes_table(known, form)
+            everyone = "" if segment in ("all", "currency") else ", of everyone"
+            said = [f"{name}: {mrr}" for name, mrr in zip(table["Tool"], table["MRR"], strict=True)]
+            remark(plain(f"At the end of {period(last, 'month')}{everyone}. {'; '.join(said)}."))
+            with st.expander("Why they differ", type="compact"):
+                show_table(table, OTHER_TOOLS, right=["MRR"], wide=["Why it is another"])
+            download(page.build, found, "mrr_modes")
+
+
+def modes_table(rows: pd.DataFrame, form: str) -> pd.DataFrame:
+    """A row per tool: its MRR, and what it counts beside ours or leaves out."""
+    ours = rows.loc[rows["reason"] == "ours", "amount"].iloc[0]
+    table = [{"Tool": "Here", "MRR": number(ours, form), "Why it is another": ""}]
+    for mode, name in MODES.items():
+        own = rows[rows["mode"] == mode].set_index("reason")["amount"]
+        apart = [
+            f"{REASONS[reason]} {signed(Decimal(str(own[reason])), form)}"
+            for reason in REASONS
+            if reason in own and not pd.isna(own[reason])
+        ]
+        why = ", ".join(apart) or "the same"
+        table.append(
+            {"Tool": name, "MRR": number(own["total"], form), "Why it is another": f"{why[0].upper()}{why[1:]}"}
+        )
+    return pd.DataFrame(table)
 
 
 @dataclass(frozen=True)

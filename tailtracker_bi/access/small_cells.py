@@ -22,6 +22,7 @@ PEOPLE_OF = {
     "arr": "subscribers",
     "mrr_new": "subscribers_new",
     "mrr_churn": "subscribers_churned",
+    "mrr_at_risk": "subscribers_at_risk",
     "gross_volume": "payments",
     "net_volume": "payments",
     "fees": "payments",
@@ -37,6 +38,7 @@ IN_THE_WHOLE = {
     "funnel_steps": ("segment",), "mrr_movements": ("segment", "currency"), "payment_outcomes": ("currency",),
     "restatements": ("segment",), "retention_cohorts": ("segment",), "revenue_cohorts": ("segment",),
     "ltv_predictions": ("segment", "currency"), "subscriber_survival": ("segment",), "trials": ("segment",),
+    "mrr_modes": ("currency",),
 }  # fmt: skip
 """The columns of a table that are `all` in rows of everyone. None of another table is shown in the whole."""
 ROWS_OF_SOMEBODY = {"not_counted": "example"}

@@ -284,6 +284,7 @@ def _drawings(figures: Figures, rules: ReportRules, about: Period) -> Iterator[D
         )
         notes = ["The scale does not begin at zero."] if is_share else []
         notes += [_movements(figures, about)] if name == "mrr" else []
+        notes += [metric.caveat] if metric.exact_since and starts[-1].date() < metric.exact_since else []
         notes += [] if drawn["is_complete"].all() else ["Dashed and pale: not complete yet."]
         yield Drawing(name, declared.title, [note for note in notes if note], chart)
 

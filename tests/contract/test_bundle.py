@@ -62,6 +62,7 @@ CONTRACT = {
     ),
     "subscriber_survival": ("as_of_month segment segment_value method month_index share ci_low ci_high at_risk"),
     "trials": "cohort_month segment segment_value started running converted ended_unpaid cancelled is_complete",
+    "mrr_modes": "period_start currency mode reason amount is_complete",
     "slo_status": (
         "service slo month target value budget_minutes consumed_minutes remaining_share burn_per_hour policy "
         "is_complete"
@@ -92,6 +93,7 @@ KEYS = {
     "ltv_predictions": "as_of_month, segment, segment_value, method, horizon_months",
     "subscriber_survival": "as_of_month, segment, segment_value, method, month_index",
     "trials": "cohort_month, segment, segment_value",
+    "mrr_modes": "period_start, currency, mode, reason",
     "slo_status": "service, slo, month",
     "event_catalog": "event, property",
     "data_status": "source, table_name",
@@ -105,7 +107,7 @@ KEYS = {
 }
 OFF_HERE = {
     "annotations", "mrr_movements", "payment_outcomes", "reconciliation", "slo_status", "restatements",
-    "revenue_cohorts", "ltv_predictions", "subscriber_survival", "trials",
+    "revenue_cohorts", "ltv_predictions", "subscriber_survival", "trials", "mrr_modes",
 }  # fmt: skip
 """Tables that stay empty without Stripe, the app database and Prometheus, which `tests/metrics/` fills, and in a
 first build."""

@@ -40,7 +40,9 @@ SECTIONS = {
     "Funnels": ("Onboarding", "Conversion over time", "Time between steps", "By app version"),
     "Revenue": (
         *("MRR", "Subscribers", "What moved MRR", "From opening to closing", "Why customers leave"),
+        "MRR at risk",
         *("What became of trials", "Trial conversion, 30 days", "Another metric"),
+        "What other tools would say",
         "Do the sources agree?",
     ),
     "Churn and LTV": (
@@ -66,7 +68,7 @@ SECTIONS = {
     "SQL": (),
 }
 CHARTS = {
-    "Overview": 4, "Active users": 4, "Lifecycle": 2, "Retention": 4, "Funnels": 4, "Revenue": 8,
+    "Overview": 4, "Active users": 4, "Lifecycle": 2, "Retention": 4, "Funnels": 4, "Revenue": 9,
     "Churn and LTV": 7, "Payments": 4,
     "Pets and alerts": 4, "Voice and acquisition": 1, "Service levels": 3, "Data health": 0, "Metric catalogue": 1,
     "Event catalogue": 0, "Why did it change?": 1, "Explore": 0, "SQL": 0,

@@ -19,6 +19,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboards import components, data, printed
+from dashboards.sections.money import modes_table
 from tailtracker_bi import bundle, reports
 from tailtracker_bi.figures import wording
 from tailtracker_bi.figures.exported import as_data
@@ -672,6 +673,7 @@ DOWNLOADS = [
             "mrr_by_week_currency": "mrr",
             "mrr_movements_all_all_all": "mrr",
             "trials_by_month": "trial_conversion_rate_30d",
+            "mrr_modes": None,
         },
     ),
     ("Funnels", {}, {"onboarding_conversion_steps": "onboarding_conversion"}),
@@ -740,6 +742,34 @@ def test_amounts_in_their_own_currency_say_so_in_the_csv(monkeypatch: pytest.Mon
     pets = as_data(data.catalog(build)["total_pets"], data.series(build, "total_pets", "day"), "day")
     assert set(pets["exact_since"]) == {date(2025, 1, 20)}
     assert set(pets["caveat"]) == {"Deletions are known from 2025-01-20 on."}
+
+
+def test_what_other_tools_would_say_stands_with_what_they_differ_by() -> None:
+    build = data.current_build()
+    rows = data.rows(build, "mrr_modes", currency="all")
+    table = modes_table(rows[rows["period_start"] == pd.Timestamp("2025-02-01")], "money EUR")
+    assert list(table["Tool"]) == ["Here", "As billed now", "Stripe Billing", "ChartMogul", "dbt package of Fivetran"]
+    ours, billed, *same, fivetran = (float(mrr.removeprefix("€").replace(",", "")) for mrr in table["MRR"])
+    assert same == [ours, ours]
+    assert list(table["Why it is another"][:4]) == [
+        "",
+        f"Coupons that end -€{ours - billed:.2f}",
+        "The same",
+        "The same",
+    ]
+    assert re.fullmatch(r"Coupons not taken off \+€[\d.]+, trials \+€[\d.]+", table["Why it is another"][4])
+    assert fivetran == pytest.approx(ours * 1.2, abs=0.01)
+    [said] = [note.value for note in open_page("Revenue").caption if "As billed now" in note.value]
+    assert said.replace("\\", "").startswith(
+        f"At the end of February 2025. Here: €{ours:,.2f}; As billed now: €{billed:,.2f}; "
+    )
+
+
+@pytest.mark.parametrize("title", ["Revenue", "Churn and LTV"])
+def test_pages_that_show_days_before_subscriptions_are_exact_say_from_when_on_they_are(title: str) -> None:
+    said = "Exact from 2025-02-10 on."
+    assert [note.value for note in open_page(title).caption].count(said) == 1
+    assert said not in [note.value for note in open_page(title, dates=["2025-02-10", "2025-03-11"]).caption]
 
 
 def test_a_change_that_may_be_chance_has_no_colour_and_says_so() -> None:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tailtracker_bi.sources.records import each_day
-from tests.worlds.money_reference import churn_by_reason, trials_by_state
+from tests.worlds.money_reference import at_risk, churn_by_reason, trials_by_state
 from tests.worlds.random_worlds import differences
 from tests.worlds.stripe_story import (
     NOW,
@@ -99,6 +99,24 @@ OTHERS_GOT_WRONG = [
     # Came back, and left again for another reason.
     Version(ended("twice_1", "01-01", PREMIUM, "02-12", "cancellation_requested")),
     Version(ended("twice_2", "02-20", PREMIUM, "02-25", "payment_disputed")),
+    # Paid late; and one more whose payment was due when it was first seen, since when nobody tells.
+    *told(
+        subscription("due", "01-01", PREMIUM),
+        ("02-15", subscription("due", "01-01", PREMIUM, status="past_due")),
+        ("02-18", subscription("due", "01-01", PREMIUM)),
+    ),
+    Version(subscription("still", "01-01", price(250), status="past_due")),
+    # Asked in January, and ended before anything was read: when, it says itself.
+    Version(
+        ended("asked", "01-01", PRO, "02-20", "cancellation_requested", cancel_at=seconds("02-20"))
+        | {"canceled_at": seconds("01-20")}
+    ),
+    # Asked to leave while a payment is due: counted once.
+    *told(
+        subscription("due_2", "01-01", PRO),
+        ("02-16", subscription("due_2", "01-01", PRO, **ASKED, status="past_due")),
+        ("02-18", subscription("due_2", "01-01", PRO)),
+    ),
     # Of two subscriptions one was left in the morning, and one given up in the evening.
     Version(ended("both_1", "01-01", PREMIUM, "02-13 09:00", "cancellation_requested")),
     Version(ended("both_2", "01-01", PREMIUM, "02-13 19:00", "payment_failed")),
@@ -132,9 +150,28 @@ def test_what_other_tools_were_reported_to_get_wrong_about_why_customers_leave(o
     assert churns(others, "02-12") == (1, 0, 0)
     assert churns(others, "02-13") == churns(others, "02-25") == (0, 1, 0)
     assert churns(others, "01-01", "month") == (0, 0, 0)
-    assert churns(others, "02-01", "month") == (2, 5, 3)
-    assert metric(others, "subscribers_churned", "02-01") == 10
+    assert churns(others, "02-01", "month") == (3, 5, 3)
+    assert metric(others, "subscribers_churned", "02-01") == 11
     assert metric(others, "churn_voluntary", "03-01", "plan", "pro") == 1
+
+
+def test_what_is_to_end_or_overdue_is_at_risk_from_when_that_is_known(others: Tables) -> None:
+    def at_risk(day: str) -> tuple[Any, ...]:
+        """To end, past due, together, and of how many customers."""
+        names = ("mrr_cancelling", "mrr_past_due", "mrr_at_risk", "subscribers_at_risk")
+        return tuple(metric(others, name, day, grain="day") for name in names)
+
+    assert at_risk("01-19") == (0, 0, 0, 0)
+    assert at_risk("01-20") == at_risk("02-08") == (8.99, 0, 8.99, 1)
+    assert at_risk("02-09") == (17.98, 0, 17.98, 2)
+    assert at_risk("02-15") == (17.98, 5.99, 23.97, 3)
+    # One customer with two at once; one of them for both reasons, and counted as to end.
+    assert at_risk("02-16") == (26.97, 5.99, 32.96, 3)
+    assert at_risk("02-18") == (17.98, 0, 17.98, 2)
+    assert at_risk("02-20") == at_risk("03-08") == (8.99, 0, 8.99, 1)
+    assert at_risk("03-09") == (0, 0, 0, 0)
+    assert metric(others, "mrr_at_risk", "02-16", "plan", "pro", "day") == 26.97
+    assert metric(others, "mrr_past_due", "02-16", "currency", "EUR", "day") == 5.99
 
 
 def on_trial(who: str, **fields: Any) -> Object:
@@ -294,6 +331,7 @@ def changed(dice: random.Random, item: Object, now: int) -> Object:
             item["pause_collection"] = None if item["pause_collection"] else pause
         case "ask":
             item |= {"cancel_at_period_end": True, "cancellation_details": {"reason": "cancellation_requested"}}
+            item["canceled_at"] = (None, now, now - 100_000)[now // 3600 % 3]
         case "end":
             item |= ended_at(now - dice.choice([0, 0, 100_000]), dice.choice(REASONS))
         case "trial" if is_trial and dice.random() < 0.5:
@@ -334,6 +372,15 @@ def test_random_lives_end_as_the_slow_version_says(
         if row["metric_id"].startswith("churn_") and row["value"] and row["segment"] != "country"
     }
     assert differences(given, churn_by_reason(versions, date(2024, 1, 1), last, lives.timezone)) == {}
+    risks = {
+        (row["metric_id"], row["period_start"], row["segment"], row["segment_value"]): row["value"]
+        for row in tables["pub_metric_values"]
+        if row["metric_id"] in {"mrr_cancelling", "mrr_past_due", "subscribers_at_risk"} and row["grain"] == "day"
+        if row["value"] and (row["segment"] == "currency" or row["metric_id"] == "subscribers_at_risk")
+        if row["segment"] in {"all", "currency"}
+    }
+    slow = at_risk(versions, date(2024, 1, 1), last, lives.timezone)
+    assert differences(risks, {key: pytest.approx(float(value)) for key, value in slow.items()}) == {}
 
     cohorts = {
         (row["cohort_month"], row["segment"], row["segment_value"]): {

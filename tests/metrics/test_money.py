@@ -17,6 +17,7 @@ from tests.worlds.money_reference import (
     cohorts_of_subscribers,
     lives_of_subscribers,
     months_of_retained_revenue,
+    mrr_by_mode,
     mrr_movements,
 )
 from tests.worlds.random_worlds import differences
@@ -99,6 +100,58 @@ def test_months_of_the_story_move_as_worked_out_by_hand(story: Tables) -> None:
     assert movements(story, "01-15", grain="day")["new"] == (1, Decimal("5.990000"))  # the trial is over
     assert movements(story, "03-04", grain="day")["closing"][1] == Decimal("55.935000") - Decimal("5.990000")
     assert movements(story, "03-05", grain="day")["expansion"] == (1, Decimal("1.000000"))
+
+
+# A price of 100.00 that each has, with what keeps tools apart; who is only here for one of the reasons.
+HUNDRED = price(10_000)
+TWENTY_OFF = discount("twenty", "forever", percent_off=20.0)
+HALF_OFF = discount("half", "repeating", percent_off=50.0) | {"end": seconds("02-20")}
+APART = [
+    Version(subscription("plain", "01-01", HUNDRED)),
+    Version(subscription("kept", "01-01", HUNDRED, discounts=[TWENTY_OFF])),
+    # 80.00, and half of it while the other coupon lasts: until 20 February.
+    Version(subscription("limited", "01-01", HUNDRED, discounts=[TWENTY_OFF, HALF_OFF])),
+    Version(subscription("free", "01-01", HUNDRED, discounts=[discount("all", "forever", percent_off=100.0)])),
+    Version(subscription("daily", "01-01", price(150, interval="day"), discounts=[TWENTY_OFF])),
+    Version(subscription("trial", "01-25", HUNDRED, trial_start=seconds("01-25"), trial_end=seconds("02-05"))),
+    *changed_once("paused", "01-01", HUNDRED, "01-20", discounts=[TWENTY_OFF], pause_collection={"behavior": "void"}),
+    *changed_once("unpaid", "01-01", HUNDRED, "01-20", status="unpaid"),
+    # Ended on the 20th, and paid for until 12 February.
+    Version(subscription("early", "01-13", HUNDRED, status="canceled", ended_at=seconds("01-20"))),
+    *map(Version, PRODUCTS),
+]
+
+
+def test_what_other_tools_would_say_is_ours_and_what_they_differ_by(models: Models, tmp_path: Path) -> None:
+    tables = sql_tables([(NOW, APART)], needed_for(models, "pub_mrr_modes"), tmp_path)
+
+    def said(month: str, mode: str, currency: str = "EUR") -> dict[str, Decimal]:
+        return {
+            row["reason"]: row["amount"]
+            for row in tables["pub_mrr_modes"]
+            if (row["period_start"], row["mode"], row["currency"]) == (at(month).date(), mode, currency)
+        }
+
+    # 100 + 80 + 80 + 0 + 1.20 x 365 / 12.
+    ours = Decimal("296.5")
+    assert said("01-01", "stripe_billing") == {"ours": ours, "total": ours}
+    assert said("01-01", "billed") == {"ours": ours, "coupons_that_end": -40, "total": ours - 40}
+    assert said("01-01", "chartmogul") == {"ours": ours, "paused": 80, "total": ours + 80}
+    assert said("01-01", "fivetran_dbt") == {
+        "ours": ours,
+        # A day's price without its coupon is 45.625 a month.
+        "coupons_kept": 20 + 20 + 100 + Decimal("9.125"),
+        "daily_prices": Decimal("-45.625"),
+        "trials": 100,
+        "paused": 100,
+        "unpaid": 100,
+        "ended_early": 100,
+        "total": 800,
+    }
+    # The trial is over, the coupon, and what was paid for.
+    assert said("02-01", "billed") == said("02-01", "stripe_billing") == {"ours": ours + 100, "total": ours + 100}
+    assert said("02-01", "fivetran_dbt").keys() & {"trials", "ended_early"} == set()
+    assert said("02-01", "fivetran_dbt", "all") == said("02-01", "fivetran_dbt")
 
 
 def test_a_change_of_plan_is_a_switch_in_its_plans(story: Tables) -> None:
@@ -537,7 +590,7 @@ def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]
         discount("either", "forever", amount_off=120, currency="usd", currency_options={"eur": {"amount_off": 95}}),
         discount("pro", "forever", percent_off=12.5, applies_to={"products": ["prod_pro"]}),
         discount("part", "forever", amount_off=400, currency="eur", applies_to={"products": ["prod_pro", "prod_x"]}),
-        discount("gift", "once", percent_off=100.0),
+        discount("gift", "repeating", percent_off=100.0) | {"end": seconds("02-10 08:00")},
     ]
     found = {}
     for number in range(dice.randint(1, 6)):
@@ -602,7 +655,9 @@ def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_
     tables = sql_tables(
         [(NOW, [*told, *products])],
         needed_for(
-            models, "pub_mrr_movements", "metric_revenue_retention", "agg_revenue_cohorts", "agg_subscriber_lives"
+            models,
+            *("pub_mrr_movements", "pub_mrr_modes"),
+            *("metric_revenue_retention", "agg_revenue_cohorts", "agg_subscriber_lives"),
         ),
         tmp_path,
         [(NOW, rates)] if rates else [],
@@ -619,6 +674,12 @@ def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_
     yesterday = NOW.astimezone(ZoneInfo(timezone)).date() - timedelta(days=1)
     world = (subscriptions, date(2024, 1, 1), yesterday, timezone, rates)
     assert differences(given, mrr_movements(*world)) == {}
+    modes = {
+        tuple(row[key] for key in ("period_start", "currency", "mode", "reason")): row["amount"]
+        for row in tables["pub_mrr_modes"]
+        if row["amount"] != 0
+    }
+    assert differences(modes, mrr_by_mode(*world)) == {}
     retained = {
         tuple(row[key] for key in ("metric_id", "period_start", "segment", "segment_value")): tuple(
             None if row[key] is None else pytest.approx(row[key]) for key in ("numerator", "denominator")

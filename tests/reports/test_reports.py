@@ -160,6 +160,14 @@ def test_the_headline_puts_facts_side_by_side(build: Bundle) -> None:
     ) in read(build).text
 
 
+def test_a_chart_of_weeks_before_its_figures_are_exact_says_so(build: Bundle) -> None:
+    said = "Exact from 2025-02-10 on."
+    told = content(build)
+    assert [drawing.title for drawing in told.drawings if any(said in note for note in drawing.notes)] == ["MRR"]
+    assert {kpi.metric.metric_id for kpi in told.kpis if said in kpi.metric.about} == {"mrr", "nrr"}
+    assert "Deletions are known" not in read(build).text
+
+
 def test_the_headline_says_which_segment_made_a_change(build: Bundle) -> None:
     assert "The change in MRR came mostly from country France (+€47.00)." in read(build).text
     # The week before nothing did, and 7.4 % more people than 162 may be chance.

@@ -6,7 +6,7 @@ Nothing here knows the warehouse, and nothing is fast. Each docstring says the d
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -103,8 +103,12 @@ def moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def mrr_of_items(subscription: Object) -> list[tuple[Object, Decimal]]:
-    """Unit amount times quantity a month, less coupons that last forever, each of what the one before left."""
+def lasts(discount: Object) -> bool:
+    return bool(discount["source"]["coupon"]["duration"] == "forever")
+
+
+def mrr_of_items(subscription: Object, counts: Callable[[Object], bool] = lasts) -> list[tuple[Object, Decimal]]:
+    """Unit amount times quantity a month, less the discounts that count, each of what the one before left."""
     currency = subscription["currency"]
     items = [
         item
@@ -114,7 +118,7 @@ def mrr_of_items(subscription: Object) -> list[tuple[Object, Decimal]]:
     amounts = [Fraction(item["price"]["unit_amount"] * item["quantity"], 100) for item in items]
     for discount in subscription["discounts"]:
         coupon = discount["source"]["coupon"]
-        if coupon["duration"] != "forever":
+        if not counts(discount):
             continue
         products = (coupon.get("applies_to") or {}).get("products")
         meant = [products is None or item["price"]["product"] in products for item in items]
@@ -360,6 +364,109 @@ def stop(versions: list[tuple[datetime, Version]], start: datetime, end: datetim
     if reason is None and was_due:
         return at, "involuntary"
     return at, KINDS.get(reason, "unknown")
+
+
+def at_risk(
+    subscriptions: dict[str, list[tuple[datetime, Version]]], first: date, last: date, timezone: str
+) -> dict[tuple[str, date, str, str], Decimal]:
+    """What each currency's subscriptions that are to end, or else have a payment overdue, pay at the end of each day.
+
+    Since when they are to end they may say themselves; all else is so since it was seen. By metric, day, segment and
+    segment value, where it is not 0; customers over all currencies, too.
+    """
+    found: dict[tuple[str, date, str, str], Decimal] = defaultdict(Decimal)
+    for day in (first + timedelta(days=number) for number in range((last - first).days + 1)):
+        end = midnight(day + timedelta(days=1), timezone)
+        customers: set[tuple[str, str, str]] = set()
+        for versions in subscriptions.values():
+            item, ordered = counts(versions, end), in_order(versions)
+            if item is None or not sum(mrr for _, mrr in mrr_of_items(item)):
+                continue
+            since = max((at for at, _ in ordered if at < end), default=ordered[0][0])
+            metric, currency = "mrr_past_due", item["currency"].upper()
+            if item["cancel_at_period_end"] or item.get("cancel_at"):
+                metric, since = "mrr_cancelling", moment(item["canceled_at"]) if item.get("canceled_at") else since
+            elif item["status"] != "past_due":
+                continue
+            if since < end:
+                found[metric, day, "currency", currency] += sum(mrr for _, mrr in mrr_of_items(item))
+                customers |= {("currency", currency, item["customer"]), ("all", "all", item["customer"])}
+        for segment, value, _ in customers:
+            found["subscribers_at_risk", day, segment, value] += 1
+    return dict(found)
+
+
+def idle(versions: list[tuple[datetime, Version]], end: datetime) -> tuple[str, Object] | None:
+    """What a subscription that does not count is just before this instant, where other tools may count it."""
+    ordered = in_order(versions)
+    latest = ordered[-1][1].item
+    if latest.get("ended_at") and moment(latest["ended_at"]) < end:
+        period_end = moment(latest["items"]["data"][0]["current_period_end"])
+        return ("ended_early", latest) if period_end >= end else None
+    known = [version.item for at, version in ordered if at < end]
+    first = ordered[0][1].item
+    item = known[-1] if known else first
+    if moment(first["created"]) < end and item.get("trial_end") and moment(item["trial_end"]) >= end:
+        return "trials", item
+    if not known and (moment(first["created"]) >= end or first["status"] != "incomplete"):
+        return None
+    if item["status"] in {"unpaid", "incomplete", "paused"}:
+        return "unpaid", item
+    paused = item.get("pause_collection")
+    if item["status"] in {"active", "past_due"} and paused:
+        return ("paused", item) if not paused.get("resumes_at") or moment(paused["resumes_at"]) >= end else None
+    return None
+
+
+def mrr_by_mode(
+    subscriptions: dict[str, list[tuple[datetime, Version]]], first: date, last: date, timezone: str, rates: Rates
+) -> dict[tuple[date, str, str, str], Decimal | None]:
+    """At the end of each month, or so far: our MRR, by what each tool differs from it, and what it would say.
+
+    By the month's first day, currency or `all`, tool and reason, where it is not 0.
+    """
+    found: dict[tuple[date, str, str, str], Decimal | None] = {}
+    for start in sorted({day.replace(day=1) for day in (first, last)} | {date(2024, 2, 1), date(2024, 3, 1)}):
+        day = min((start + timedelta(days=31)).replace(day=1) - timedelta(days=1), last)
+        parts: dict[str, dict[tuple[str, str], Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+        for versions in subscriptions.values():
+            for mode, reason, currency, amount in _said(versions, midnight(day + timedelta(days=1), timezone)):
+                parts[currency][mode, reason] += amount
+        keys = {key for own in parts.values() for key in own}
+        whole = {
+            key: total([in_euros(own.get(key, Decimal()), currency, day, rates) for currency, own in parts.items()])
+            for key in keys
+        }
+        for currency, own in {**parts, "all": whole}.items():
+            for mode in {mode for mode, _ in own}:
+                apart = {reason: amount for (of, reason), amount in own.items() if of == mode}
+                said = {**apart, "total": total(list(apart.values()))}
+                found |= {(start, currency, mode, reason): amount for reason, amount in said.items() if amount != 0}
+    return found
+
+
+def _said(versions: list[tuple[datetime, Version]], end: datetime) -> Iterator[tuple[str, str, str, Decimal]]:
+    """Tool, reason, currency and amount of each item just before an instant."""
+    item, other = counts(versions, end), idle(versions, end)
+    if item:
+        listed, billed = (
+            [mrr for _, mrr in mrr_of_items(item, of)]
+            for of in (lambda _: False, lambda each: lasts(each) or moment(each.get("end") or 2**33) >= end)
+        )
+        for (each, mrr), price, now in zip(mrr_of_items(item), listed, billed, strict=True):
+            of = item["currency"].upper()
+            yield from ((mode, "ours", of, mrr) for mode in ("billed", "stripe_billing", "chartmogul", "fivetran_dbt"))
+            yield "billed", "coupons_that_end", of, now - mrr
+            yield "fivetran_dbt", "coupons_kept", of, price - mrr
+            if each["price"]["recurring"]["interval"] == "day":
+                yield "fivetran_dbt", "daily_prices", of, -price
+    if other:
+        standing, item = other
+        for (each, mrr), (_, price) in zip(mrr_of_items(item), mrr_of_items(item, lambda _: False), strict=True):
+            if standing == "paused":
+                yield "chartmogul", standing, item["currency"].upper(), mrr
+            if each["price"]["recurring"]["interval"] != "day":
+                yield "fivetran_dbt", standing, item["currency"].upper(), price
 
 
 def churn_by_reason(

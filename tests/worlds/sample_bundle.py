@@ -30,6 +30,7 @@ from tests.worlds.sample_money import (
     invent_customers,
     invent_payments,
     ltv_predictions,
+    mrr_modes,
     mrr_movements,
     payment_outcomes,
     payment_values,
@@ -104,6 +105,10 @@ subscriptions | subscribers_churned | Churned subscribers | Paid, and stopped. |
 subscriptions | churn_voluntary | Voluntary churn | Left by will. | customers integer down | day,week,month
 subscriptions | churn_involuntary | Involuntary churn | A payment failed. | customers integer down | day,week,month
 subscriptions | churn_unknown | Churn of unknown reason | Nothing tells why. | customers integer down | day,week,month
+subscriptions | mrr_at_risk | MRR at risk | To end or overdue. | currency money down | day,week,month
+subscriptions | mrr_cancelling | MRR that is to end | Asked to leave. | currency money down | day,week,month
+subscriptions | mrr_past_due | MRR past due | A payment is overdue. | currency money down | day,week,month
+subscriptions | subscribers_at_risk | Subscribers at risk | To end or overdue. | customers integer down | day,week,month
 subscriptions | trial_conversion_rate_30d | Trial conversion, 30 days | Paid after a trial. | share percent up | day
 subscriptions | subscriber_churn_rate | Subscriber churn | Churned of those at the start. | share percent down | month
 subscriptions | subscriber_churn_rate_30d | Subscriber churn, 30 days | Churned in 30 days. | share percent down | day
@@ -443,9 +448,7 @@ def metric_catalog(off: Collection[str]) -> Iterator[Row]:
         target = 60.0 if metric == "dau" else None
         status = "no_data" if SOURCES[domain].split(".")[0] in off else "active"
         what = (metric, label, description, not_for, unit, form, is_up)
-        exact = (
-            (date(2025, 1, 20), "Deletions are known from 2025-01-20 on.") if metric == "total_pets" else (None, None)
-        )
+        exact = EXACT_SINCE.get(metric, (None, None))
         rank = HEADLINES.index(metric) + 1 if metric in HEADLINES else None
         is_of_money = form == "money" or metric in {"nrr", "grr"}
         yield (
@@ -487,6 +490,11 @@ def not_counted(off: Collection[str]) -> Iterator[Row]:
         )  # fmt: skip
 
 
+EXACT_SINCE = {
+    "total_pets": (date(2025, 1, 20), "Deletions are known from 2025-01-20 on."),
+    "mrr": (date(2025, 2, 10), "Exact from 2025-02-10 on."),
+    "nrr": (date(2025, 2, 10), "Exact from 2025-02-10 on."),
+}
 LATE = ("late", "7 March 2025 has not been received")
 NO_CREDENTIALS = {"stripe": "STRIPE_API_KEY is not set", "app_db": "APP_DATABASE_URL is not set"}
 
@@ -551,6 +559,7 @@ COLUMNS = {
     "customers status backtest_months backtest_error",
     "subscriber_survival": "as_of_month segment segment_value method month_index share ci_low ci_high at_risk",
     "trials": "cohort_month segment segment_value started running converted ended_unpaid cancelled is_complete",
+    "mrr_modes": "period_start currency mode reason amount is_complete",
     "reconciliation": "what period_start currency left_value right_value difference reason",
     "restatements": "metric_id grain period_start segment segment_value old_value new_value build restated_on reason",
     "not_counted": "source object_type what why objects amount currency example metric_ids first_day last_day "
@@ -603,6 +612,7 @@ def _invented(off: frozenset[str], is_rate_missing: bool) -> dict[str, pa.Table]
         "ltv_predictions": [] if "stripe" in off else ltv_predictions(),
         "subscriber_survival": [] if "stripe" in off else subscriber_survival(),
         "trials": [] if "stripe" in off else trials(customers),
+        "mrr_modes": mrr_modes(movements),
         "slo_status": slo_status(),
         "event_catalog": event_catalog(people),
         "reconciliation": [] if off else reconciliation(people),

@@ -218,6 +218,9 @@ def _subscriptions(grain: str, first: date, segment: str, value: str, found: Fou
     yield row("churn_voluntary", gone - gone // 3)
     yield row("churn_involuntary", gone // 3)
     yield row("churn_unknown", 0)
+    yield row("subscribers_at_risk", here // 10)
+    for metric, share in {"mrr_at_risk": 0.1, "mrr_cancelling": 0.06, "mrr_past_due": 0.04}.items():
+        yield row(metric, share * float(of("closing")), is_money=True)
     if grain == "month":
         yield row("subscriber_churn_rate", gone, found.get("opening", NOTHING)[0])
     if grain == "day":
@@ -234,6 +237,22 @@ def _subscriptions(grain: str, first: date, segment: str, value: str, found: Fou
         kept = of("opening") - of("contraction") - of("churn")
         yield row("nrr", float(kept + of("expansion")), float(of("opening")), is_money=True)
         yield row("grr", float(kept), float(of("opening")), is_money=True)
+
+
+def mrr_modes(movements: list[Row]) -> Iterator[Row]:
+    """period_start, currency, mode, reason, amount, is_complete: a tenth less as billed, a fifth more elsewhere."""
+    apart = {
+        "billed": {"coupons_that_end": Decimal("-0.1")},
+        "stripe_billing": {},
+        "chartmogul": {},
+        "fivetran_dbt": {"coupons_kept": Decimal("0.05"), "trials": Decimal("0.15")},
+    }
+    for grain, first, currency, movement, segment, _, _, mrr, known in movements:
+        if (grain, movement, segment) == ("month", "closing", "all"):
+            for mode, reasons in apart.items():
+                parts = {"ours": Decimal(1)} | reasons
+                for reason, share in {**parts, "total": sum(parts.values())}.items():
+                    yield first, currency, mode, reason, None if mrr is None else Decimal(str(mrr)) * share, known
 
 
 def revenue_cohorts(customers: list[Customer]) -> Iterator[Row]:

@@ -71,6 +71,22 @@ first_readings as (
             and covered.source = 'app_db'
     group by tables_needed.metric_id
 
+),
+
+-- When it is first read, Stripe tells what changed in the 30 days before, and nothing of what changed earlier. Where it
+-- is younger than that, there is nothing earlier.
+changes_told as (
+
+    select models.metric_id, max({{ add_days('covered.followed_since', -29) }}) as day
+    from {{ source('config', 'metric_models') }} as models
+    inner join covered
+        on
+            models.model = 'int_subscription_spells'
+            and covered.source = 'stripe'
+            and covered.table_name in ('customers', 'events', 'subscriptions')
+            and covered.first_day < {{ add_days('covered.followed_since', -29) }}
+    group by models.metric_id
+
 )
 
 select
@@ -95,11 +111,14 @@ select
     cast(notes.target as double precision) as target,
     tables_of_metrics.sources,
     definitions.grains,
-    first_readings.day as exact_since,
-    cast(
+    greatest(first_readings.day, changes_told.day) as exact_since,
+    cast(nullif(concat_ws(
+        ' ',
         'Deletions are known from ' || cast(first_readings.day as varchar) || ' on, when the app database was first read. '
-        || 'What was deleted before, or made and deleted between two readings, is not counted.' as varchar
-    ) as caveat,
+        || 'What was deleted before, or made and deleted between two readings, is not counted.',
+        'Exact from ' || cast(changes_told.day as varchar) || ' on, as far back as Stripe told of changes. Before, a '
+        || 'subscription counts as it was when it was first seen.'
+    ), '') as varchar) as caveat,
     definitions.headline_rank,
     definitions.quotient_of,
     definitions.is_of_money
@@ -107,3 +126,4 @@ from definitions
 left join notes on definitions.metric_id = notes.metric_id
 left join tables_of_metrics on definitions.metric_id = tables_of_metrics.metric_id
 left join first_readings on definitions.metric_id = first_readings.metric_id
+left join changes_told on definitions.metric_id = changes_told.metric_id

@@ -49,6 +49,7 @@ def of_subscriptions(frame: Frame) -> Iterator[Truth]:
     for movement, by_day in amounts.items():
         yield from sums_of(frame, f"mrr_{movement}", by_day)
     yield from sums_of(frame, "mrr_net_new", [now - was for was, now in zip([Decimal(0), *mrr], mrr, strict=False)])
+    yield from _at_risk(frame)
     yield from _churn(frame, here, counts["new"], counts["churn"])
     yield from _retained(frame, [paid for _, paid in lives], amounts)
     yield from _received(frame, lives)
@@ -69,6 +70,32 @@ def _moves(paid: Sequence[Decimal]) -> Iterator[tuple[int, str, Decimal]]:
         if movement := _movement(before, after, has_paid):
             yield day, movement, after - before
         before, has_paid = after, has_paid or after > 0
+
+
+def _at_risk(frame: Frame) -> Iterator[Truth]:
+    """What subscriptions pay that are to end, and those that are not but have a payment overdue, and whose they are.
+
+    Since when a payment is overdue Stripe's events alone tell, which it keeps for 30 days: of earlier nobody knows.
+    """
+    told_from = min(frame.readings) - 30 * DAY
+    amounts = {"mrr_cancelling": [Decimal(0)] * frame.days, "mrr_past_due": [Decimal(0)] * frame.days}
+    customers = [0] * frame.days
+    for customer in frame.story.customers:
+        for day in range(min(frame.day_of(customer.created), frame.days), frame.days):
+            end = frame.story.plot.start + (day + 1) * DAY
+            of_day = dict.fromkeys(amounts, Decimal(0))
+            for each in customer.subscriptions:
+                if each.asked_to_end < end:
+                    of_day["mrr_cancelling"] += _mrr(each, end)
+                elif any(told_from <= begins < end <= ends for begins, ends in each.late):
+                    of_day["mrr_past_due"] += _mrr(each, end)
+            customers[day] += any(of_day.values())
+            for metric_id, amount in of_day.items():
+                amounts[metric_id][day] += amount
+    for metric_id, by_day in amounts.items():
+        yield from ends_of(frame, metric_id, by_day)
+    yield from ends_of(frame, "mrr_at_risk", [sum(each, Decimal(0)) for each in zip(*amounts.values(), strict=True)])
+    yield from ends_of(frame, "subscribers_at_risk", customers)
 
 
 def _retained(

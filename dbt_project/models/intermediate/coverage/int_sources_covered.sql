@@ -56,7 +56,8 @@ first_readings as (
     select
         landings.source,
         landings.table_name,
-        min({{ local_date('landings.first_landed_as_of', 'context.timezone') }}) as first_read_on
+        min({{ local_date('landings.first_landed_as_of', 'context.timezone') }}) as first_read_on,
+        min({{ local_date('landings.followed_since', 'context.timezone') }}) as followed_since
     from landings
     cross join context
     group by landings.source, landings.table_name
@@ -87,6 +88,7 @@ select
     bounds.last_day,
     bounds.covered_from,
     first_readings.first_read_on,
+    first_readings.followed_since,
     case
         when broken_beginnings.source is null then {{ add_days('first_gaps.gap_day', -1) }}
         else {{ add_days('bounds.covered_from', -1) }}

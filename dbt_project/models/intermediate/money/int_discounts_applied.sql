@@ -1,6 +1,10 @@
 with spells as (
 
-    select * from {{ ref('int_subscription_spells') }}
+    select subscription_id, version, counts_from, currency, customer_discount_id
+    from {{ ref('int_subscription_spells') }}
+    union all
+    select subscription_id, version, counts_from, currency, customer_discount_id
+    from {{ ref('int_subscription_idle_spells') }}
 
 ),
 
@@ -27,7 +31,8 @@ given as (
         case when subscription_discounts.subscription_item_id is null then 2 else 1 end as level,
         subscription_discounts.subscription_item_id,
         subscription_discounts.position,
-        subscription_discounts.discount_id
+        subscription_discounts.discount_id,
+        coalesce(subscription_discounts.ended_at <= spells.counts_from, false) as is_over
     from spells
     inner join subscription_discounts
         on
@@ -36,7 +41,7 @@ given as (
 
     union all
 
-    select subscription_id, version, counts_from, currency, 2, cast(null as varchar), 1, customer_discount_id
+    select subscription_id, version, counts_from, currency, 2, cast(null as varchar), 1, customer_discount_id, false
     from spells
     where customer_discount_id is not null
 
@@ -53,7 +58,9 @@ with_terms as (
         given.subscription_item_id,
         given.position,
         given.discount_id,
+        given.is_over,
         terms.products,
+        terms.duration,
         terms.percent_off,
         case
             when given.currency = terms.currency then terms.amount_off
@@ -63,7 +70,29 @@ with_terms as (
         end as amount_off
     from given
     inner join terms on given.discount_id = terms.discount_id
-    where terms.duration = 'forever'
+    where terms.duration is not null
+
+),
+
+taken_off as (
+
+    select
+        *,
+        max(case when duration = 'forever' then 0 else 1 end) over (
+            partition by subscription_id, version, counts_from
+        ) = 1 as is_any_limited
+    from with_terms
+    where (percent_off is not null or amount_off is not null) and (duration = 'forever' or not is_over)
+
+),
+
+scoped as (
+
+    select *, 'contracted' as scope from taken_off
+    where duration = 'forever'
+    union all
+    select *, 'billed' as scope from taken_off
+    where is_any_limited
 
 )
 
@@ -71,13 +100,13 @@ select
     subscription_id,
     version,
     counts_from,
+    scope,
     subscription_item_id,
     products,
     percent_off,
     amount_off,
     row_number() over (
-        partition by subscription_id, version, counts_from
+        partition by subscription_id, version, counts_from, scope
         order by level, position, subscription_item_id, discount_id
     ) as step
-from with_terms
-where percent_off is not null or amount_off is not null
+from scoped

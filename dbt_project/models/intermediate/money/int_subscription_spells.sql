@@ -13,6 +13,13 @@ subscription_discounts as (
 
 ),
 
+discount_ends as (
+
+    select distinct subscription_id, version, ended_at from {{ ref('stg_stripe__subscription_discounts') }}
+    where ended_at is not null
+
+),
+
 customer_discounts as (
 
     select * from {{ ref('stg_stripe__customer_discounts') }}
@@ -46,7 +53,16 @@ judged as (
             else status in ('active', 'past_due')
         end as is_counted,
         -- Nobody tells since when it is so: it counts until it was seen.
-        is_first and (is_deleted or is_collection_paused or status in ('unpaid', 'canceled')) as is_counted_until_seen
+        is_first and (is_deleted or is_collection_paused or status in ('unpaid', 'canceled')) as is_counted_until_seen,
+        case
+            when is_cancel_at_period_end or cancel_at is not null then 'cancels'
+            when status = 'past_due' then 'past_due'
+        end as risk,
+        -- Since when it is to end it says itself; since when a payment is overdue nobody tells but who saw it.
+        case
+            when is_cancel_at_period_end or cancel_at is not null then coalesce(canceled_at, effective_at)
+            when status = 'past_due' then effective_at
+        end as at_risk_from
     from in_order
 
 ),
@@ -58,6 +74,8 @@ bounded as (
         version,
         customer_id,
         currency,
+        risk,
+        at_risk_from,
         greatest(
             case when is_first and not is_collection_paused then coalesce(created_at, effective_at) else effective_at end,
             trial_end_at,
@@ -74,6 +92,8 @@ bounded as (
         version,
         customer_id,
         currency,
+        risk,
+        at_risk_from,
         greatest(coalesce(created_at, effective_at), trial_end_at),
         least(effective_at, finally_ended_at)
     from judged
@@ -103,7 +123,7 @@ discount_changes as (
 
 ),
 
--- The customer's own discount comes and goes without a new version of the subscription.
+-- The customer's own discount comes and goes without a new version of the subscription, and so does one that ends.
 starts as (
 
     select subscription_id, version, counts_from as began_at, counts_from from counted
@@ -115,6 +135,15 @@ starts as (
         counted.has_customer_discount
         and discount_changes.changed_at > counted.counts_from
         and (counted.counts_to is null or discount_changes.changed_at < counted.counts_to)
+    union
+    select counted.subscription_id, counted.version, counted.counts_from, discount_ends.ended_at
+    from counted
+    inner join discount_ends
+        on
+            counted.subscription_id = discount_ends.subscription_id
+            and counted.version = discount_ends.version
+            and counted.counts_from < discount_ends.ended_at
+    where counted.counts_to is null or discount_ends.ended_at < counted.counts_to
 
 ),
 
@@ -125,6 +154,8 @@ spells as (
         counted.version,
         counted.customer_id,
         counted.currency,
+        counted.risk,
+        counted.at_risk_from,
         counted.has_customer_discount,
         starts.counts_from,
         coalesce(
@@ -150,7 +181,9 @@ select
     spells.currency,
     customer_discounts.discount_id as customer_discount_id,
     spells.counts_from,
-    spells.counts_to
+    spells.counts_to,
+    spells.risk,
+    spells.at_risk_from
 from spells
 left join customer_discounts
     on

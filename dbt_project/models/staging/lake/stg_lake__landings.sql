@@ -17,7 +17,11 @@ units as (
         source.*,
         filled_tables.is_daily,
         case when filled_tables.is_daily then source.day end as landed_day,
-        case when source.status = 'unchanged' then 'landed' else source.status end as outcome
+        case when source.status = 'unchanged' then 'landed' else source.status end as outcome,
+        lag(source.as_of) over (
+            partition by source.source, source.table_name, source.status in ('landed', 'unchanged')
+            order by source.landing
+        ) as as_of_before
     from source
     inner join filled_tables
         on
@@ -37,7 +41,14 @@ numbered as (
         max(landing) over (partition by source, table_name, landed_day, outcome) as last_of_outcome,
         max(landing) over (partition by source, table_name, landed_day) as last_attempt,
         sum(case when is_daily then 0 else loaded end) over (partition by source, table_name) as versions,
-        min(case when status = 'landed' then as_of end) over (partition by source, table_name) as first_landed_as_of
+        min(case when status = 'landed' then as_of end) over (partition by source, table_name) as first_landed_as_of,
+        -- After a longer while some of what changed in it is told by nobody any more.
+        max(case
+            when
+                outcome = 'landed' and not is_daily
+                and (as_of_before is null or as_of > {{ add_seconds('as_of_before', 29 * 86400) }})
+                then as_of
+        end) over (partition by source, table_name) as followed_since
     from units
 
 )
@@ -62,6 +73,7 @@ select
     seen_at,
     seen_as_of as as_of,
     first_landed_as_of,
+    followed_since,
     last_of_outcome = last_attempt as is_latest_attempt
 from numbered
 where latest = 1 and status <> 'unchanged'

@@ -78,7 +78,8 @@ select
     max(amount_off) as amount_off,
     max(currency) as currency,
     max(currency_options) as currency_options,
-    max(products) as products
+    max(products) as products,
+    max(ended_at) as ended_at
 from terms
 where coalesce(discount_id, coupon_id) is not null
 group by subscription_id, version, subscription_item_id, coalesce(discount_id, coupon_id)
