@@ -35,6 +35,7 @@ IN_THE_WHOLE = {
     "not_counted": (), "reconciliation": (), "slo_status": (), "stickiness": (), "anomalies": (), "forecasts": (),
     "past_forecasts": (), "inference_status": (),
     "funnel_steps": ("segment",), "mrr_movements": ("segment", "currency"), "payment_outcomes": ("currency",),
+    "dunning_curve": ("segment",),
     "restatements": ("segment",), "retention_cohorts": ("segment",), "revenue_cohorts": ("segment",),
     "ltv_predictions": ("segment", "currency"), "subscriber_survival": ("segment",), "trials": ("segment",),
 }  # fmt: skip

@@ -22,6 +22,8 @@ PRICES = {"EUR": Decimal(1), "USD": Decimal("1.1"), "JPY": Decimal(150)}
 NO_RATE_FROM = date(2025, 3, 9)
 """From here on a rate is missing where a test asks for it."""
 CODES = ("insufficient_funds", "expired_card", "do_not_honor", "incorrect_cvc", "card_velocity_exceeded")
+HARD = {"incorrect_cvc": "hard", "card_velocity_exceeded": "unknown"}
+"""Of what kind their declines are said to be, where not soft."""
 MOVED = ("new", "reactivation", "expansion", "contraction", "churn")
 NOTHING = (0, Decimal(0))
 OUTCOMES = ("first_attempt", "recovered", "failed", "pending", "blocked")
@@ -335,7 +337,7 @@ def invent_payments() -> list[Payment]:
 
 
 def payment_outcomes(payments: list[Payment]) -> Iterator[Row]:
-    """grain, period_start, currency, outcome, decline_code, payments, attempts, amount, is_complete."""
+    """grain, period_start, currency, outcome, decline_code, payments, attempts, amount, is_complete, decline_kind."""
     for grain in GRAINS:
         groups: dict[tuple[date, str, str, str | None], list[Payment]] = defaultdict(list)
         for payment in payments:
@@ -345,7 +347,25 @@ def payment_outcomes(payments: list[Payment]) -> Iterator[Row]:
             amounts = [p.amount * (rate(p.currency, p.day) if currency == "all" else 1) for p in own]
             total = sum(amounts, Decimal(0))
             counted = (len(own), sum(payment.attempts for payment in own))
-            yield grain, first, currency, outcome, code, *counted, total, is_complete(grain, first)
+            kind = code and HARD.get(code, "soft")
+            yield grain, first, currency, outcome, code, *counted, total, is_complete(grain, first), kind
+
+
+def dunning_curve(payments: list[Payment]) -> Iterator[Row]:
+    """cohort_month, segment, segment_value, days_since_failure, payments, recovered, is_complete.
+
+    Those that are recovered are so within nine days.
+    """
+    found: dict[tuple[date, str, str, int], list[bool]] = defaultdict(list)
+    for number, payment in enumerate(payment for payment in payments if payment.outcome in ("recovered", "failed")):
+        kind = HARD.get(payment.decline_code or "", "soft")
+        for days in range(min(30, (LAST - payment.day).days) + 1):
+            for segment, value in (("all", "all"), ("decline_kind", kind)):
+                is_recovered = payment.outcome == "recovered" and days > number % 9
+                found[start(payment.day, "month"), segment, value, days].append(is_recovered)
+    for (first, segment, value, days), own in found.items():
+        is_over = end(first, "month") + timedelta(days=days) <= LAST
+        yield first, segment, value, days, len(own), sum(own), is_over
 
 
 def payment_values(payments: list[Payment], *, is_rate_missing: bool) -> Iterator[Row]:
