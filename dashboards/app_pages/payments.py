@@ -11,7 +11,10 @@ IN_AND_OUT = {
     "disputes": ("Disputes", charts.VERMILION),
     "fees": ("Fees", charts.BROWN),
 }
-OTHERS = ("gross_volume", "payments", "net_volume", "refunds", "disputes", "fees", "refund_rate", "dispute_rate")
+OTHERS = (
+    *("gross_volume", "payments", "net_volume", "refunds", "disputes", "fees", "effective_fee_rate", "refund_rate"),
+    "dispute_rate",
+)
 
 show(
     "Payments",

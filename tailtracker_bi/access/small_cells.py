@@ -25,6 +25,7 @@ PEOPLE_OF = {
     "gross_volume": "payments",
     "net_volume": "payments",
     "fees": "payments",
+    "effective_fee_rate": "payments",
     "recovery_hours_median": "pets_recovered",
     "nrr": "subscribers",
     "grr": "subscribers",

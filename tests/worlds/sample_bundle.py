@@ -128,6 +128,7 @@ payments | gross_volume | Gross volume | Captured amounts. | currency money up |
 payments | refunds | Refunds | Paid back. | currency money down | day,week,month
 payments | disputes | Disputes | Withdrawn by the bank. | currency money down | day,week,month
 payments | fees | Fees | What payments cost. | currency money down | day,week,month
+payments | effective_fee_rate | Effective fee rate | Fees of charges. | share percent down | day,week,month
 payments | net_volume | Net volume | Gross less refunds, disputes and fees. | currency money up | day,week,month
 payments | refund_rate | Refund rate | Payments that were refunded. | share percent down | day,week,month
 payments | dispute_rate | Dispute rate | Payments that were disputed. | share percent down | day,week,month
@@ -448,7 +449,7 @@ def metric_catalog(off: Collection[str]) -> Iterator[Row]:
             (date(2025, 1, 20), "Deletions are known from 2025-01-20 on.") if metric == "total_pets" else (None, None)
         )
         rank = HEADLINES.index(metric) + 1 if metric in HEADLINES else None
-        is_of_money = form == "money" or metric in {"nrr", "grr"}
+        is_of_money = form == "money" or metric in {"nrr", "grr", "effective_fee_rate"}
         yield (
             *what,
             domain,

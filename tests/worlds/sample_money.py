@@ -24,6 +24,7 @@ NO_RATE_FROM = date(2025, 3, 9)
 CODES = ("insufficient_funds", "expired_card", "do_not_honor", "incorrect_cvc", "card_velocity_exceeded")
 HARD = {"incorrect_cvc": "hard", "card_velocity_exceeded": "unknown"}
 """Of what kind their declines are said to be, where not soft."""
+MONEY = ("gross_volume", "refunds", "disputes", "fees", "effective_fee_rate", "net_volume")
 MOVED = ("new", "reactivation", "expansion", "contraction", "churn")
 NOTHING = (0, Decimal(0))
 OUTCOMES = ("first_attempt", "recovered", "failed", "pending", "blocked")
@@ -379,9 +380,9 @@ def payment_values(payments: list[Payment], *, is_rate_missing: bool) -> Iterato
             for (first, value), own in groups.items():
                 is_unknown = is_rate_missing and segment != "currency" and end(first, grain) >= NO_RATE_FROM
                 for metric, number, of in _counted(own, in_own_currency=segment == "currency"):
-                    is_money = metric in ("gross_volume", "refunds", "disputes", "fees", "net_volume")
+                    is_money = metric in MONEY
                     known = None if is_money and is_unknown else float(number)
-                    result = known if of is None else float(number) / of if of else None
+                    result = known if of is None else known / of if of and known is not None else None
                     yield metric, grain, first, segment, value, known, of, result, is_complete(grain, first)
 
 
@@ -405,6 +406,7 @@ def _counted(payments: list[Payment], *, in_own_currency: bool) -> Iterator[tupl
     yield "refunds", refunds, None
     yield "disputes", disputes, None
     yield "fees", fees, None
+    yield "effective_fee_rate", fees, gross
     yield "net_volume", gross - refunds - disputes - fees, None
     yield "refund_rate", sum(bool(p.refund) for p in payments), paid
     yield "dispute_rate", sum(bool(p.dispute) for p in payments), paid
