@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -85,3 +86,35 @@ def test_the_dunning_curve_is_that_of_the_slow_version(seed: int, models: Models
     }
     assert given
     assert differences(given, dunning_curve(charges, recurring, dict(decline_codes()), last, timezone)) == {}
+
+
+def test_wallets_and_3d_secure_are_those_of_the_first_attempt(models: Models, tmp_path: Path) -> None:
+    def by_card(number: str, card: Object, **outcome: Any) -> Version:
+        return Version(charge(number, "01-05", 599, payment_method_details={"type": "card", "card": card}, **outcome))
+
+    apple = {"wallet": {"type": "apple_pay"}}
+    told = [
+        by_card("1a", apple, **failed("insufficient_funds")),
+        by_card("1b", {"wallet": None, "three_d_secure": {"result": "authenticated", "version": "2.2.0"}}),
+        by_card("2", apple | {"three_d_secure": {"result": "authenticated", "version": "2.2.0"}}),
+        # Before 2020 nothing told the result.
+        by_card("3", {"three_d_secure": {"version": "1.0.2"}}, **failed("lost_card")),
+        # Nothing told how it was paid, and what was paid by direct debit.
+        Version(charge("4", "01-05", 599, payment_method_details=None)),
+        Version(charge("5", "01-05", 599, payment_method_details={"type": "sepa_debit", "sepa_debit": {}})),
+    ]
+    tables = sql_tables([(NOW, told)], needed_for(models, "metric_payments"), tmp_path)
+    rates = {
+        (row["segment"], row["segment_value"]): (row["numerator"], row["denominator"])
+        for row in tables["metric_payments"]
+        if (row["metric_id"], row["grain"]) == ("first_attempt_success_rate", "month")
+    }
+    assert {key: rate for key, rate in rates.items() if key[0] in {"all", "wallet", "three_d_secure"}} == {
+        ("all", "all"): (3, 5),
+        ("wallet", "apple_pay"): (1, 2),
+        ("wallet", "none"): (1, 2),
+        ("wallet", "(unknown)"): (1, 1),
+        ("three_d_secure", "authenticated"): (1, 1),
+        ("three_d_secure", "none"): (1, 2),
+        ("three_d_secure", "(unknown)"): (1, 2),
+    }

@@ -97,6 +97,8 @@ select
     first_attempts.amount,
     first_attempts.card_brand,
     first_attempts.country,
+    first_attempts.wallet,
+    first_attempts.three_d_secure,
     recurring_invoices.invoice_id is not null as is_recurring,
     decided.attempts,
     decided.succeeded_attempts,
