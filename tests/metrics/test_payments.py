@@ -11,11 +11,27 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tailtracker_bi.analytics.mistakes import load_analytics
+from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.sandbox.story import billing
+from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.warehouse.config_tables import decline_codes
+from tailtracker_bi.warehouse.warehouse import Warehouse
+from tests.worlds import random_worlds, stripe_worlds
 from tests.worlds.money_reference import dunning_curve
 from tests.worlds.random_worlds import differences
-from tests.worlds.stripe_story import NOW, PRODUCTS, at, balance, charge, failed, invoice, seconds
+from tests.worlds.stripe_story import (
+    NOW,
+    PREMIUM,
+    PRODUCTS,
+    at,
+    balance,
+    charge,
+    failed,
+    invoice,
+    seconds,
+    subscription,
+)
 from tests.worlds.stripe_worlds import Models, Object, Version, needed_for, sql_tables
 
 WORLDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 50))]
@@ -168,3 +184,47 @@ def test_paid_invoices_and_the_balance_are_compared_with_what_is_counted(models:
             "movements of a kind that is not known: 1",
         ),
     }
+
+
+def test_conversions_are_compared_with_the_subscriptions_that_began(models: Models, tmp_path: Path) -> None:
+    lake, day = Lake(tmp_path), at("01-20").date()
+    users = {"id": "cus_anna", "object": "customer", "created": seconds("01-01")}
+    begun = [
+        subscription("anna", "01-20 10:00", PREMIUM, metadata={"supabase_user_id": "anna"}),
+        subscription("ben", "01-20 11:00", PREMIUM, metadata={"supabase_user_id": "ben"}, trial_end=seconds("02-20")),
+        subscription(
+            "dora", "01-20 12:00", PREMIUM, metadata={"supabase_user_id": "dora"}, status="incomplete_expired"
+        ),
+        subscription("late", "01-21 00:30", PREMIUM, metadata={"supabase_user_id": "late"}),
+    ]
+    stripe_worlds.land(lake, tmp_path / "spool", map(Version, [users, *begun]), NOW)
+    events = [
+        {"event": "Subscription Conversion", "properties": {"time": seconds(when), "distinct_id": who, "$user_id": who}}
+        for who, when in (
+            ("anna", "01-20 10:00"),
+            ("ben", "01-20 11:00"),
+            ("cleo", "01-20 12:00"),
+            ("late", "01-20 23:30"),
+        )
+    ]
+    random_worlds.land(lake, tmp_path / "spool", events, day, day)
+    settings = load_settings(
+        TAILTRACKER_HOME=tmp_path,
+        TAILTRACKER_NOW=NOW,
+        TAILTRACKER_HISTORY_START=at("01-01").date(),
+        STRIPE_API_KEY="rk_live_key_of_the_tests",
+        MIXPANEL_PROJECT_ID="1",
+        MIXPANEL_USERNAME="reader",
+        MIXPANEL_SECRET="secret-of-the-tests",
+    )
+    warehouse = Warehouse(settings, load_analytics(), lake)
+    [found] = random_worlds.tables_built(warehouse, needed_for(models, "fct_conversions_compared"))[
+        "fct_conversions_compared"
+    ]
+    assert (found["period_start"], found["left_value"], found["right_value"], found["reason"]) == (
+        day,
+        4,
+        2,
+        "events of people who have no subscription in Stripe: 1; "
+        "of people who are in both, on another day or more often: 1",
+    )
