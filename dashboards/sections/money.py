@@ -310,7 +310,6 @@ class DeclineCodes(Section):
                     "Kind": ranked["decline_kind"],
                     "Payments": [number(count, "integer") for count in ranked["payments"]],
                     "Share": [number(share, "percent") for share in ranked["share"]],
-                    "Recovered": [number(count, "integer") for count in ranked["recovered"]],
                     "Recovered share": [number(share, "percent") for share in ranked["recovered_share"]],
                 }
             )
