@@ -42,6 +42,8 @@ SEGMENTS = {
     "app_version": "App version",
     "billing_cycle": "Billing cycle",
     "card_brand": "Card brand",
+    "wallet": "Wallet",
+    "three_d_secure": "3-D Secure",
     "currency": "Currency",
     "species": "Species",
     "urgency": "Urgency",

@@ -1,7 +1,7 @@
 """Payments: whether they succeed and at which try, why they fail, and what is left of them."""
 
 from dashboards.page import show
-from dashboards.sections import Agreement, Chosen, DeclineCodes, PaymentOutcomes, Row, Stacks, Tiles
+from dashboards.sections import Agreement, Chosen, DeclineCodes, DunningCurve, PaymentOutcomes, Row, Stacks, Tiles
 from tailtracker_bi.figures import charts
 
 RATES = ("payment_success_rate", "first_attempt_success_rate", "attempt_success_rate", "recovery_rate")
@@ -11,13 +11,17 @@ IN_AND_OUT = {
     "disputes": ("Disputes", charts.VERMILION),
     "fees": ("Fees", charts.BROWN),
 }
-OTHERS = ("gross_volume", "payments", "net_volume", "refunds", "disputes", "fees", "refund_rate", "dispute_rate")
+OTHERS = (
+    *("gross_volume", "payments", "net_volume", "refunds", "disputes", "fees", "effective_fee_rate", "refund_rate"),
+    "dispute_rate",
+)
 
 show(
     "Payments",
     "Whether payments succeed and at which try, why they fail, and what is left of them.",
     Tiles("payments", "payment_success_rate", "gross_volume", "net_volume"),
     Row(Chosen(RATES, "Success rate", key="rate"), PaymentOutcomes()),
+    Row(DunningCurve(), DeclineCodes()),
     Row(
         Stacks(
             "What came in and what went out",
@@ -26,9 +30,8 @@ show(
             net="net_volume",
             note="Each on its own date: a refund counts on the day it was paid back. A won dispute comes back.",
         ),
-        DeclineCodes(),
+        Chosen(OTHERS, "Another metric"),
     ),
-    Chosen(OTHERS, "Another metric"),
     Agreement(["payments"]),
-    needs=["payment_outcomes", "reconciliation"],
+    needs=["payment_outcomes", "dunning_curve", "reconciliation"],
 )

@@ -6,12 +6,12 @@ from dashboards.sections.customers import RevenueCohorts, Staying, Worth
 from dashboards.sections.explored import Asked
 from dashboards.sections.health import ServiceLevels
 from dashboards.sections.layout import Headlines, Row, Tiles
-from dashboards.sections.money import DeclineCodes, MrrMovements, OtherTools, PaymentOutcomes, Trials
+from dashboards.sections.money import DeclineCodes, DunningCurve, MrrMovements, OtherTools, PaymentOutcomes, Trials
 from dashboards.sections.over_time import Chosen, Lines, Stacks, Trend
 from dashboards.sections.people import DaysActive, Funnels, FunnelSteps, Retention
 
 __all__ = [
-    "Agreement", "Asked", "Chosen", "DaysActive", "DeclineCodes", "EventCatalogue", "ExactSince",
+    "Agreement", "Asked", "Chosen", "DaysActive", "DeclineCodes", "DunningCurve", "EventCatalogue", "ExactSince",
     "FunnelSteps", "Funnels", "Headlines", "Lines", "MetricCatalogue", "MrrMovements", "NotCounted", "OtherTools",
     "PaymentOutcomes", "Restated", "Retention", "RevenueCohorts", "Row", "ServiceLevels", "Stacks", "Staying",
     "Summary", "Tables", "TheBuild", "Tiles", "Trend", "Trials", "Worth",

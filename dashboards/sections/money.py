@@ -24,7 +24,7 @@ from dashboards.components import (
 from dashboards.controls import select
 from dashboards.page import Page, Section
 from dashboards.sections.over_time import by_period, noted, say_where_there_is_no_total
-from tailtracker_bi.figures import charts
+from tailtracker_bi.figures import charts, people_charts
 from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.exported import of_metric
 from tailtracker_bi.figures.points import within
@@ -86,6 +86,17 @@ STATES_OF_TRIALS = {
     "ended_unpaid": charts.PURPLE,
     "cancelled": charts.VERMILION,
 }
+ABOUT_KINDS = (
+    "Hard: Stripe does not try again before there is another payment method. Soft: it does. Unknown: Stripe documents "
+    "no such code."
+)
+ABOUT_DUNNING = (
+    "Of payments of recurring invoices whose first attempt failed, but for the first invoice after a trial, the share "
+    "that a later attempt had paid by the end of each day after it. A payment counts on the days that it has had, so "
+    f"the curve may dip where few are old enough. By the decline code of the first failure. {ABOUT_KINDS}"
+)
+LINES_OF_DECLINES = {"all": "All", "hard": "Hard declines", "soft": "Soft declines", "unknown": "Unknown declines"}
+RECOVERED = "When failed payments are recovered"
 BECAME = "What became of trials"
 ABOUT_TRIALS = (
     "By the month in which a trial began, as it stands now. Converted: it ended, and its first invoice was paid. Ended "
@@ -295,6 +306,49 @@ def of_all_currencies(found: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
+class DunningCurve(Section):
+    """How soon payments whose first attempt failed are recovered, of all currencies together."""
+
+    def show(self, page: Page) -> None:
+        rate = page.metrics.get("recovery_rate")
+        if rate is None:
+            return
+        with card(RECOVERED, ABOUT_DUNNING):
+            if not data.grains_of(page.build, "recovery_rate"):
+                why_no_data(page.build, rate)
+                return
+            found = data.rows(page.build, "dunning_curve").rename(columns={"cohort_month": "period_start"})
+            found = found.sort_values(["period_start", "segment", "segment_value", "days_since_failure"])
+            found = within(found, "period_start", page.view.dates, "month")
+            if found.empty:
+                nothing_here("No such payment failed in these months.")
+                return
+            curve = recovered_by_day(found)
+            note = "Of the months between the dates. Later days rest on fewer payments: n is in the table."
+            draw(people_charts.dunning_curve(curve), note)
+            say_what_is_left_out(page.build, [rate])
+            table = pd.DataFrame(
+                {
+                    "Day": curve["period_index"].astype(str),
+                    "Of": curve["line"],
+                    "Recovered": [number(share, "percent") for share in curve["share"]],
+                    "Recovered payments": [number(count, "integer") for count in curve["back"]],
+                    "Payments (n)": [number(count, "integer") for count in curve["people"]],
+                }
+            )
+            table_behind(page.build, table, of_metric(rate, found), "dunning_curve", RECOVERED)
+
+
+def recovered_by_day(found: pd.DataFrame) -> pd.DataFrame:
+    """The months together: a line for all payments and one for each kind of decline, `back` of `people` by each day."""
+    keys = ["segment", "segment_value", "days_since_failure"]
+    curve = found.groupby(keys, as_index=False)[["payments", "recovered"]].sum()
+    curve["line"] = curve["segment_value"].map(lambda kind: LINES_OF_DECLINES[kind])
+    curve["share"] = curve["recovered"] / curve["payments"]
+    return curve.rename(columns={"days_since_failure": "period_index", "recovered": "back", "payments": "people"})
+
+
+@dataclass(frozen=True)
 class DeclineCodes(Section):
     """Why first attempts fail, and how often a later one succeeds."""
 
@@ -303,13 +357,15 @@ class DeclineCodes(Section):
         if payments is None:
             return
         about = "The decline code of a payment's first failure, over the complete days between the dates."
-        with card("Why first attempts fail", about):
+        with card("Why first attempts fail", f"{about} {ABOUT_KINDS}"):
             if not data.grains_of(page.build, "payments"):
                 why_no_data(page.build, payments)
                 return
             found = of_all_currencies(data.rows(page.build, "payment_outcomes", grain="day"))
             found = within(found[found["is_complete"]], "period_start", page.view.dates, "day")
-            declined = found[found["outcome"].isin(["failed", "recovered"])].fillna({"decline_code": "(unknown)"})
+            declined = found[found["outcome"].isin(["failed", "recovered"])].fillna(
+                {"decline_code": "(unknown)", "decline_kind": "unknown"}
+            )
             if declined.empty:
                 nothing_here("No payment failed between these dates.")
                 return
@@ -317,14 +373,14 @@ class DeclineCodes(Section):
             table = pd.DataFrame(
                 {
                     "Decline code": [words(code) for code in ranked["decline_code"]],
+                    "Kind": ranked["decline_kind"],
                     "Payments": [number(count, "integer") for count in ranked["payments"]],
                     "Share": [number(share, "percent") for share in ranked["share"]],
-                    "Recovered": [number(count, "integer") for count in ranked["recovered"]],
                     "Recovered share": [number(share, "percent") for share in ranked["recovered_share"]],
                 }
             )
-            show_table(table, "Decline codes by number of payments", right=list(table.columns[1:]))
-            exported = ranked[["decline_code", "payments", "share", "recovered", "recovered_share"]]
+            show_table(table, "Decline codes by number of payments", right=list(table.columns[2:]))
+            exported = ranked[["decline_code", "decline_kind", "payments", "share", "recovered", "recovered_share"]]
             first, last = page.view.dates
             exported = exported.assign(first_day=first, last_day=last, is_complete=True)
             download(page.build, of_metric(payments, exported), "decline_codes")
@@ -333,7 +389,7 @@ class DeclineCodes(Section):
 def by_code(declined: pd.DataFrame) -> pd.DataFrame:
     """Payments that failed first, by decline code, the most frequent first, and how many of them were recovered."""
     counts = declined.pivot_table(
-        index="decline_code", columns="outcome", values="payments", aggfunc="sum", fill_value=0
+        index=["decline_code", "decline_kind"], columns="outcome", values="payments", aggfunc="sum", fill_value=0
     ).reindex(columns=["failed", "recovered"], fill_value=0)
     ranked = counts.assign(payments=counts.sum(axis="columns")).sort_values("payments", ascending=False, kind="stable")
     ranked["share"] = ranked["payments"] / ranked["payments"].sum()

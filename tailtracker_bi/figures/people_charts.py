@@ -1,5 +1,5 @@
 """Charts of groups of people: retention of cohorts, days active, steps of a funnel, how long subscribers stay and what
-they are worth. No chart over time."""
+they are worth; and of groups of payments: when they are recovered. No chart over time."""
 
 from __future__ import annotations
 
@@ -107,12 +107,23 @@ def _percent(share: float) -> str:
 
 def retention_curve(curve: pd.DataFrame, grain: str) -> Spec:
     """The cohorts together by period since their start: a line for each `line`."""
-    later = curve[curve["period_index"] > 0]
-    names = list(later["line"].unique())
-    drawn = later.assign(
+    said = "Retention curve of complete cells, all cohorts together."
+    return _curve(curve[curve["period_index"] > 0], grain, f"{grain.capitalize()}s after the first", said)
+
+
+def dunning_curve(curve: pd.DataFrame) -> Spec:
+    """The same of payments whose first attempt failed: the share that was recovered by each day since."""
+    said = "Of payments whose first attempt failed, the share recovered by day."
+    return _curve(curve, "day", "Days after the first attempt", said)
+
+
+def _curve(points: pd.DataFrame, grain: str, since: str, said: str) -> Spec:
+    """A line for each `line`: by `period_index`, how many are `back` of so many `people`."""
+    names = list(points["line"].unique())
+    drawn = points.assign(
         shown=[
             f"{number(share, 'percent')}, {back:,.0f} of {people:,.0f}"
-            for share, back, people in zip(later["share"], later["back"], later["people"], strict=True)
+            for share, back, people in zip(points["share"], points["back"], points["people"], strict=True)
         ],
     )
     wide = (
@@ -123,11 +134,7 @@ def retention_curve(curve: pd.DataFrame, grain: str) -> Spec:
     )
     felt = wide.set_axis([f"line_{place}" for place in range(len(names))], axis="columns").reset_index()
     place = {
-        "x": field(
-            "period_index:Q",
-            title=f"{grain.capitalize()}s after the first",
-            axis={"tickMinStep": 1, "format": "d", "grid": False},
-        ),
+        "x": field("period_index:Q", title=since, axis={"tickMinStep": 1, "format": "d", "grid": False}),
         "y": field("share:Q", title=None, axis={"format": ".0%", "tickCount": 4}),
         "color": field(
             "line:N",
@@ -152,7 +159,7 @@ def retention_curve(curve: pd.DataFrame, grain: str) -> Spec:
         ],
         "height": HEIGHT,
         "padding": PADDING,
-        "description": f"Retention curve of complete cells, all cohorts together. {ends}.",
+        "description": f"{said} {ends}.",
         "datasets": {"curve": drawn, "felt": felt},
     }
 

@@ -5,11 +5,13 @@ Models join them, so that compiled SQL stays as it is. They are written anew bef
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +30,8 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NUMBER_CONTEXT = Context(prec=38, rounding=ROUND_HALF_UP)
 _WRITTEN_AS_IS = re.compile(r"[A-Za-z0-9_.:-]+")
 """No writer of JSON has another way to write these, other than by choice."""
+
+DECLINE_CODES = Path(__file__).with_name("decline_codes.csv")
 
 _STRING, _DATE, _LONG, _BOOL = pa.string(), pa.date32(), pa.int64(), pa.bool_()
 
@@ -158,6 +162,7 @@ def config_tables(
                 for level in analytics.service_levels
             ],
         ),
+        "decline_codes": (_schema(decline_code=_STRING, kind=_STRING), decline_codes()),
         "metric_models": (_schema(metric_id=_STRING, model=_STRING), metric_models),
         "metric_tables": (
             _schema(metric_id=_STRING, source=_STRING, table_name=_STRING, needed_for=_STRING),
@@ -250,6 +255,13 @@ def _metric_notes(analytics: Analytics) -> dict[str, MetricNotes]:
         name: note if note.target is not None else note.model_copy(update={"target": targets.get(name)})
         for name, note in said.items()
     }
+
+
+def decline_codes() -> list[tuple[str, str]]:
+    """Stripe's decline codes, and whether each is hard or soft; the file says where that is from."""
+    with DECLINE_CODES.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(line for line in file if not line.startswith("#"))
+        return [(row["decline_code"], row["kind"]) for row in rows]
 
 
 def _landed_id(raw_id: str, settings: Settings) -> str:

@@ -51,7 +51,10 @@ CONTRACT = {
     ),
     "stickiness": "grain period_start days_active users",
     "mrr_movements": "grain period_start currency movement segment segment_value customers amount is_complete",
-    "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
+    "payment_outcomes": (
+        "grain period_start currency outcome decline_code payments attempts amount is_complete decline_kind"
+    ),
+    "dunning_curve": "cohort_month segment segment_value days_since_failure payments recovered is_complete",
     "revenue_cohorts": (
         "cohort_month month_index segment segment_value customers active_customers mrr net_revenue_cumulative "
         "is_complete"
@@ -89,6 +92,7 @@ KEYS = {
     "stickiness": "grain, period_start, days_active",
     "mrr_movements": "grain, period_start, currency, movement, segment, segment_value",
     "payment_outcomes": "grain, period_start, currency, outcome, decline_code",
+    "dunning_curve": "cohort_month, segment, segment_value, days_since_failure",
     "revenue_cohorts": "cohort_month, month_index, segment, segment_value",
     "ltv_predictions": "as_of_month, segment, segment_value, method, horizon_months",
     "subscriber_survival": "as_of_month, segment, segment_value, method, month_index",
@@ -107,7 +111,7 @@ KEYS = {
 }
 OFF_HERE = {
     "annotations", "mrr_movements", "payment_outcomes", "reconciliation", "slo_status", "restatements",
-    "revenue_cohorts", "ltv_predictions", "subscriber_survival", "trials", "mrr_modes",
+    "revenue_cohorts", "ltv_predictions", "subscriber_survival", "trials", "mrr_modes", "dunning_curve",
 }  # fmt: skip
 """Tables that stay empty without Stripe, the app database and Prometheus, which `tests/metrics/` fills, and in a
 first build."""

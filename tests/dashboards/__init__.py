@@ -52,8 +52,9 @@ SECTIONS = {
     "Payments": (
         "Success rate",
         "How payments ended",
-        "What came in and what went out",
+        "When failed payments are recovered",
         "Why first attempts fail",
+        "What came in and what went out",
         "Another metric",
         "Do the sources agree?",
     ),
@@ -69,7 +70,7 @@ SECTIONS = {
 }
 CHARTS = {
     "Overview": 4, "Active users": 4, "Lifecycle": 2, "Retention": 4, "Funnels": 4, "Revenue": 9,
-    "Churn and LTV": 7, "Payments": 4,
+    "Churn and LTV": 7, "Payments": 5,
     "Pets and alerts": 4, "Voice and acquisition": 1, "Service levels": 3, "Data health": 0, "Metric catalogue": 1,
     "Event catalogue": 0, "Why did it change?": 1, "Explore": 0, "SQL": 0,
 }  # fmt: skip

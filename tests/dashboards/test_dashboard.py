@@ -521,14 +521,24 @@ def test_decline_codes_are_ranked_and_their_shares_add_up() -> None:
     counts = [int(count) for count in ranked["Payments"]]
     assert counts == sorted(counts, reverse=True)
     assert sum(amount(share) for share in ranked["Share"]) == pytest.approx(100, abs=0.3)
-    assert ranked["Decline code"].iloc[0] == "Insufficient funds"
+    assert ranked[["Decline code", "Kind"]].iloc[0].tolist() == ["Insufficient funds", "soft"]
+
+
+def test_the_dunning_curve_is_of_all_and_of_each_kind_of_decline() -> None:
+    curve = table(open_page("Payments", range="all"), "Recovered payments")
+    kinds = ["Hard declines", "Soft declines", "Unknown declines"]
+    assert [*dict.fromkeys(curve["Of"])] == ["All", *kinds]
+    counts = curve.set_index(["Day", "Of"])[["Recovered payments", "Payments (n)"]].map(int)
+    for day in ("0", "9", "30"):
+        assert counts.loc[day].loc[kinds].sum().tolist() == counts.loc[day, "All"].tolist()
+    assert counts.loc["0", "All"].iloc[0] == 0
 
 
 @pytest.mark.parametrize("grain", ["day", "week", "month"])
 @pytest.mark.parametrize("segment", ["all", "card_brand", "country", "currency"])
 def test_every_grain_and_segment_of_payments_draws(grain: str, segment: str) -> None:
     page = open_page("Payments", grain=grain, segment=segment, metric="gross_volume")
-    assert len(page.get("vega_lite_chart")) == (6 if segment == "currency" else 4)
+    assert len(page.get("vega_lite_chart")) == (7 if segment == "currency" else 5)
 
 
 def test_each_page_shows_the_comparisons_of_its_metrics() -> None:
@@ -683,6 +693,7 @@ DOWNLOADS = [
         {
             "what_came_in_and_what_went_out_by_week": None,
             "decline_codes": "payments",
+            "dunning_curve": "recovery_rate",
             "payment_outcomes_by_week": "payments",
         },
     ),
@@ -721,7 +732,11 @@ def test_what_is_downloaded_is_data(
                 assert row.get(column, "") == "" or date.fromisoformat(row[column]), (column, row)
             assert row.get("is_complete", "true") in {"true", "false"}
         if "segment_value" in found[0] and metric_id:
-            assert found == sorted(found, key=lambda row: [row[key] for key in list(row)[:6]])
+            assert found == sorted(found, key=lambda row: [as_it_sorts(row[key]) for key in list(row)[:6]])
+
+
+def as_it_sorts(cell: str) -> str:
+    return cell.zfill(12) if cell.isdigit() else cell
 
 
 @pytest.mark.parametrize(("title", "name"), [("Payments", "what_came_in_and_what_went_out"), ("Revenue", "mrr")])

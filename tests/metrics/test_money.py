@@ -267,6 +267,8 @@ def test_what_other_tools_were_reported_to_get_wrong_about_payments(others: Tabl
     assert [metric(others, "refunds", day, grain="day") for day in ("01-12", "01-13", "01-15")] == [100, 50, -50]
     assert metric(others, "refunds", "01-01") == 100
     assert metric(others, "fees", "01-01") == pytest.approx(3.2 - 2.9 + 1.75)
+    # The debit that came back is taken from what was charged.
+    assert metric(others, "effective_fee_rate", "01-01") == (pytest.approx(2.05), 143)
     # 96.80 and 48.25 came in; 97.10 went out; the debit that came back took 7.
     assert metric(others, "net_volume", "01-01") == pytest.approx(96.8 + 48.25 - 97.1 - 7)
 
@@ -318,6 +320,9 @@ def test_volumes_stand_on_their_own_dates_and_add_up(story: Tables) -> None:
     assert metric(story, "gross_volume", "01-01") == 20.98
     assert metric(story, "refunds", "01-01") == 3
     assert metric(story, "fees", "01-01") == 3.3
+    assert metric(story, "effective_fee_rate", "01-01") == (3.3, 20.98)
+    # In February there were charges in yen and dinars, which nothing in the balance tells of, and fees of disputes.
+    assert metric(story, "effective_fee_rate", "02-01") == (30, 0)
     assert metric(story, "net_volume", "01-01") == 14.68
     assert metric(story, "disputes", "01-01") == 0
     assert metric(story, "disputes", "02-01") == 11.99

@@ -334,6 +334,7 @@ def test_truth_of_money_that_can_be_counted_by_hand(small: Story) -> None:
     assert of["refund_rate"][day[7]] == 1
     # 1.5 % and 25 cents.
     assert of["fees"][day[7]] == Decimal("1.21")
+    assert month["effective_fee_rate"][day[0]] == 121 / 6400
     assert month["net_volume"][day[0]] == Decimal("52.79")
 
 

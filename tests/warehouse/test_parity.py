@@ -80,7 +80,7 @@ def test_what_differs_is_named_and_what_was_read_again_and_had_not_changed_is_eq
     both.ours.build()
     assert both.differences() == []
     verdict = compare_engines(both.ours.engine, both.theirs.engine)
-    assert "16 published tables" in verdict.detail
+    assert "17 published tables" in verdict.detail
     harms = {
         "update metric_values set value = value + 1e-6 where metric_id = 'dau' and value = 1": "rows differ",
         "delete from event_catalog where event = 'A'": "1 rows differ",

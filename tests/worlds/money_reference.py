@@ -562,3 +562,31 @@ def trials_by_state(
         for segment, value in of:
             found[began.replace(day=1), segment, value][state] += 1
     return {key: dict(states) for key, states in found.items()}
+
+
+def dunning_curve(
+    charges: list[Object], recurring: set[str], kinds: dict[str, str], last: date, timezone: str
+) -> dict[tuple[date, str, str, int], tuple[int, int]]:
+    """Of recurring payments whose first attempt failed, those that have had so many days, and those paid by then.
+
+    By the month of the first attempt, segment, segment value and days since it; attempts are those of an intent.
+    """
+    found: dict[tuple[date, str, str, int], list[bool]] = defaultdict(list)
+
+    def day_of(attempt: Object) -> date:
+        return moment(attempt["created"]).astimezone(ZoneInfo(timezone)).date()
+
+    for intent in recurring:
+        attempts = [each for each in charges if each["payment_intent"] == intent]
+        attempts.sort(key=lambda each: (each["created"], each["status"] == "succeeded", each["id"]))
+        if not attempts or attempts[0]["status"] != "failed":
+            continue
+        began, kind = day_of(attempts[0]), kinds.get(attempts[0]["outcome"]["reason"], "unknown")
+        paid = next((day_of(each) for each in attempts if each["status"] == "succeeded"), None)
+        for days in range(31):
+            until = began + timedelta(days=days)
+            for segment, value in (("all", "all"), ("decline_kind", kind)):
+                if until <= last:
+                    is_paid = paid is not None and paid <= until
+                    found[began.replace(day=1), segment, value, days].append(is_paid)
+    return {key: (len(paid), sum(paid)) for key, paid in found.items()}

@@ -27,6 +27,7 @@ import pyarrow as pa
 from tailtracker_bi.bundle.pointer import Bundle
 from tailtracker_bi.sources import SOURCES as SOURCES_OF_THE_APP
 from tests.worlds.sample_money import (
+    dunning_curve,
     invent_customers,
     invent_payments,
     ltv_predictions,
@@ -132,6 +133,7 @@ payments | gross_volume | Gross volume | Captured amounts. | currency money up |
 payments | refunds | Refunds | Paid back. | currency money down | day,week,month
 payments | disputes | Disputes | Withdrawn by the bank. | currency money down | day,week,month
 payments | fees | Fees | What payments cost. | currency money down | day,week,month
+payments | effective_fee_rate | Effective fee rate | Fees of charges. | share percent down | day,week,month
 payments | net_volume | Net volume | Gross less refunds, disputes and fees. | currency money up | day,week,month
 payments | refund_rate | Refund rate | Payments that were refunded. | share percent down | day,week,month
 payments | dispute_rate | Dispute rate | Payments that were disputed. | share percent down | day,week,month
@@ -450,7 +452,7 @@ def metric_catalog(off: Collection[str]) -> Iterator[Row]:
         what = (metric, label, description, not_for, unit, form, is_up)
         exact = EXACT_SINCE.get(metric, (None, None))
         rank = HEADLINES.index(metric) + 1 if metric in HEADLINES else None
-        is_of_money = form == "money" or metric in {"nrr", "grr"}
+        is_of_money = form == "money" or metric in {"nrr", "grr", "effective_fee_rate"}
         yield (
             *what,
             domain,
@@ -528,6 +530,7 @@ TYPES = (
     )
     | dict.fromkeys(["period_index", "cohort_size", "retained", "days_active", "users", "step_index"], "bigint")
     | dict.fromkeys(["started", "running", "converted", "ended_unpaid", "cancelled"], "bigint")
+    | dict.fromkeys(["recovered", "days_since_failure"], "bigint")
     | dict.fromkeys(["customers", "active_customers", "payments", "attempts", "days_missing", "rows"], "bigint")
     | dict.fromkeys(
         ["quarantined", "excluded", "objects", "month_index", "horizon_months", "at_risk", "backtest_months"], "bigint"
@@ -552,7 +555,9 @@ COLUMNS = {
     "funnel_steps": "funnel_id entry_grain entry_start segment segment_value step_index step_name users "
     "avg_seconds_from_previous median_seconds_from_previous is_complete",
     "mrr_movements": "grain period_start currency movement segment segment_value customers amount is_complete",
-    "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete",
+    "payment_outcomes": "grain period_start currency outcome decline_code payments attempts amount is_complete "
+    "decline_kind",
+    "dunning_curve": "cohort_month segment segment_value days_since_failure payments recovered is_complete",
     "revenue_cohorts": "cohort_month month_index segment segment_value customers active_customers mrr "
     "net_revenue_cumulative is_complete",
     "ltv_predictions": "as_of_month segment segment_value method horizon_months currency value ci_low ci_high "
@@ -608,6 +613,7 @@ def _invented(off: frozenset[str], is_rate_missing: bool) -> dict[str, pa.Table]
         "funnel_steps": funnel_steps(people),
         "mrr_movements": movements,
         "payment_outcomes": payment_outcomes(payments),
+        "dunning_curve": dunning_curve(payments),
         "revenue_cohorts": [] if "stripe" in off else revenue_cohorts(customers),
         "ltv_predictions": [] if "stripe" in off else ltv_predictions(),
         "subscriber_survival": [] if "stripe" in off else subscriber_survival(),

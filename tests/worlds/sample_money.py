@@ -22,6 +22,9 @@ PRICES = {"EUR": Decimal(1), "USD": Decimal("1.1"), "JPY": Decimal(150)}
 NO_RATE_FROM = date(2025, 3, 9)
 """From here on a rate is missing where a test asks for it."""
 CODES = ("insufficient_funds", "expired_card", "do_not_honor", "incorrect_cvc", "card_velocity_exceeded")
+HARD = {"incorrect_cvc": "hard", "card_velocity_exceeded": "unknown"}
+"""Of what kind their declines are said to be, where not soft."""
+MONEY = ("gross_volume", "refunds", "disputes", "fees", "effective_fee_rate", "net_volume")
 MOVED = ("new", "reactivation", "expansion", "contraction", "churn")
 NOTHING = (0, Decimal(0))
 OUTCOMES = ("first_attempt", "recovered", "failed", "pending", "blocked")
@@ -354,7 +357,7 @@ def invent_payments() -> list[Payment]:
 
 
 def payment_outcomes(payments: list[Payment]) -> Iterator[Row]:
-    """grain, period_start, currency, outcome, decline_code, payments, attempts, amount, is_complete."""
+    """grain, period_start, currency, outcome, decline_code, payments, attempts, amount, is_complete, decline_kind."""
     for grain in GRAINS:
         groups: dict[tuple[date, str, str, str | None], list[Payment]] = defaultdict(list)
         for payment in payments:
@@ -364,7 +367,25 @@ def payment_outcomes(payments: list[Payment]) -> Iterator[Row]:
             amounts = [p.amount * (rate(p.currency, p.day) if currency == "all" else 1) for p in own]
             total = sum(amounts, Decimal(0))
             counted = (len(own), sum(payment.attempts for payment in own))
-            yield grain, first, currency, outcome, code, *counted, total, is_complete(grain, first)
+            kind = code and HARD.get(code, "soft")
+            yield grain, first, currency, outcome, code, *counted, total, is_complete(grain, first), kind
+
+
+def dunning_curve(payments: list[Payment]) -> Iterator[Row]:
+    """cohort_month, segment, segment_value, days_since_failure, payments, recovered, is_complete.
+
+    Those that are recovered are so within nine days.
+    """
+    found: dict[tuple[date, str, str, int], list[bool]] = defaultdict(list)
+    for number, payment in enumerate(payment for payment in payments if payment.outcome in ("recovered", "failed")):
+        kind = HARD.get(payment.decline_code or "", "soft")
+        for days in range(min(30, (LAST - payment.day).days) + 1):
+            for segment, value in (("all", "all"), ("decline_kind", kind)):
+                is_recovered = payment.outcome == "recovered" and days > number % 9
+                found[start(payment.day, "month"), segment, value, days].append(is_recovered)
+    for (first, segment, value, days), own in found.items():
+        is_over = end(first, "month") + timedelta(days=days) <= LAST
+        yield first, segment, value, days, len(own), sum(own), is_over
 
 
 def payment_values(payments: list[Payment], *, is_rate_missing: bool) -> Iterator[Row]:
@@ -378,9 +399,9 @@ def payment_values(payments: list[Payment], *, is_rate_missing: bool) -> Iterato
             for (first, value), own in groups.items():
                 is_unknown = is_rate_missing and segment != "currency" and end(first, grain) >= NO_RATE_FROM
                 for metric, number, of in _counted(own, in_own_currency=segment == "currency"):
-                    is_money = metric in ("gross_volume", "refunds", "disputes", "fees", "net_volume")
+                    is_money = metric in MONEY
                     known = None if is_money and is_unknown else float(number)
-                    result = known if of is None else float(number) / of if of else None
+                    result = known if of is None else known / of if of and known is not None else None
                     yield metric, grain, first, segment, value, known, of, result, is_complete(grain, first)
 
 
@@ -404,6 +425,7 @@ def _counted(payments: list[Payment], *, in_own_currency: bool) -> Iterator[tupl
     yield "refunds", refunds, None
     yield "disputes", disputes, None
     yield "fees", fees, None
+    yield "effective_fee_rate", fees, gross
     yield "net_volume", gross - refunds - disputes - fees, None
     yield "refund_rate", sum(bool(p.refund) for p in payments), paid
     yield "dispute_rate", sum(bool(p.dispute) for p in payments), paid

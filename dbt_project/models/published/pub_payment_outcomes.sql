@@ -28,7 +28,8 @@ select
     outcomes.amount,
     coalesce(
         outcomes.period_start >= covered.covered_from and period_ends.period_end <= covered.complete_through, false
-    ) as is_complete
+    ) as is_complete,
+    outcomes.decline_kind
 from outcomes
 inner join period_ends
     on

@@ -10,6 +10,18 @@ volumes as (
 
 ),
 
+invoices as (
+
+    select * from {{ ref('fct_invoices_compared') }}
+
+),
+
+conversions as (
+
+    select * from {{ ref('fct_conversions_compared') }}
+
+),
+
 paid_plan_days as (
 
     select * from {{ ref('int_paid_plan_days') }}
@@ -66,6 +78,10 @@ compared as (
     select what, period_start, currency, left_value, right_value, reason from subscribers
     union all
     select what, period_start, currency, left_value, right_value, reason from volumes
+    union all
+    select what, period_start, currency, left_value, right_value, reason from invoices
+    union all
+    select what, period_start, currency, left_value, right_value, reason from conversions
 
 )
 

@@ -16,6 +16,9 @@ _TYPES = {
     "payout": "payout",
 }
 """What a balance transaction is called, by its reporting category."""
+_THREE_D_SECURE = {
+    "authentication_flow": "challenge", "result": "authenticated", "result_reason": None, "version": "2.2.0",
+}  # fmt: skip
 _MESSAGES = {"expired_card": "Your card has expired.", "insufficient_funds": "Your card has insufficient funds."}
 
 
@@ -122,8 +125,8 @@ def charge(who: Customer, payment: Payment, attempt: Attempt, at: int) -> Object
                 "funding": funding,
                 "last4": f"{who.person % 10_000:04}",
                 "network": brand,
-                "three_d_secure": None,
-                "wallet": None,
+                "three_d_secure": _THREE_D_SECURE if who.person % 3 == 0 else None,
+                "wallet": {"dynamic_last4": None, "type": wallet} if (wallet := _wallet(who)) else None,
             },
             "type": "card",
         },
@@ -214,6 +217,10 @@ def balance_transaction(change: BalanceChange, at: int) -> Object:
         "status": "available" if available <= at else "pending",
         "type": _TYPES[change.category],
     }
+
+
+def _wallet(who: Customer) -> str | None:
+    return (None, None, "apple_pay", None, "google_pay")[who.person % 5]
 
 
 def _payment_method(who: Customer) -> str:

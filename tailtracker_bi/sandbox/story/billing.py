@@ -26,7 +26,7 @@ from tailtracker_bi.sandbox.story.plot import DAY, HOUR, MINUTE, NEVER, PAYWALL,
 SOURCES = ("onboarding", "feature_limit", "lost_pet_alert")
 TRIAL_DAYS = 14
 _CARDS = (("visa", "debit"), ("visa", "credit"), ("mastercard", "debit"), ("mastercard", "credit"), ("amex", "credit"))
-_CODES = ("insufficient_funds", "generic_decline", "do_not_honor", "expired_card", "lost_card")
+CODES = ("insufficient_funds", "generic_decline", "do_not_honor", "expired_card", "lost_card")
 _RETRIES = ((3 * DAY, 0.35), (5 * DAY, 0.25), (7 * DAY, 0.2))
 """After how long a failed payment is tried again, and how likely it succeeds then."""
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -280,7 +280,7 @@ class _Lives:
             return "succeeded", None
         if self._is(0.03):
             return "blocked", "highest_risk_level"
-        return "failed", self._random.choice(_CODES)
+        return "failed", self._random.choice(CODES)
 
     def _is(self, likely: float) -> bool:
         return self._random.random() < likely

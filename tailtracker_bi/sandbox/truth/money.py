@@ -287,8 +287,12 @@ def _count_charge(frame: Frame, payment: Payment, found: dict[str, list[int]]) -
 
 
 def of_balance(frame: Frame) -> Iterator[Truth]:
-    """What moved the balance, each on its own day. Won disputes come back; payouts move what is counted already."""
+    """What moved the balance, each on its own day. Won disputes come back; payouts move what is counted already.
+
+    The fee rate is of all fees of the days, over their charges.
+    """
     found = {metric_id: [0] * frame.days for metric_id in ("refunds", "disputes", "fees", "net_volume")}
+    charged = [0] * frame.days
     for change in balance_changes(frame.story.customers, frame.story.plot.end):
         if not frame.has_been(change.at) or change.category == "payout":
             continue
@@ -296,6 +300,8 @@ def of_balance(frame: Frame) -> Iterator[Truth]:
         found["net_volume"][day] += change.cents - change.fee
         found["fees"][day] += change.fee
         match change.category:
+            case "charge":
+                charged[day] += change.cents
             case "refund":
                 found["refunds"][day] -= change.cents
             case "dispute" | "dispute_reversal":
@@ -304,3 +310,4 @@ def of_balance(frame: Frame) -> Iterator[Truth]:
                 found["fees"][day] -= change.cents
     for metric_id, by_day in found.items():
         yield from sums_of(frame, metric_id, [Decimal(cents) / 100 for cents in by_day])
+    yield from shares_of(frame, "effective_fee_rate", found["fees"], charged)

@@ -58,6 +58,8 @@ attempts as (
         charges.amount,
         coalesce(charges.card_brand, '(unknown)') as card_brand,
         coalesce(charges.country, customers.country, '(unknown)') as country,
+        coalesce(charges.wallet, '(unknown)') as wallet,
+        coalesce(charges.three_d_secure, '(unknown)') as three_d_secure,
         charges.created_at,
         {{ local_date('charges.created_at', 'context.timezone') }} as attempt_date
     from charges

@@ -16,6 +16,12 @@ subscriptions as (
 
 ),
 
+decline_codes as (
+
+    select * from {{ source('config', 'decline_codes') }}
+
+),
+
 -- A trial may have been moved: what was said of it last holds.
 trials as (
 
@@ -64,7 +70,8 @@ decided as (
         sum(case when outcome = 'succeeded' then 1 else 0 end) as succeeded_attempts,
         sum(case when outcome = 'failed' then 1 else 0 end) as failed_attempts,
         sum(case when outcome = 'pending' then 1 else 0 end) as pending_attempts,
-        min(case when decline_code is not null then attempt_number end) as first_declined
+        min(case when decline_code is not null then attempt_number end) as first_declined,
+        min(case when outcome = 'succeeded' then attempt_date end) as paid_date
     from attempts
     group by payment_id
 
@@ -83,11 +90,15 @@ select
         when decided.pending_attempts > 0 then 'pending'
         else 'blocked'
     end as outcome,
+    decided.paid_date,
     first_declines.decline_code,
+    case when first_declines.decline_code is not null then coalesce(decline_codes.kind, 'unknown') end as decline_kind,
     first_attempts.currency,
     first_attempts.amount,
     first_attempts.card_brand,
     first_attempts.country,
+    first_attempts.wallet,
+    first_attempts.three_d_secure,
     recurring_invoices.invoice_id is not null as is_recurring,
     decided.attempts,
     decided.succeeded_attempts,
@@ -101,4 +112,5 @@ left join attempts as first_declines
     on
         decided.payment_id = first_declines.payment_id
         and decided.first_declined = first_declines.attempt_number
+left join decline_codes on first_declines.decline_code = decline_codes.decline_code
 left join recurring_invoices on decided.invoice_id = recurring_invoices.invoice_id

@@ -9,7 +9,19 @@ with attempts as (
 balance_changes as (
 
     select * from {{ ref('fct_balance_changes') }}
-    where kind = 'charge'
+
+),
+
+balance_transactions as (
+
+    select * from {{ ref('stg_stripe__balance_transactions') }}
+    where kind is distinct from 'transfer' and currency is not null and net_amount is not null
+
+),
+
+context as (
+
+    select * from {{ source('config', 'run_context') }}
 
 ),
 
@@ -26,6 +38,7 @@ volumes as (
     where captured_amount > 0
     union all
     select charge_id, change_date, currency, 0, amount from balance_changes
+    where kind = 'charge'
 
 ),
 
@@ -90,6 +103,37 @@ gross_days as (
     from causes_of_charges
     group by day, currency
 
+),
+
+-- What the balance holds, and what of it is counted.
+movements as (
+
+    select
+        {{ local_date('balance_transactions.created_at', 'context.timezone') }} as day,
+        balance_transactions.currency,
+        balance_transactions.kind,
+        balance_transactions.net_amount as moved,
+        coalesce(balance_changes.net_amount, 0) as counted,
+        balance_changes.balance_transaction_id is not null as is_counted
+    from balance_transactions
+    cross join context
+    left join balance_changes
+        on balance_transactions.balance_transaction_id = balance_changes.balance_transaction_id
+
+),
+
+net_days as (
+
+    select
+        day,
+        currency,
+        sum(counted) as counted,
+        sum(moved) as moved,
+        sum(case when kind is null then 1 else 0 end) as of_unknown_kinds,
+        sum(case when kind is not null and not is_counted then 1 else 0 end) as of_test_accounts
+    from movements
+    group by day, currency
+
 )
 
 select
@@ -107,3 +151,19 @@ select
     ) as reason
 from gross_days
 inner join landed_days on gross_days.day = landed_days.day
+
+union all
+
+select
+    'net_volume: what is counted, what moved the balance' as what,
+    net_days.day as period_start,
+    net_days.currency,
+    cast(net_days.counted as decimal(38, 3)) as left_value,
+    cast(net_days.moved as decimal(38, 3)) as right_value,
+    concat_ws(
+        '; ',
+        case when of_test_accounts > 0 then 'movements of test accounts: ' || cast(of_test_accounts as varchar) end,
+        case when of_unknown_kinds > 0 then 'movements of a kind that is not known: ' || cast(of_unknown_kinds as varchar) end
+    ) as reason
+from net_days
+inner join landed_days on net_days.day = landed_days.day

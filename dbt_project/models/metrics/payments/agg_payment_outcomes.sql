@@ -24,9 +24,10 @@ select
     payments.currency,
     payments.outcome,
     payments.decline_code,
+    payments.decline_kind,
     count(*) as payments,
     cast(sum(payments.attempts) as bigint) as attempts,
     cast(sum(payments.amount) as decimal(38, 3)) as amount
 from payments
 inner join day_periods on payments.first_attempt_date = day_periods.day
-group by 1, 2, 3, 4, 5
+group by 1, 2, 3, 4, 5, 6

@@ -1,5 +1,5 @@
-{%- set segments = ['currency', 'card_brand', 'country'] -%}
-{%- set columns = 'currency, card_brand, country' %}
+{%- set segments = ['currency', 'card_brand', 'country', 'wallet', 'three_d_secure'] -%}
+{%- set columns = segments | join(', ') %}
 
 with payments as (
 
@@ -106,7 +106,7 @@ fact_days as (
         sum(numerator) as numerator,
         sum(denominator) as denominator
     from facts
-    group by 1, 2, 3, 4, 5
+    group by 1, 2, 3, 4, 5, 6, 7
 
 ),
 

@@ -63,6 +63,12 @@ amounts as (
 
     select 'net_volume', change_date, {{ columns }}, net_amount from balance_changes
 
+    union all
+
+    -- What fees are a share of, which is in their currency, and on their side of every exchange.
+    select 'charges in the balance', change_date, {{ columns }}, amount from balance_changes
+    where kind = 'charge'
+
 ),
 
 amount_days as (
@@ -122,6 +128,27 @@ summed as (
     inner join day_periods on amounts_by_segment.day = day_periods.day
     group by 1, 2, 3, 4, 5
 
+),
+
+fees_of_charges as (
+
+    select
+        fees.grain,
+        fees.period_start,
+        fees.segment,
+        fees.segment_value,
+        case when charges.metric_id is null or charges.amount is not null then fees.amount end as fees,
+        case when charges.metric_id is null then 0 else charges.amount end as charged
+    from summed as fees
+    left join summed as charges
+        on
+            fees.grain = charges.grain
+            and fees.period_start = charges.period_start
+            and fees.segment = charges.segment
+            and fees.segment_value = charges.segment_value
+            and charges.metric_id = 'charges in the balance'
+    where fees.metric_id = 'fees'
+
 )
 
 select
@@ -134,3 +161,17 @@ select
     cast(null as double precision) as denominator,
     cast(amount as double precision) as value
 from summed
+where metric_id <> 'charges in the balance'
+
+union all
+
+select
+    'effective_fee_rate' as metric_id,
+    grain,
+    period_start,
+    segment,
+    segment_value,
+    cast(fees as double precision) as numerator,
+    cast(charged as double precision) as denominator,
+    {{ divide('fees', 'charged') }} as value
+from fees_of_charges

@@ -18,6 +18,9 @@ with charges as (
         'card_brand': 'payment_method_details.card.brand',
         'card_country': 'payment_method_details.card.country',
         'bank_country': 'payment_method_details.sepa_debit.country',
+        'wallet': 'payment_method_details.card.wallet.type',
+        'three_d_secure': 'payment_method_details.card.three_d_secure.result',
+        'three_d_secure_version': 'payment_method_details.card.three_d_secure.version',
         'old_card_brand': 'source.brand',
         'old_card_country': 'source.country',
     }) }}
@@ -64,5 +67,8 @@ select
         else lower(coalesce(card_brand, old_card_brand))
     end as card_brand,
     upper(coalesce(card_country, bank_country, old_card_country)) as country,
+    -- Who pays otherwise than by a card, or by a card alone, has no wallet.
+    coalesce(wallet, case when method is not null then 'none' end) as wallet,
+    coalesce(three_d_secure, case when method is not null and three_d_secure_version is null then 'none' end) as three_d_secure,
     created_at
 from amounts

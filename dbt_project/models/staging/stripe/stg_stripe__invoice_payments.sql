@@ -5,6 +5,7 @@ with invoice_payments as (
         'invoice_id': 'invoice',
         'payment_intent_id': 'payment.payment_intent',
         'charge_id': 'payment.charge',
+        'payment_record_id': 'payment.payment_record',
     }) }}
 
 ),
@@ -29,13 +30,13 @@ charges as (
 
 links as (
 
-    select invoice_id, payment_intent_id, charge_id from invoice_payments
+    select invoice_id, payment_intent_id, charge_id, payment_record_id from invoice_payments
     union all
-    select object_id, payment_intent_id, charge_id from invoices
+    select object_id, payment_intent_id, charge_id, cast(null as varchar) from invoices
     union all
-    select invoice_id, object_id, cast(null as varchar) from payment_intents
+    select invoice_id, object_id, cast(null as varchar), cast(null as varchar) from payment_intents
     union all
-    select invoice_id, payment_intent_id, object_id from charges
+    select invoice_id, payment_intent_id, object_id, cast(null as varchar) from charges
 
 )
 
@@ -43,6 +44,8 @@ links as (
 select distinct
     invoice_id,
     payment_intent_id,
-    case when payment_intent_id is null then charge_id end as charge_id
+    case when payment_intent_id is null then charge_id end as charge_id,
+    -- What was paid outside of Stripe.
+    payment_record_id
 from links
-where invoice_id is not null and coalesce(payment_intent_id, charge_id) is not null
+where invoice_id is not null and coalesce(payment_intent_id, charge_id, payment_record_id) is not null

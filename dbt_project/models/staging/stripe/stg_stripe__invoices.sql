@@ -10,6 +10,7 @@ with invoices as (
         'amount_due': 'amount_due',
         'amount_paid': 'amount_paid',
         'total': 'total',
+        'is_paid_out_of_band': 'paid_out_of_band',
         'finalized_at': 'status_transitions.finalized_at',
         'paid_at': 'status_transitions.paid_at',
     }) }}
@@ -26,6 +27,7 @@ select
     {{ major_units('amount_due', 'currency') }} as due_amount,
     {{ major_units('amount_paid', 'currency') }} as paid_amount,
     {{ major_units('total', 'currency') }} as total_amount,
+    coalesce(is_paid_out_of_band = 'true', false) as is_paid_out_of_band,
     is_deleted,
     created_at,
     {{ utc_of_seconds('finalized_at') }} as finalized_at,
