@@ -51,7 +51,10 @@ def test_a_wheel_holds_the_package_with_its_sql_and_pages_and_nothing_else(wheel
     shipped = {name.split("/")[2] for name in names if name.startswith("tailtracker_bi/_shipped/")}
     assert shipped == {"dbt_project", "dashboards"}
     assert not [name for name in names if "/target/" in name or "/logs/" in name or "__pycache__" in name]
-    for kept in ("analytics/analytics.yml", "reports/weekly.html", "sandbox/servers/app_schema.sql"):
+    for kept in (
+        *("analytics/analytics.yml", "warehouse/decline_codes.csv", "sandbox/servers/app_schema.sql"),
+        *(f"reports/report.{ending}" for ending in ("html", "txt", "md")),
+    ):
         assert f"tailtracker_bi/{kept}" in names
 
 
