@@ -257,7 +257,7 @@ class Analytics(_Strict):
     funnels: list[Funnel]
     service_levels: list[ServiceLevel]
     explore: Explore = Explore()
-    reports: list[ReportRules]
+    reports: list[ReportRules] = []
     alerts: list[AlertRules] = []
     metrics: dict[str, MetricNotes]
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tailtracker_bi.reports.rendering import picture
+from tailtracker_bi.reports.formats import picture
 
 from tailtracker_bi.figures import catalogue, charts, explained
 from tailtracker_bi.figures.catalogue import Metric

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import altair as alt
 import pandas as pd
 import pytest
-from tailtracker_bi.reports.rendering import picture
+from tailtracker_bi.reports.formats import picture
 
 from tailtracker_bi.figures import charts, layers
 
