@@ -73,7 +73,7 @@ def report_of(content: Content) -> Report:
         for name in [drawn.name]
         for look in LOOKS
     }
-    pictures |= {line_of(kpi) + HERE: picture(small_line(kpi), "") for kpi in content.kpis if len(kpi.line) > 1}
+    pictures |= {line_of(kpi) + HERE: picture(small_line(kpi)) for kpi in content.kpis if len(kpi.line) > 1}
     named = {"line_of": line_of, "dark": DARK, "here": HERE}
     html = _fill("report.html", is_escaped=True, content=content, against=BEFORE, **named)
     return Report(content.period.start, content.subject, html, as_text(content), pictures)
@@ -234,7 +234,7 @@ def small_line(kpi: Kpi) -> Spec:
     }
 
 
-def picture(chart: Spec, look: str) -> bytes:
+def picture(chart: Spec, look: str = "") -> bytes:
     """The chart as PNG, made without a browser and without a network."""
     if "datasets" not in chart:
         return vl_convert.vegalite_to_png(chart, scale=SHARPNESS)
