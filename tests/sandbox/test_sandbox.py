@@ -74,7 +74,7 @@ def settings_of(home: Path) -> Settings:
 @pytest.fixture(scope="module")
 def story() -> Story:
     """Of a small company to which everything happens that is counted: not with every seed it does."""
-    return tell(Scenario(people=150, days=100, until=UNTIL, seed=248))
+    return tell(Scenario(people=150, days=100, until=UNTIL, seed=9340))
 
 
 def test_in_the_story_each_metric_has_values_that_a_wrong_reading_would_change(story: Story) -> None:
