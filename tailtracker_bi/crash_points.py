@@ -1,4 +1,4 @@
-"""Named steps of a refresh at which the process can be made to kill itself, to try out what a crash leaves.
+"""Named steps of a refresh or delivery at which the process can be made to kill itself, to try out what that leaves.
 
 TAILTRACKER_CRASH_AT names the step; `tailtracker-bi doctor --steps` lists them. Where it is not set, nothing happens.
 """
@@ -35,6 +35,8 @@ STEPS = {
     "publish.released": "readers of the warehouse's own database, if it has any, see it, too",
     "publish.tidied": "old builds are gone",
     "refresh.reported": "the run report is written",
+    "delivery.begun": "a report to somebody is noted as begun, and not sent",
+    "delivery.sent": "it is sent, and not noted as sent",
 }
 """By name, what has just happened. Sources declare their own."""
 

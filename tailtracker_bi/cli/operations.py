@@ -26,8 +26,6 @@ def doctor(
     from tailtracker_bi.warehouse import engine_of
 
     if steps:
-        from tailtracker_bi import delivery  # noqa: F401 - which has steps of its own
-
         for step, happened in STEPS.items():
             print(f"{step:<24} {happened}")
         return

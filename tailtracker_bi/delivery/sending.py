@@ -16,7 +16,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from tailtracker_bi import bundle
 from tailtracker_bi.analytics import ReportRules
 from tailtracker_bi.bundle import Bundle, BundleError, NoBundleError
-from tailtracker_bi.crash_points import declare, reached
+from tailtracker_bi.crash_points import reached
 from tailtracker_bi.delivery.channels import Channel, ChannelError, Message, channels_of, owner_of
 from tailtracker_bi.delivery.ledger import Claim, Ledger
 from tailtracker_bi.delivery.schedule import Due, due
@@ -30,13 +30,6 @@ TRIES, LONGEST_WAIT = 3, 60
 CORRECTED = "[CORRECTED] "
 STALE_AFTER = timedelta(hours=30)
 """A day and the time that a refresh may take: without a build for so long the owner is told."""
-
-declare(
-    {
-        "delivery.begun": "a report to somebody is noted as begun, and not sent",
-        "delivery.sent": "it is sent, and not noted as sent",
-    }
-)
 
 
 @dataclass(frozen=True)

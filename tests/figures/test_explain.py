@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tailtracker_bi.reports.formats import picture
 
 from tailtracker_bi.figures import catalogue, charts, explained
 from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.explain import Explanation, Part, Segmentation, explain
 from tailtracker_bi.figures.points import by_segment
 from tailtracker_bi.figures.wording import difference, in_steps
+from tailtracker_bi.reports.formats import picture
 
 BEFORE, NOW = date(2025, 1, 6), date(2025, 1, 13)
 UNITS = {"integer": "people", "money EUR": "currency", "percent": "share", "decimal": "ratio"}

@@ -8,9 +8,9 @@ from datetime import date, timedelta
 import altair as alt
 import pandas as pd
 import pytest
-from tailtracker_bi.reports.formats import picture
 
 from tailtracker_bi.figures import charts, layers
+from tailtracker_bi.reports.formats import picture
 
 FIRST = date(2025, 3, 1)
 PEOPLE = {"form": "integer", "unit": "people"}
