@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 from zipfile import ZipFile
 
@@ -121,7 +120,7 @@ def test_a_wheel_brings_up_the_sandbox_refreshes_and_serves_the_dashboard(instal
                     with urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
                         assert answer.read() == b"ok"
                     break
-                except URLError:
+                except OSError:
                     assert time.monotonic() < deadline
                     time.sleep(0.2)
     finally:
