@@ -104,7 +104,8 @@ class Mail(Channel):
         self._hand_on(mail)
 
     def tell(self, subject: str, text: str, now: datetime) -> None:
-        mail = self._mail(subject, f"{subject}{now.date()}", now)
+        # Two troubles of a day may have the same subject, and are two mails.
+        mail = self._mail(subject, f"{subject}\0{text}\0{now.date()}", now)
         mail.set_content(text)
         self._hand_on(mail)
 
@@ -246,8 +247,8 @@ class Folder(Channel):
             put(self._url, f"{name}.{ending}", made(message.content))
 
     def tell(self, subject: str, text: str, now: datetime) -> None:
-        name = f"{now:%Y-%m-%dT%H%M}-{sha256(subject.encode()).hexdigest()[:8]}.txt"
-        put(self._url, name, f"{subject}\n\n{text}\n".encode())
+        told = f"{subject}\n\n{text}\n".encode()
+        put(self._url, f"{now:%Y-%m-%dT%H%M}-{sha256(told).hexdigest()[:8]}.txt", told)
 
 
 def channels_of(settings: ReportSettings) -> list[Channel]:

@@ -20,8 +20,8 @@ import pytest
 from tailtracker_bi import bundle
 from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.delivery import Ledger, channels, send_due, watch
-from tailtracker_bi.delivery.channels import Mail
+from tailtracker_bi.delivery import Ledger, channels, send_due, tell_owner, watch
+from tailtracker_bi.delivery.channels import Folder, Mail
 from tailtracker_bi.delivery.sending import STALE_AFTER, Outcome
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.settings import ReportSettings, load_report_settings
@@ -223,6 +223,20 @@ def test_the_owner_is_told_once_a_day_that_nothing_is_published(settings_of: Mak
     for build in (settings.home / "published").glob("*.duckdb"):
         build.unlink()
     assert "There is no build to report from" in watch(settings, ledger, NOON + timedelta(days=2))
+
+
+def test_two_troubles_of_a_day_are_two_mails_and_the_same_one_is_one(settings_of: Make, mail: MailServer) -> None:
+    settings = settings_of(SMTP_URL=mail.url, REPORT_OWNER="owner@tails.example")
+    ledger = Ledger(settings.home)
+    for about, text in (("run a", "daily failed"), ("run b", "daily failed again"), ("run a", "daily failed")):
+        tell_owner(settings, ledger, NOON, about, text)
+    assert [part(one, "plain").strip() for one in mail.came] == ["daily failed", "daily failed again"]
+    channel = Folder(str(settings.home / "told"))
+    for text in ("daily failed", "daily failed again"):
+        channel.tell("the same subject", text, NOON)
+    assert len(list((settings.home / "told").iterdir())) == 2
+    # A mail client shows but one of two with the same id.
+    assert mail.came[0]["Message-ID"] != mail.came[1]["Message-ID"]
 
 
 def within_the_limits_of_slack(told: dict[str, Any]) -> bool:
