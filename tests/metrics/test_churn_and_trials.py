@@ -32,7 +32,7 @@ from tests.worlds.stripe_story import (
 )
 from tests.worlds.stripe_worlds import Models, Object, Tables, Version, needed_for, sql_tables
 
-WORLDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 60))]
+WORLDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]
 TIERS = [{**product, "metadata": {"tier": product["id"]}} for product in PRODUCTS]
 REASONS = ["cancellation_requested", "payment_failed", "payment_disputed", None]
 STATES = ("running", "converted", "ended_unpaid", "cancelled")
@@ -269,14 +269,15 @@ class Lives:
 
 
 def random_lives(seed: int) -> Lives:
-    """A few customers over two months, in a time zone, with ends of all kinds."""
+    """Customers over two months, in a time zone, with ends of all kinds: a few, or in every other world many."""
     dice = random.Random(seed)
+    many = seed % 2 * 90
     lives = Lives(dice.choice(["UTC", "Europe/Berlin", "Pacific/Auckland"]))
     prices = [PREMIUM, PRO, PRO_ANNUAL, price(649, currency="usd")]
-    for number in range(dice.randint(2, 8)):
+    for number in range(many + dice.randint(2, 8)):
         moment = at("01-02") + timedelta(hours=dice.randrange(700))
         began = int(moment.timestamp())
-        item = subscription(f"{dice.randrange(3)}_{number}", "01-01", dice.choice(prices), created=began)
+        item = subscription(f"{dice.randrange(3 + many // 2)}_{number}", "01-01", dice.choice(prices), created=began)
         if dice.random() < 0.4:
             item |= {"status": "trialing", "trial_start": began, "trial_end": began + dice.choice([3, 7, 14]) * 86_400}
         lives.changes[item["id"]] = list(life(dice, moment, item))

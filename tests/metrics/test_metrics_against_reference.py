@@ -9,7 +9,9 @@ from tailtracker_bi.sources.records import each_day
 from tests.worlds.random_worlds import by_key, differences, random_world, sql_tables
 from tests.worlds.reference import World, funnel_rows, metric_values, retention_cells
 
-WORLDS = [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 100))]
+WORLDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 30))]
+CROWD = 30
+"""In every other world: what a few do is seen among many, and a world costs the same whoever lives in it."""
 
 
 def at_the_edge() -> World:
@@ -28,7 +30,7 @@ def at_the_edge() -> World:
 def test_sql_gives_the_answers_of_the_slow_version(
     seed: int | str, models: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:
-    world = random_world(seed) if isinstance(seed, int) else at_the_edge()
+    world = random_world(seed, crowd=seed % 2 * CROWD) if isinstance(seed, int) else at_the_edge()
     tables = sql_tables(world, models, tmp_path)
 
     expected = metric_values(world)

@@ -44,7 +44,7 @@ from tests.worlds.stripe_story import (
 )
 from tests.worlds.stripe_worlds import Models, Object, Rates, Rows, Tables, Version, needed_for, sql_tables
 
-WORLDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 50))]
+WORLDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 12))]
 
 
 def in_old_shape(version: Version) -> Version | None:
@@ -580,8 +580,9 @@ def test_what_test_accounts_pay_is_left_out(models: Models, tmp_path: Path) -> N
 
 
 def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]], str, Rates]:
-    """A few subscriptions over a few weeks, as events and one list tell of them; a time zone; rates of some days.
+    """Subscriptions over a few weeks, as events and one list tell of them; a time zone; rates of some days.
 
+    There are a few of them, or in every other world many.
     A customer may pay in two currencies; of one in three worlds no rates are known.
     """
     dice = random.Random(seed)
@@ -598,11 +599,12 @@ def random_versions(seed: int) -> tuple[dict[str, list[tuple[datetime, Version]]
         discount("gift", "repeating", percent_off=100.0) | {"end": seconds("02-10 08:00")},
     ]
     found = {}
-    for number in range(dice.randint(1, 6)):
+    many = seed % 2 * 40
+    for number in range(many + dice.randint(1, 6)):
         began = first + timedelta(hours=dice.randrange(600))
         prices = dice.choice([in_euros, in_euros, in_dollars])
         item = subscription(
-            f"{dice.randrange(3)}_{number}", "01-01", dice.choice(prices), created=int(began.timestamp())
+            f"{dice.randrange(3 + many // 2)}_{number}", "01-01", dice.choice(prices), created=int(began.timestamp())
         )
         item["items"]["data"] += [
             {**item["items"]["data"][0], "id": f"si_more_{number}_{more}", "price": dice.choice([*prices, metered])}

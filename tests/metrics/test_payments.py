@@ -34,7 +34,7 @@ from tests.worlds.stripe_story import (
 )
 from tests.worlds.stripe_worlds import Models, Object, Version, needed_for, sql_tables
 
-WORLDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 50))]
+WORLDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))]
 CODES = ["insufficient_funds", "expired_card", "lost_card", "stolen_card", "a_code_of_tomorrow"]
 
 
@@ -50,10 +50,13 @@ def test_each_decline_code_is_hard_or_soft_and_known_once() -> None:
 
 
 def random_retries(seed: int) -> tuple[list[Object], set[str], str]:
-    """Payments with their attempts over a few weeks, up to now; those of invoices that recur; a time zone."""
+    """Payments with their attempts over a few weeks, up to now; those of invoices that recur; a time zone.
+
+    There are a few of them, or in every other world many.
+    """
     dice = random.Random(seed)
     charges, recurring = [], set()
-    for number in range(dice.randint(5, 40)):
+    for number in range(seed % 2 * 200 + dice.randint(5, 40)):
         moment = at("02-10") + timedelta(minutes=dice.randrange(58 * 24 * 60))
         if dice.random() < 0.8:
             recurring.add(f"pi_{number}")

@@ -231,18 +231,21 @@ def fill(warehouse: Warehouse, models: list[Node]) -> None:
                 session.fill(model.schema, model.name, model.sql, model.columns)
 
 
-def random_world(seed: int) -> World:
-    """A few people over a few weeks: devices before users, shared devices, segments, repeats, gaps, ties in time."""
+def random_world(seed: int, *, crowd: int = 0) -> World:
+    """A few people over a few weeks: devices before users, shared devices, segments, repeats, gaps, ties in time.
+
+    With a crowd there are so many more of them, each as busy as one of the few.
+    """
     dice = random.Random(seed)
     first = date(2024, dice.choice([2, 3, 10]), dice.randint(1, 28))
     length = dice.randint(8, 45)
     names = ["A", "B", "C", "Subscription Conversion", "Server"]
-    users = [f"u{number}" for number in range(dice.randint(1, 5))]
-    devices = [f"d{number}" for number in range(dice.randint(1, 5))]
+    users = [f"u{number}" for number in range(crowd + dice.randint(1, 5))]
+    devices = [f"d{number}" for number in range(crowd + dice.randint(1, 5))]
     # Few distinct times of day, so that events share instants and stand exactly at the ends of windows.
     seconds = [dice.randrange(86_400) for _ in range(3)] + [0, 86_399]
     events: list[Event] = []
-    for number in range(dice.randint(5, 70)):
+    for number in range(crowd * 12 + dice.randint(5, 70)):
         moment = datetime.combine(first, datetime.min.time(), UTC) + timedelta(
             days=dice.randrange(length), seconds=dice.choice(seconds)
         )

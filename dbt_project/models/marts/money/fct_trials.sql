@@ -6,10 +6,13 @@ with versions as (
 
 ),
 
+-- What is free, or of a quantity of 0, tells what was sold only where nothing else was.
 items as (
 
-    select * from {{ ref('int_subscription_items_priced') }}
-    where list_amount is distinct from 0
+    select
+        *,
+        rank() over (partition by subscription_id, version order by case when list_amount = 0 then 1 else 0 end) as priority
+    from {{ ref('int_subscription_items_priced') }}
 
 ),
 
@@ -125,6 +128,7 @@ described as (
         on
             trials.subscription_id = items.subscription_id
             and trials.first_version = items.version
+            and items.priority = 1
     left join products on items.product_id = products.product_id
     where
         trials.recency = 1
