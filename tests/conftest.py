@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from tailtracker_bi.sandbox.servers.export_api import SECRET, USER
@@ -103,3 +106,21 @@ def app_database(app_server: AppServer) -> Iterator[AppDatabase]:
     """A database of the app for one test, without rows."""
     with app_server.database() as database:
         yield database
+
+
+@pytest.fixture
+def answered_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Explore answers in this process, as in the one that it begins for each question: who asks much need not wait."""
+    from tailtracker_bi.bundle import exploring
+
+    def answer(name: str, program: str, question: list[Any], seconds: float, waiting: object, folder: str) -> bytes:
+        written = io.BytesIO()
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr("os.nice", lambda _: 0)
+            patch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(orjson.dumps(question))))
+            patch.setattr("sys.stdout", SimpleNamespace(buffer=written))
+            exploring.main()
+        return written.getvalue()
+
+    monkeypatch.setattr(exploring, "answered", answer)

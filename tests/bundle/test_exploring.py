@@ -53,6 +53,7 @@ def assert_all_that_is_declared_is_answered_as_published(build: bundle.Bundle, a
     assert_same(people, "metric_values", "metric_id = 'active_users' and value > 0")
 
 
+@pytest.mark.usefixtures("answered_here")
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.slow) for seed in (3, *range(20, 26))])
 def test_what_is_declared_is_answered_as_it_is_published(
     seed: int, make_settings: MakeSettings, tmp_path: Path
@@ -153,6 +154,7 @@ def test_answers_worked_out_by_hand_and_files_that_stay(
         explore(older.path, Trend(event="Open"), SECONDS, lambda: None)
 
 
+@pytest.mark.usefixtures("answered_here")
 def test_properties_that_may_be_asked_of_are_there_and_compared_as_a_build_compares_them(
     tiny: Callable[..., bundle.Bundle], tmp_path: Path
 ) -> None:

@@ -362,12 +362,9 @@ READING = st.tuples(ROWS, st.integers(-1, 2), st.booleans(), st.integers(1, 2))
 """What is told, days since the reading before, whether it is a snapshot, and how often it is told."""
 
 
-@settings(max_examples=25, deadline=None)
-@given(readings=st.lists(READING, max_size=5))
 @example(readings=[([pet("1", "Rex")], 0, False, 1), ([], 0, False, 1), ([], 0, True, 1)])
-def test_whatever_is_told_in_whatever_order_of_moments_the_lake_is_as_if_all_were_compared(
-    readings: list[tuple[list[dict[str, Any]], int, bool, int]],
-) -> None:
+@given(readings=st.lists(READING, max_size=5))
+def is_as_if_all_were_compared(readings: list[tuple[list[dict[str, Any]], int, bool, int]]) -> None:
     def after(*, is_compared: bool) -> tuple[Any, ...]:
         with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
             if is_compared:
@@ -386,6 +383,11 @@ def test_whatever_is_told_in_whatever_order_of_moments_the_lake_is_as_if_all_wer
             return counts, kept(lake) if lake.files("shelter", "pets") else [], ledger
 
     assert after(is_compared=False) == after(is_compared=True)
+
+
+@pytest.mark.parametrize("examples", [6, pytest.param(40, marks=pytest.mark.slow)])
+def test_whatever_is_told_in_whatever_order_of_moments_the_lake_is_as_if_all_were_compared(examples: int) -> None:
+    settings(max_examples=examples, deadline=None)(is_as_if_all_were_compared)()
 
 
 # Several tables together.

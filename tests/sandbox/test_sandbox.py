@@ -155,6 +155,7 @@ def test_no_outer_join_by_equality_looks_at_every_pair(home_of_the_story: Path) 
     assert found == []
 
 
+@pytest.mark.usefixtures("answered_here")
 def test_explore_answers_as_published(home_of_the_story: Path) -> None:
     assert_all_that_is_declared_is_answered_as_published(bundle.current(home_of_the_story), load_analytics())
 
