@@ -28,6 +28,16 @@ def _timezone(name: str) -> str:
     return name
 
 
+def _language(name: str) -> str:
+    from babel import Locale, UnknownLocaleError  # which no process need load to read other rules
+
+    try:
+        Locale.parse(name)
+    except (ValueError, UnknownLocaleError):
+        raise ValueError(f"{name!r} is not a language; use a name like en, de or pt_BR") from None
+    return name
+
+
 def _with_one_place(text: str) -> str:
     if text.count("{}") != 1 or text.replace("{}", "").strip("{}") != text.replace("{}", ""):
         raise ValueError("must have one {} where the figure stands")
@@ -80,12 +90,13 @@ class Sending(_Strict):
 
 
 class ReportRules(_Strict):
-    """One declared report."""
+    """One declared report; its `numbers` are written as in that language, its words are English."""
 
     id: MetricId
     title: Words
     period: Literal["day", "week", "month"]
     send: Sending
+    numbers: Annotated[str, AfterValidator(_language)] = "en"
     headline: list[Headline] = Field(min_length=1, max_length=4)
     sections: list[Section] = Field(min_length=1)
     charts: list[ReportChart] = Field([], max_length=MOST_CHARTS)

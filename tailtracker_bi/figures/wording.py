@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
 
-from babel.numbers import format_currency, get_currency_precision, get_currency_symbol
+from babel import Locale
+from babel.numbers import (
+    format_currency,
+    get_currency_precision,
+    get_currency_symbol,
+    get_decimal_symbol,
+    get_group_symbol,
+)
 
 NO_DATA, NO_CHANGE, NOT_SHOWN = "no data", "no change", "hidden"
 MOST_PLACES = 4
@@ -19,6 +29,45 @@ AXIS_FORMATS: dict[str, str] = {"integer": ",~d", "percent": ".3~%", "decimal": 
 WORD_JOINER = "\u2060"
 NOTHING_COUNTED = {"", "share", "ratio", "currency", "currency_per_customer"}
 """Units that are no word to put beside a number."""
+ENGLISH = "en"
+_numbers_of: ContextVar[str] = ContextVar("_numbers_of", default=ENGLISH)
+
+
+@contextmanager
+def numbers_of(language: str) -> Iterator[None]:
+    """Write the numbers of this block as a language does, given as CLDR names it: `1.234,5 %` of `de`."""
+    before = _numbers_of.set(language)
+    try:
+        yield
+    finally:
+        _numbers_of.reset(before)
+
+
+def digits(text: str) -> str:
+    """An English number, or percentage, as it is written here."""
+    language = _numbers_of.get()
+    if language == ENGLISH:
+        return text
+    separators = str.maketrans({".": get_decimal_symbol(language), ",": get_group_symbol(language)})
+    number = text.removesuffix("%").translate(separators)
+    return _percentage(language).format(number) if text.endswith("%") else number
+
+
+def _percentage(language: str) -> str:
+    """How a language writes one, with a place for the number: `{} %`."""
+    return re.sub(r"[#,.0]+", "{}", Locale.parse(language).percent_formats[None].pattern, count=1)
+
+
+def axis_locale() -> dict[str, Any]:
+    """The numbers of axes, as D3 takes it."""
+    language = _numbers_of.get()
+    return {
+        "decimal": get_decimal_symbol(language),
+        "thousands": get_group_symbol(language),
+        "grouping": [3],
+        "currency": ["", ""],
+        "percent": _percentage(language).removeprefix("{}"),
+    }
 
 
 def number(value: float | None, form: str, unit: str = "") -> str:
@@ -26,19 +75,20 @@ def number(value: float | None, form: str, unit: str = "") -> str:
     if value is None or not math.isfinite(value):
         return NO_DATA
     if abs(value) >= HUGE:
-        return f"{value:.2e}"
+        return digits(f"{value:.2e}")
     if is_money(form):
         return money(value, currency_of(form))
     text = {"integer": f"{value:,.0f}", "percent": f"{value:.{_places(form, value)}%}"}.get(form, f"{value:,.2f}")
+    text = digits(text)
     return text if unit in NOTHING_COUNTED else f"{text} {unit}"
 
 
 def money(value: float, currency: str) -> str:
     """`€12,345.60`, `¥12,346`, `12,345.678 KWD`: the currency's own decimals, and its sign where it has one."""
     if not re.fullmatch("[A-Z]{3}", currency):
-        return f"{value:,.2f}"
-    has_sign = get_currency_symbol(currency, locale="en") != currency
-    return str(format_currency(value, currency, None if has_sign else "#,##0.00 ¤¤", locale="en"))
+        return digits(f"{value:,.2f}")
+    has_sign = get_currency_symbol(currency, locale=ENGLISH) != currency
+    return str(format_currency(value, currency, None if has_sign else "#,##0.00 ¤¤", locale=_numbers_of.get()))
 
 
 def lasting(seconds: float | None) -> str:
@@ -47,7 +97,7 @@ def lasting(seconds: float | None) -> str:
         return NO_DATA
     for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length or (unit != "days" and seconds >= length):
-            return f"{seconds / length:,.1f} {unit}"
+            return f"{digits(f'{seconds / length:,.1f}')} {unit}"
     return f"{seconds:,.0f} s"
 
 
@@ -55,7 +105,7 @@ def promise(value: float | None, slo: str) -> str:
     """What a service level is or is to be: `99.950%`, as thousandths of a percent are what it is about; `740 ms`."""
     if value is None or number(value, "decimal") == NO_DATA:
         return NO_DATA
-    return f"{value:,.0f} ms" if slo.endswith("_ms") else f"{value:.3%}"
+    return f"{digits(f'{value:,.0f}')} ms" if slo.endswith("_ms") else digits(f"{value:.3%}")
 
 
 def is_money(form: str) -> bool:
@@ -72,9 +122,14 @@ def axis_label(form: str) -> str:
     text = f"format(datum.value, '{AXIS_FORMATS.get(form, ',.2~f')}')"
     if not is_money(form):
         return text
-    sign = get_currency_symbol(currency_of(form), locale="en") if currency_of(form) else ""
-    spaced = f"{sign} " if sign.isalpha() else sign
-    return f"(datum.value < 0 ? '-' : '') + '{spaced}' + format(abs(datum.value), ',.2~f')"
+    sign = get_currency_symbol(currency_of(form), locale=ENGLISH) if currency_of(form) else ""
+    amount = "format(abs(datum.value), ',.2~f')"
+    if Locale.parse(_numbers_of.get()).currency_formats["standard"].pattern.startswith("¤"):
+        spaced = f"{sign} " if sign.isalpha() else sign
+        amount = f"'{spaced}' + {amount}"
+    elif sign:
+        amount = f"{amount} + ' {sign}'"
+    return f"(datum.value < 0 ? '-' : '') + {amount}"
 
 
 def change(now: float | None, before: float | None, form: str) -> str:
@@ -90,7 +145,7 @@ def change(now: float | None, before: float | None, form: str) -> str:
         return NO_CHANGE
     shown_before = _shown(before, form)
     if (form == "integer" or is_money(form)) and shown_before > 0 and shown_before + apart >= 0:
-        return f"{apart / shown_before:+,.1%}"
+        return digits(f"{apart / shown_before:+,.1%}")
     return signed(apart, form)
 
 
@@ -103,10 +158,10 @@ def signed(apart: Decimal, form: str) -> str:
     """A difference with its sign: `+1.2 points`, `-3`, `+€5.00`."""
     if form == "percent":
         places = min(max(1, -int(apart.as_tuple().exponent)), MOST_PLACES)
-        return f"{apart:+,.{places}f} points"
+        return f"{digits(f'{apart:+,.{places}f}')} points"
     if is_money(form):
         return f"{'-' if apart < 0 else '+'}{number(float(abs(apart)), form)}"
-    return f"{apart:+,.0f}" if form == "integer" else f"{apart:+,.2f}"
+    return digits(f"{apart:+,.0f}" if form == "integer" else f"{apart:+,.2f}")
 
 
 def in_steps(parts: Sequence[float], form: str, total: Decimal | None = None) -> list[Decimal]:
@@ -160,7 +215,7 @@ def sample(size: float | None, before: float | None) -> str:
     """Of how many a ratio is, and the one it is compared with: `n = 214, before 199`; empty where it is of nothing."""
     if size is None:
         return ""
-    return f"n = {size:,.0f}" + ("" if before is None else f", before {before:,.0f}")
+    return digits(f"n = {size:,.0f}") + ("" if before is None else f", before {digits(f'{before:,.0f}')}")
 
 
 def day(moment: date) -> str:

@@ -21,7 +21,7 @@ from tailtracker_bi.figures.explained import cause_in_words
 from tailtracker_bi.figures.not_counted import beside, left_out
 from tailtracker_bi.figures.points import LENGTHS
 from tailtracker_bi.figures.readings import at
-from tailtracker_bi.figures.wording import day, number, period
+from tailtracker_bi.figures.wording import day, number, numbers_of, period
 from tailtracker_bi.reports.period import BEFORE, Figures, Kpi, Period
 
 MRR_MOVEMENTS = {
@@ -116,6 +116,19 @@ def content_of(
     was restated since an earlier build is told where one is given; what happened, in the time zone. Raises
     NoPeriodError.
     """
+    with numbers_of(rules.numbers):
+        return _content_of(rules, build, as_of, of, known_build, timezone, dashboard_url)
+
+
+def _content_of(
+    rules: ReportRules,
+    build: Bundle,
+    as_of: date | None,
+    of: date | None,
+    known_build: str | None,
+    timezone: str,
+    dashboard_url: str,
+) -> Content:
     info = bundle.read(build, "bundle_info").iloc[0]
     built_as_of = pd.Timestamp(info["as_of"]).date()
     today = as_of or built_as_of

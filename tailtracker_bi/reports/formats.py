@@ -11,16 +11,17 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import wraps
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tailtracker_bi.figures.charts import BLUE, GREY, Spec
-from tailtracker_bi.figures.wording import day, plain
+from tailtracker_bi.figures.wording import axis_locale, day, numbers_of, plain
 from tailtracker_bi.reports.content import Content
 from tailtracker_bi.reports.paper import Chart, Heading, Paper, Said, Table, Tile, print_paper, with_rows
 from tailtracker_bi.reports.period import BEFORE, Kpi
@@ -40,6 +41,7 @@ LOOKS = {
 SLACK_HEADER, SLACK_TEXT, SLACK_FIELD, SLACK_FIELDS, SLACK_BLOCKS = 150, 3000, 2000, 10, 50
 """The most that Slack takes: letters of a header, a text and a field, fields of a section, blocks of a message."""
 TEXT_WIDTH = 78
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,18 @@ class Report:
         return page
 
 
+def in_its_numbers(make: Callable[[Content], T]) -> Callable[[Content], T]:
+    """A form whose numbers are written as the report declares."""
+
+    @wraps(make)
+    def made(content: Content) -> T:
+        with numbers_of(content.rules.numbers):
+            return make(content)
+
+    return made
+
+
+@in_its_numbers
 def report_of(content: Content) -> Report:
     """The report as HTML with its pictures, and as plain text beside it."""
     pictures = {
@@ -79,6 +93,7 @@ def report_of(content: Content) -> Report:
     return Report(content.period.start, content.subject, html, as_text(content), pictures)
 
 
+@in_its_numbers
 def as_text(content: Content) -> str:
     """Plain text, for whoever reads no HTML."""
     text = _fill("report.txt", is_escaped=False, content=content, against=BEFORE)
@@ -86,6 +101,7 @@ def as_text(content: Content) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
+@in_its_numbers
 def as_markdown(content: Content) -> str:
     """The same as Markdown: what came from outside is inert in it."""
     text = _fill("report.md", is_escaped=False, content=content, against=BEFORE, plain=plain)
@@ -132,6 +148,7 @@ def as_json(content: Content) -> bytes:
     return orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n"
 
 
+@in_its_numbers
 def as_pdf(content: Content) -> bytes:
     """The report on paper, in the look of the printed pages."""
     paper = Paper(
@@ -172,6 +189,7 @@ def as_pdf(content: Content) -> bytes:
     return print_paper(paper)
 
 
+@in_its_numbers
 def as_slack(content: Content) -> bytes:
     """The message as Slack's Block Kit takes it, within its limits; `text` is what notifications show."""
     blocks: list[dict[str, Any]] = [
@@ -255,7 +273,8 @@ def picture(chart: Spec, look: str = "") -> bytes:
         "view": {"stroke": None},
     }
     place = {"width": WIDTH, "padding": 10, "autosize": {"type": "fit", "contains": "padding"}}
-    return vl_convert.vegalite_to_png(with_rows(chart) | place | {"config": dressed}, scale=SHARPNESS)
+    drawn = with_rows(chart) | place | {"config": dressed}
+    return vl_convert.vegalite_to_png(drawn, scale=SHARPNESS, format_locale=axis_locale())
 
 
 def _fill(template: str, is_escaped: bool, **values: Any) -> str:

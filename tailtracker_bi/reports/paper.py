@@ -22,7 +22,7 @@ import typst
 import vl_convert
 
 from tailtracker_bi.figures.charts import Spec
-from tailtracker_bi.figures.wording import WORD_JOINER
+from tailtracker_bi.figures.wording import WORD_JOINER, axis_locale
 
 TEMPLATE = Path(__file__).with_name("paper.typ")
 FONT, FONTS = "Source Sans Pro", Path(font_source_sans_pro.__file__).parent / "files"
@@ -202,7 +202,7 @@ def _know_fonts() -> None:
 
 def svg(chart: Spec) -> str:
     """The chart in lines and letters, as wide as a page's text."""
-    return str(vl_convert.vegalite_to_svg(_dressed(chart)))
+    return str(vl_convert.vegalite_to_svg(_dressed(chart), format_locale=axis_locale()))
 
 
 def png(chart: Spec, title: str, below: Sequence[str]) -> bytes:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import orjson
 import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
 from tailtracker_bi import bundle
-from tailtracker_bi.analytics import load_analytics
+from tailtracker_bi.analytics import ReportRules, load_analytics
 from tailtracker_bi.bundle.pointer import Bundle
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.figures.wording import number
@@ -322,6 +324,46 @@ def test_every_form_of_every_report_says_its_figures(name: str, build: Bundle) -
     assert FORMATS["pdf"][1](told).startswith(b"%PDF-")
     parsed = orjson.loads(FORMATS["json"][1](told))
     assert [one["value"] for one in parsed["figures"]] == [kpi.now.value for kpi in told.kpis]
+
+
+GOLDEN = {"html": "html", "text": "txt", "markdown": "md", "slack": "slack.json", "json": "json"}
+"""What the forms of the weekly report looked like when somebody last looked at them, without their pictures.
+
+`pytest tests/reports --snapshot-update` writes them anew: look at what differs before it is committed.
+"""
+
+
+@pytest.mark.parametrize("form", GOLDEN)
+def test_a_report_is_as_it_was_when_somebody_looked_at_it(
+    form: str, build: Bundle, snapshot: SnapshotAssertion
+) -> None:
+    class Golden(SingleFileSnapshotExtension):
+        file_extension = GOLDEN[form]
+
+    told = content(build, dashboard_url="https://bi.example/")
+    said = report_of(told).html.encode() if form == "html" else FORMATS[form][1](told)
+    assert said.replace(build.build.encode(), b"20250312T060000-golden") == snapshot(extension_class=Golden)
+
+
+def test_numbers_are_written_as_in_the_language_that_is_declared(build: Bundle, tmp_path: Path) -> None:
+    in_german = declared(RULES, "weekly").model_copy(update={"numbers": "de"})
+    english, german = (content_of(rules, build) for rules in (declared(RULES, "weekly"), in_german))
+    for form in ("html", "text", "markdown", "slack"):
+        told = {one: FORMATS[form][1](content).decode() for one, content in (("en", english), ("de", german))}
+        assert re.search(r"€\d+\.\d\d", told["en"]), form
+        assert re.search(r"\d,\d\d\xa0€", told["de"]), form
+        assert re.search(r"\d\.\d%", told["en"]), form
+        assert re.search(r"\d,\d\xa0%", told["de"]), form
+        assert not re.search(r"€\d|\d\.\d+(\s?%| points)", told["de"]), form
+    [mrr] = [one for one in orjson.loads(FORMATS["json"][1](german))["figures"] if one["metric_id"] == "mrr"]
+    assert mrr["value"] == published(build, "mrr", WEEK)
+    # What is written afterwards is English again.
+    assert number(1234.5, "decimal") == "1,234.50"
+
+
+def test_a_language_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match="'klingon!' is not a language; use a name like en, de or pt_BR"):
+        ReportRules.model_validate(declared(RULES, "weekly").model_dump() | {"numbers": "klingon!"})
 
 
 def test_what_came_from_outside_is_inert(build: Bundle, tmp_path: Path) -> None:
