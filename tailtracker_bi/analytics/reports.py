@@ -45,6 +45,7 @@ def _with_one_place(text: str) -> str:
 
 
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
+Timezone = Annotated[str, AfterValidator(_timezone)]
 MetricId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Words = Annotated[str, Field(min_length=1, max_length=120)]
 
@@ -79,7 +80,7 @@ class Sending(_Strict):
 
     at: TimeOfDay
     deadline: TimeOfDay
-    timezone: Annotated[str, AfterValidator(_timezone)] | None = None
+    timezone: Timezone | None = None
     corrected_above: float = Field(0.01, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")

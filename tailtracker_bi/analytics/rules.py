@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from tailtracker_bi.analytics.alerts import AlertRules
+from tailtracker_bi.analytics.alerts import Alerting, AlertRules
 from tailtracker_bi.analytics.reports import ReportRules
 from tailtracker_bi.privacy import ID_PROPERTIES, is_personal_id, is_personal_name, mask_text
 
@@ -258,6 +258,7 @@ class Analytics(_Strict):
     service_levels: list[ServiceLevel]
     explore: Explore = Explore()
     reports: list[ReportRules] = []
+    alerting: Alerting
     alerts: list[AlertRules] = []
     metrics: dict[str, MetricNotes]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from tailtracker_bi import bundle
-from tailtracker_bi.alerts import firings, lately, told_anew
-from tailtracker_bi.analytics import ReportRules, load_analytics
+from tailtracker_bi.alerts import firings, lately, told_anew, untold
+from tailtracker_bi.analytics import Analytics, ReportRules, load_analytics
 from tailtracker_bi.defs.refresh import BUNDLE
 from tailtracker_bi.delivery import Ledger, channels_of, due, send_due, watch
 from tailtracker_bi.errors import SettingsError
@@ -17,15 +17,15 @@ EVERY = 300
 """Seconds between looking whether a report is due, or whether its data has come."""
 
 
-def _declared() -> list[ReportRules]:
-    """Those of analytics.yml; where it has a mistake, which every run tells, those that are shipped."""
+def _declared() -> Analytics:
+    """What analytics.yml declares; where it has a mistake, which every run tells, what is shipped."""
     try:
-        return load_analytics(load_report_settings().analytics_path).reports
+        return load_analytics(load_report_settings().analytics_path)
     except SettingsError:
-        return load_analytics().reports
+        return load_analytics()
 
 
-REPORTS = _declared()
+REPORTS = _declared().reports
 
 
 def asset_of(rules: ReportRules) -> dg.AssetsDefinition:
@@ -79,11 +79,11 @@ def alerts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """What analytics.yml declares to be an alert, judged from the build that readers see."""
     settings = load_report_settings()
     build = bundle.current(settings.home)
-    rules = load_analytics(settings.analytics_path).alerts
-    errors = told_anew(settings, rules, build, Ledger(settings.home), settings.now)
+    analytics = load_analytics(settings.analytics_path)
+    errors = told_anew(settings, analytics, build, Ledger(settings.home), settings.now)
     if errors:
         raise dg.Failure("; ".join(errors), allow_retries=False)
-    found = lately(list(firings(rules, build)), settings.today)
+    found = lately(list(firings(analytics.alerts, build)), settings.today)
     return dg.MaterializeResult(metadata={"build": build.build, "begun in the last 90 days": len(found)})
 
 
@@ -113,7 +113,10 @@ def deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
         return dg.SkipReason(str(error))
     said = watch(settings, ledger, settings.now)
     paused = ledger.paused()
-    wanted = [dg.RunRequest(run_key=f"alerts:{build}", asset_selection=[alerts.key])]
+    quarter = f":{settings.now:%dT%H}:{settings.now.minute // 15}"
+    # Anew with each build, and every quarter of an hour while there is something to tell: it failed, or was held back.
+    owed = quarter if untold(settings, _declared(), ledger, settings.now) else ""
+    wanted = [dg.RunRequest(run_key=f"alerts:{build}{owed}", asset_selection=[alerts.key])]
     for rules in REPORTS:
         if rules.id in paused:
             continue
@@ -123,7 +126,7 @@ def deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
             # Anew with each build, at the deadline, and every quarter of an hour while somebody has not got it.
             key += f":{build}:{settings.now >= what.deadline}"
             if ledger.has_failed(rules.id, what.period_start):
-                key += f":{settings.now:%dT%H}:{settings.now.minute // 15}"
+                key += quarter
         wanted.append(dg.RunRequest(run_key=key, asset_selection=[dg.AssetKey(["reports", rules.id])]))
     if said:
         context.log.warning(said)
