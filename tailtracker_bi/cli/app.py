@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 GROUPS: dict[str, list[Callable[..., None]]] = {
     "Analysts": [analyst.dashboard, analyst.report, analyst.export],
     "Data engineers": [engineer.refresh, engineer.status, engineer.verify],
-    "Operators": [operations.doctor, operations.rollback, operations.gauges],
+    "Operators": [operations.doctor, operations.rollback, operations.gauges, operations.monitoring],
     "Without accounts of your own": [sandbox.demo],
 }
 for group, commands in GROUPS.items():

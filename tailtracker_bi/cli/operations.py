@@ -104,3 +104,19 @@ def gauges(
         print(out)
     else:
         print(as_text(home), end="")
+
+
+def monitoring(
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("monitoring"),
+) -> None:
+    """Dashboards for Grafana and rules for Prometheus, made from the catalogue and analytics.yml."""
+    from tailtracker_bi import bundle
+    from tailtracker_bi.analytics import load_analytics
+    from tailtracker_bi.monitoring import files
+    from tailtracker_bi.settings import load_report_settings
+
+    settings = load_report_settings()
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files(bundle.current(settings.home), load_analytics(settings.analytics_path)).items():
+        (out / name).write_text(content, encoding="utf-8")
+        print(out / name)
