@@ -2,7 +2,7 @@
 
     tailtracker-kpis.json        a row a domain of the catalogue, a panel a metric
     tailtracker-pipeline.json    how the pipeline is
-    tailtracker.rules.yml        the pipeline's troubles, what analytics.yml declares of metrics with one bound, and its
+    tailtracker.rules.yaml        the pipeline's troubles, what analytics.yml declares of metrics with one bound, and its
                                  service levels by the app's own counters, within minutes
 
 All of it is made from the catalogue of a build and from analytics.yml, so that it is made anew where these change.
@@ -67,7 +67,7 @@ def files(build: Bundle, analytics: Analytics) -> dict[str, str]:
     return {
         "tailtracker-kpis.json": _as_json(_kpis([*metrics.values()])),
         "tailtracker-pipeline.json": _as_json(_pipeline()),
-        "tailtracker.rules.yml": yaml.safe_dump(rules(metrics, analytics), sort_keys=False, width=120),
+        "tailtracker.rules.yaml": yaml.safe_dump(rules(metrics, analytics), sort_keys=False, width=120),
     }
 
 

@@ -110,7 +110,7 @@ def metrics_of(build: Bundle) -> dict[str, Metric]:
 def test_rules_read_gauges_that_are_there_and_say_what_analytics_yml_does(
     build: Bundle, made: dict[str, str], gauges: set[str]
 ) -> None:
-    groups = {group["name"]: group["rules"] for group in yaml.safe_load(made["tailtracker.rules.yml"])["groups"]}
+    groups = {group["name"]: group["rules"] for group in yaml.safe_load(made["tailtracker.rules.yaml"])["groups"]}
     for group in groups.values():
         for one in group:
             assert named(one["expr"]) <= gauges, one
@@ -145,14 +145,14 @@ def test_prometheus_loads_the_rules(made: dict[str, str], build: Bundle, tmp_pat
     program = promtool()
     awkward = load_analytics().service_levels[0].model_copy(update={"service": "the api's \u00fc-part 2"})
     own: Analytics = load_analytics().model_copy(update={"service_levels": [awkward]})
-    (tmp_path / "shipped.yml").write_text(made["tailtracker.rules.yml"])
+    (tmp_path / "shipped.yml").write_text(made["tailtracker.rules.yaml"])
     (tmp_path / "own.yml").write_text(yaml.safe_dump(rules(metrics_of(build), own)))
     checked = subprocess.run(
         [program, "check", "rules", "shipped.yml", "own.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert checked.stdout.count("SUCCESS") == 2
-    (tmp_path / "broken.yml").write_text(made["tailtracker.rules.yml"].replace("rate(", "rates("))
+    (tmp_path / "broken.yml").write_text(made["tailtracker.rules.yaml"].replace("rate(", "rates("))
     broken = subprocess.run([program, "check", "rules", "broken.yml"], cwd=tmp_path, capture_output=True, check=False)
     assert broken.returncode != 0
 

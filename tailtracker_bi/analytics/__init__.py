@@ -7,13 +7,14 @@ which is SQL.
 
 from tailtracker_bi.analytics.alerts import Alerting, AlertRules
 from tailtracker_bi.analytics.mistakes import load_analytics, yaml_with_lines
-from tailtracker_bi.analytics.reports import ReportRules
+from tailtracker_bi.analytics.reports import ExportRules, ReportRules
 from tailtracker_bi.analytics.rules import Analytics, Funnel, MetricNotes, PropertyFilter, Retention, ServiceLevel
 
 __all__ = [
     "AlertRules",
     "Alerting",
     "Analytics",
+    "ExportRules",
     "Funnel",
     "MetricNotes",
     "PropertyFilter",

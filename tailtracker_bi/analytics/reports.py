@@ -1,5 +1,5 @@
-"""The rules of `reports` in `analytics.yml`: what each report shows, of which period, when it goes out and for how long
-it waits for its data."""
+"""The rules of `reports` and `exports` in `analytics.yml`: what each shows or hands out, of which period, when it goes
+out and for how long it waits for its data."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ReportChart(_Strict):
 
 
 class Sending(_Strict):
-    """When a report goes out, on the day after its period: at `at` once its data is in, at `deadline` without it."""
+    """When something goes out, on the day after its period: at `at` once its data is in, at `deadline` without it."""
 
     at: TimeOfDay
     deadline: TimeOfDay
@@ -128,3 +128,13 @@ class ReportRules(_Strict):
         if missing:
             raise ValueError(f"headline: {missing[0]} stands in no section")
         return self
+
+
+class ExportRules(_Strict):
+    """One declared export: tables and metrics of the build, as files, once a period."""
+
+    id: MetricId
+    of: list[MetricId] = Field(min_length=1)
+    format: Literal["csv", "parquet", "xlsx"] = "csv"
+    period: Literal["day", "week", "month"]
+    send: Sending

@@ -6,9 +6,9 @@ import dagster as dg
 
 from tailtracker_bi import bundle
 from tailtracker_bi.alerts import firings, lately, told_anew, untold
-from tailtracker_bi.analytics import Analytics, ReportRules, load_analytics
+from tailtracker_bi.analytics import Analytics, ExportRules, ReportRules, load_analytics
 from tailtracker_bi.defs.refresh import BUNDLE
-from tailtracker_bi.delivery import Ledger, channels_of, due, send_due, watch
+from tailtracker_bi.delivery import Ledger, channels_of, due, export_due, send_due, watch
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.reports import NoPeriodError, content_of, write_report
 from tailtracker_bi.settings import load_report_settings
@@ -25,7 +25,7 @@ def _declared() -> Analytics:
         return load_analytics()
 
 
-REPORTS = _declared().reports
+REPORTS, EXPORTS = _declared().reports, _declared().exports
 
 
 def asset_of(rules: ReportRules) -> dg.AssetsDefinition:
@@ -68,6 +68,28 @@ def asset_of(rules: ReportRules) -> dg.AssetsDefinition:
     return report
 
 
+def export_of(rules: ExportRules) -> dg.AssetsDefinition:
+    """An export of the build that readers see, once a period."""
+
+    @dg.asset(
+        key=["exports", rules.id],
+        description=f"{', '.join(rules.of)} of the published build as {rules.format}, once a {rules.period}.",
+        deps=[BUNDLE],
+        group_name="reports",
+        owners=["team:data"],
+        kinds={rules.format},
+        output_required=False,
+    )
+    def handed_out(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+        settings = load_report_settings()
+        for outcome in export_due(settings, [rules], Ledger(settings.home), settings.now):
+            if outcome.errors:
+                raise dg.Failure("; ".join(outcome.errors), allow_retries=False)
+            yield dg.MaterializeResult(metadata={"delivery": outcome.what, "period from": str(outcome.period_start)})
+
+    return handed_out
+
+
 @dg.asset(
     key=["reports", "alerts"],
     description="Tells of figures beyond their bounds and sources in trouble, once when it begins and when it is over.",
@@ -88,6 +110,7 @@ def alerts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
 
 
 reports = [asset_of(rules) for rules in REPORTS]
+exports = [export_of(rules) for rules in EXPORTS]
 
 sending = dg.define_asset_job(
     "reports",
@@ -128,6 +151,12 @@ def deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
             if ledger.has_failed(rules.id, what.period_start):
                 key += quarter
         wanted.append(dg.RunRequest(run_key=key, asset_selection=[dg.AssetKey(["reports", rules.id])]))
+    for exported in EXPORTS if settings.export_folder is not None else []:
+        if exported.id not in paused:
+            what = due(exported, settings.now, settings.timezone, settings.week_start)
+            key = f"{exported.id}:{what.period_start}:{build}:{settings.now >= what.deadline}"
+            key += quarter if ledger.has_failed(exported.id, what.period_start) else ""
+            wanted.append(dg.RunRequest(run_key=key, asset_selection=[dg.AssetKey(["exports", exported.id])]))
     if said:
         context.log.warning(said)
     return dg.SensorResult(run_requests=wanted)

@@ -250,6 +250,7 @@ class ReportSettings(_DeclaredSettings, _Surroundings):
     slack_webhook_url: SecretStr | None = Field(None, alias="SLACK_WEBHOOK_URL")
     other_channels: Annotated[tuple[SecretStr, ...], BeforeValidator(_words)] = Field((), alias="REPORT_CHANNELS")
     folder: str | None = Field(None, alias="REPORT_FOLDER")
+    export_folder: str | None = Field(None, alias="EXPORT_FOLDER")
     owner: Annotated[str, AfterValidator(_mail_address)] | None = Field(None, alias="REPORT_OWNER")
     pagerduty_routing_key: SecretStr | None = Field(None, alias="PAGERDUTY_ROUTING_KEY")
     pagerduty_url: str = Field("https://events.pagerduty.com", alias="PAGERDUTY_URL")
