@@ -2,7 +2,7 @@
 
     tailtracker-kpis.json        a row a domain of the catalogue, a panel a metric
     tailtracker-pipeline.json    how the pipeline is
-    tailtracker.rules.yaml        the pipeline's troubles, what analytics.yml declares of metrics with one bound, and its
+    tailtracker.rules.yaml       the pipeline's troubles, what analytics.yml declares of metrics with one bound, and its
                                  service levels by the app's own counters, within minutes
 
 All of it is made from the catalogue of a build and from analytics.yml, so that it is made anew where these change.

@@ -32,6 +32,7 @@ SCHEMA = (
         build text not null,
         ended text,
         over text not null,
+        seen_over text,
         is_passed_over integer not null,
         primary key (alert, what, began)
     ) strict, without rowid;
@@ -47,7 +48,8 @@ SCHEMA = (
 class Episode:
     """An alert from its onset on; where it is over, `ended` is the first day without it and `over` says so.
 
-    `is_passed_over` where it came and went while it was snoozed. `build` is the one that showed it first.
+    `build` is the one that showed it first, `seen_over` the day of the one that showed its end. `is_passed_over` where it
+    came and went while it was snoozed.
     """
 
     alert: str
@@ -58,6 +60,7 @@ class Episode:
     build: str
     ended: date | None = None
     over: str = ""
+    seen_over: date | None = None
     is_passed_over: bool = False
 
     @property
@@ -97,22 +100,22 @@ class Book:
         with self._store.writing() as connection:
             connection.execute("insert or ignore into judged values (?, ?)", (build, as_of.isoformat()))
             connection.executemany(
-                "insert or replace into episodes values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert or replace into episodes values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_as_row(episode) for own in known.values() for episode in own],
             )
 
     def episodes(self) -> list[Episode]:
         """All that was noted, the latest first."""
         rows = self._store.rows(
-            "select alert, what, began, severity, said, build, ended, over, is_passed_over from episodes "
+            "select alert, what, began, severity, said, build, ended, over, seen_over, is_passed_over from episodes "
             "order by began desc, alert, what"
         )
         return [
             Episode(
                 *(alert, what, date.fromisoformat(began), severity, said, build),
-                *(None if ended is None else date.fromisoformat(ended), over, bool(is_passed_over)),
+                *(_day(ended), over, _day(seen_over), bool(is_passed_over)),
             )
-            for alert, what, began, severity, said, build, ended, over, is_passed_over in rows
+            for alert, what, began, severity, said, build, ended, over, seen_over, is_passed_over in rows
         ]
 
     def pass_over(self, episode: Episode) -> None:
@@ -149,9 +152,13 @@ def _gone_on(episode: Episode, shown: Sequence[Firing], as_of: date) -> Episode:
         if firing.ended is None:
             return episode
         if firing.ended > episode.began:
-            return replace(episode, ended=firing.ended, over=f"It is over since {firing.ended}.")
+            return _over(episode, firing.ended, as_of)
     over = f"It is over: what is known by {as_of} shows it no more."
-    return replace(episode, ended=max(as_of, episode.began), over=over)
+    return replace(episode, ended=max(as_of, episode.began), over=over, seen_over=as_of)
+
+
+def _over(episode: Episode, ended: date, as_of: date) -> Episode:
+    return replace(episode, ended=ended, over=f"It is over since {ended}.", seen_over=as_of)
 
 
 def _news(firing: Firing, known: Sequence[Episode], build: str, as_of: date, since: date | None) -> Iterator[Episode]:
@@ -163,12 +170,16 @@ def _news(firing: Firing, known: Sequence[Episode], build: str, as_of: date, sin
         if as_of - began <= FORGOTTEN and all(one.ended is not None for one in known):
             yield episode
     elif firing.ended > last and since is not None and (began + LENGTHS[firing.rules.grain]).date() > since:
-        yield replace(episode, ended=firing.ended, over=f"It is over since {firing.ended}.")
+        yield _over(episode, firing.ended, as_of)
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def _as_row(episode: Episode) -> tuple[object, ...]:
-    ended = None if episode.ended is None else episode.ended.isoformat()
+    ended, seen_over = (None if day is None else day.isoformat() for day in (episode.ended, episode.seen_over))
     return (
         *(episode.alert, episode.what, episode.began.isoformat(), episode.severity, episode.said, episode.build),
-        *(ended, episode.over, int(episode.is_passed_over)),
+        *(ended, episode.over, seen_over, int(episode.is_passed_over)),
     )

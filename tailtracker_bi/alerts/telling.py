@@ -7,7 +7,7 @@ wakes. What could not be told is tried again with each go, whichever build is th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 
 import pandas as pd
@@ -20,6 +20,9 @@ from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.delivery import Channel, Ledger, News, alert_channels, over_key, tell_news
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.settings import ReportSettings
+
+OWED = timedelta(days=7)
+"""For so long it is told that something came and went, which nobody could be told before."""
 
 
 def told_anew(
@@ -49,7 +52,7 @@ def untold(
         if not _may_be_told(episode, rules.get(episode.alert), analytics, now, settings.timezone):
             continue
         for channel in alert_channels(settings, analytics.alerting.of(episode.severity).channels):
-            for one in _news(episode, channel, ledger, episode.alert in snoozed):
+            for one in _news(episode, channel, ledger, now.date(), is_snoozed=episode.alert in snoozed):
                 found.setdefault((channel.name, channel.recipient), (channel, []))[1].append(one)
     return [*found.values()]
 
@@ -73,9 +76,15 @@ def _may_be_told(
     return hours is None or hours.are_now(now, timezone)
 
 
-def _news(episode: Episode, channel: Channel, ledger: Ledger, is_snoozed: bool) -> Iterator[News]:
+def _news(episode: Episode, channel: Channel, ledger: Ledger, today: date, *, is_snoozed: bool) -> Iterator[News]:
     who = (channel.name, ledger.hashed(channel.recipient))
-    is_new = who not in ledger.recipients(episode.key, episode.began, 0)
+    told = ledger.recipients(episode.key, episode.began, 0)
+    is_new = who not in told
+    if is_new and episode.seen_over is not None:
+        # A channel that came later hears of what is, not of what was.
+        is_owed = not told or ledger.has_failed(episode.key, episode.began)
+        if not is_owed or today - episode.seen_over > OWED:
+            return
     is_over_told = episode.ended is None or who in ledger.recipients(over_key(episode.key), episode.began, 0)
     if is_snoozed or episode.is_passed_over if is_new else is_over_told:
         return

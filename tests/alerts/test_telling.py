@@ -180,6 +180,22 @@ def test_a_severity_goes_by_its_channels(falling: Bundle, settings_of: Make, web
     assert [one["payload"]["class"] for one in webhook.came if "payload" in one] == ["two"]
 
 
+def test_a_channel_that_comes_later_hears_of_what_is_and_not_of_what_was(
+    falling: Bundle, over: Bundle, settings_of: Make, webhook: Webhook
+) -> None:
+    open_now, was = rule(metric="mrr", below=101), rule(id="two", metric="mrr", below=85)
+    for build in (falling, over):
+        go(settings_of("slack"), declared(open_now, was), build)
+    webhook.came.clear()
+    go(settings_of("slack", "webhook"), declared(open_now, was), over)
+    assert [one["alert"] for told in webhook.came for one in told["alerts"]] == ["one"]
+    # Nor, after a week, does the first channel of all.
+    ledger = Ledger(settings_of().home)
+    ledger.forget("alert two", february(2))
+    for days, owed in ((7, 1), (8, 0)):
+        assert len(untold(settings_of("slack"), declared(was), ledger, NOW + timedelta(days=days))) == owed
+
+
 OFFICE = {"from": "08:00", "to": "18:00", "days": ["monday", "tuesday", "wednesday", "thursday", "friday"]}
 
 
