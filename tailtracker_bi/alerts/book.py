@@ -48,7 +48,7 @@ SCHEMA = (
 class Episode:
     """An alert from its onset on; where it is over, `ended` is the first day without it and `over` says so.
 
-    `build` is the one that showed it first, `seen_over` the day of the one that showed its end. `is_passed_over` where it
+    `build` showed it first; `seen_over` is the day of the build that showed its end. `is_passed_over` where it
     came and went while it was snoozed.
     """
 
