@@ -36,6 +36,13 @@ DATA_HEALTH_PAGE = "app_pages/data_health.py"
 NUMBER_WIDTH, TEXT_WIDTH, SENTENCE_HEIGHT = 100, 420, 64
 MOST_PRINTED = 12
 """Rows of a table that go on paper."""
+FORM, FORM_WIDTH = "form of files", 110
+FILE_FORMS = {
+    "CSV": "text/csv",
+    "Parquet": "application/vnd.apache.parquet",
+    "XLSX": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+"""By name, what browsers are told that it is; the name is how such a file ends, too."""
 HEAD = "head"
 """Kept for a page while it is made: a place beside its title."""
 Look = Literal["secondary", "tertiary"]
@@ -92,8 +99,26 @@ def offer_print(build: Bundle) -> None:
     if Right.export in access.rights():
         paper = printed.paper()
         name = f"{slug(paper.title)}_{build.build}_{paper.as_of}.pdf"
-        with st.session_state[HEAD]:
+        with st.session_state[HEAD], st.container(horizontal=True, vertical_alignment="center", width="content"):
+            choose_form()
             _hand_out("PDF", data.as_pdf(paper), name, "application/pdf", "tertiary")
+
+
+def choose_form() -> None:
+    """In which form the page hands out rows: once for all of them, and for the pages that follow."""
+    st.selectbox(
+        "Form of files with rows",
+        list(FILE_FORMS),
+        key=FORM,
+        label_visibility="collapsed",
+        width=FORM_WIDTH,
+        persist_state="session",
+    )
+
+
+def form() -> str:
+    """One of FILE_FORMS."""
+    return str(st.session_state.get(FORM, "CSV"))
 
 
 def _ask_for_a_refresh(because: str) -> NoReturn:
@@ -247,7 +272,7 @@ def _menu(own: Card) -> None:
             )
         with st.container(horizontal=True):
             for name, make in own.files:
-                _hand_out("CSV", make, name, "text/csv")
+                _hand_out(form(), make, name, FILE_FORMS[form()])
             if Right.export in access.rights():
                 _pictures(own)
         st.caption("Link to it, as it is shown now")
@@ -399,14 +424,14 @@ def show_table(
 
 
 def table_behind(build: Bundle, frame: pd.DataFrame, rows: pd.DataFrame, name: str, what: str) -> None:
-    """Under a chart: its numbers as a table, and the rows behind them as CSV."""
+    """Under a chart: its numbers as a table, and the rows behind them as a file."""
     with st.expander(f"{what} as a table", type="compact"):
         show_table(frame, f"{what} as a table", right=list(frame.columns[1:]), title=what)
     download(build, rows, name)
 
 
 def download(build: Bundle, rows: pd.DataFrame, name: str) -> None:
-    """The rows behind what is shown, as CSV: as data, in order, with the build that they are from."""
+    """The rows behind what is shown, as a file: as data, in order, with the build that they are from."""
     if Right.export not in access.rights():
         return
     exported = rows.assign(**{key: value for key, value in data.origin(build).items() if key not in rows})
@@ -430,14 +455,16 @@ def _in_order(exported: pd.DataFrame) -> Sequence[list[Any]]:
 
 
 def hand_out(columns: Sequence[str], rows: Callable[[], Sequence[Iterable[object]]], name: str) -> None:
-    """Offer rows as they are, as CSV: in the menu of their card, else where they are; not to who may not take them."""
+    """Offer rows as they are, in the chosen form: in the menu of their card, else where they are; none to who may take
+    none."""
     if Right.export not in access.rights():
         return
-    make, own = data.as_csv(columns, rows), _card.get()
+    ending, own = form().lower(), _card.get()
+    make, file = data.as_file(columns, rows, ending, printed.paper()), f"{name}.{ending}"
     if own is None:
-        _hand_out("CSV", make, f"{name}.csv", "text/csv")
+        _hand_out(form(), make, file, FILE_FORMS[form()])
     else:
-        own.files.append((f"{name}.csv", make))
+        own.files.append((file, make))
 
 
 def _hand_out(label: str, make: Callable[[], bytes], name: str, kind: str, look: Look = "secondary") -> None:

@@ -399,10 +399,24 @@ def single_period(build: Bundle, grain: str, dates: tuple[date, date]) -> pd.Tim
     return touched.iloc[0] if len(touched) == 1 else None
 
 
-@needs(Right.export, "CSV")
-def as_csv(columns: Sequence[str], rows: Callable[[], Sequence[Iterable[object]]]) -> Callable[[], bytes]:
-    """What makes a file of rows, to hand out; they are put together only then."""
-    return access.still(Right.export, "CSV", lambda: to_csv(columns, rows()).encode())
+@needs(Right.export, "files")
+def as_file(
+    columns: Sequence[str], rows: Callable[[], Sequence[Iterable[object]]], form: str, paper: Paper
+) -> Callable[[], bytes]:
+    """What makes a file of rows, to hand out, as csv, parquet or xlsx; they are put together only then.
+
+    What they mean is what the page has said of its metrics by then.
+    """
+
+    def made() -> bytes:
+        if form == "csv":
+            return to_csv(columns, rows()).encode()
+        from tailtracker_bi.exports import file_of  # which no page needs before a click
+
+        about = [*paper.definitions, ("build", paper.build), ("data as of", paper.as_of.isoformat())]
+        return file_of(paper.title, columns, rows(), form, about)
+
+    return access.still(Right.export, "files", made)
 
 
 @needs(Right.export, "PNG")

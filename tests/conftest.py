@@ -46,7 +46,7 @@ def pytest_collection_finish() -> None:
 def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No settings from outside, and an empty current directory."""
     for name in os.environ:
-        if name.upper().startswith(OF_THE_PROJECT) and name != "TAILTRACKER_REQUIRE_BROWSER":
+        if name.upper().startswith(OF_THE_PROJECT) and not name.startswith("TAILTRACKER_REQUIRE_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

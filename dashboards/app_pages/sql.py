@@ -9,7 +9,7 @@ import pyarrow.types as kinds
 import streamlit as st
 
 from dashboards import data
-from dashboards.components import draw, find_build, hand_out, nothing_here
+from dashboards.components import choose_form, draw, find_build, hand_out, nothing_here
 from dashboards.controls import select, switch
 from dashboards.waiting import answered, forget
 from tailtracker_bi.bundle import Answer, QueryError, Table
@@ -86,6 +86,7 @@ def result(answer: Answer) -> None:
     rows = answer.rows
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         form = switch("Show as", FORMS, "show", "table")
+        choose_form()
         # As they came: the order is what was asked for, too.
         hand_out(
             rows.column_names,

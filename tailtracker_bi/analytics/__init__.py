@@ -5,14 +5,16 @@ What belongs here: the rules, and telling each mistake in the file with its line
 which is SQL.
 """
 
-from tailtracker_bi.analytics.alerts import AlertRules
+from tailtracker_bi.analytics.alerts import Alerting, AlertRules
 from tailtracker_bi.analytics.mistakes import load_analytics, yaml_with_lines
-from tailtracker_bi.analytics.reports import ReportRules
+from tailtracker_bi.analytics.reports import ExportRules, ReportRules
 from tailtracker_bi.analytics.rules import Analytics, Funnel, MetricNotes, PropertyFilter, Retention, ServiceLevel
 
 __all__ = [
     "AlertRules",
+    "Alerting",
     "Analytics",
+    "ExportRules",
     "Funnel",
     "MetricNotes",
     "PropertyFilter",

@@ -1,5 +1,5 @@
-"""The rules of `reports` in `analytics.yml`: what each report shows, of which period, when it goes out and for how long
-it waits for its data."""
+"""The rules of `reports` and `exports` in `analytics.yml`: what each shows or hands out, of which period, when it goes
+out and for how long it waits for its data."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def _with_one_place(text: str) -> str:
 
 
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
+Timezone = Annotated[str, AfterValidator(_timezone)]
 MetricId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Words = Annotated[str, Field(min_length=1, max_length=120)]
 
@@ -75,11 +76,11 @@ class ReportChart(_Strict):
 
 
 class Sending(_Strict):
-    """When a report goes out, on the day after its period: at `at` once its data is in, at `deadline` without it."""
+    """When something goes out, on the day after its period: at `at` once its data is in, at `deadline` without it."""
 
     at: TimeOfDay
     deadline: TimeOfDay
-    timezone: Annotated[str, AfterValidator(_timezone)] | None = None
+    timezone: Timezone | None = None
     corrected_above: float = Field(0.01, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
@@ -127,3 +128,13 @@ class ReportRules(_Strict):
         if missing:
             raise ValueError(f"headline: {missing[0]} stands in no section")
         return self
+
+
+class ExportRules(_Strict):
+    """One declared export: tables and metrics of the build, as files, once a period."""
+
+    id: MetricId
+    of: list[MetricId] = Field(min_length=1)
+    format: Literal["csv", "parquet", "xlsx"] = "csv"
+    period: Literal["day", "week", "month"]
+    send: Sending

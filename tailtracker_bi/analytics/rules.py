@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from tailtracker_bi.analytics.alerts import AlertRules
-from tailtracker_bi.analytics.reports import ReportRules
+from tailtracker_bi.analytics.alerts import Alerting, AlertRules
+from tailtracker_bi.analytics.reports import ExportRules, ReportRules
 from tailtracker_bi.privacy import ID_PROPERTIES, is_personal_id, is_personal_name, mask_text
 
 MOST_IN_WINDOW = 1_000_000
@@ -258,6 +258,8 @@ class Analytics(_Strict):
     service_levels: list[ServiceLevel]
     explore: Explore = Explore()
     reports: list[ReportRules] = []
+    exports: list[ExportRules] = []
+    alerting: Alerting
     alerts: list[AlertRules] = []
     metrics: dict[str, MetricNotes]
 
@@ -284,6 +286,13 @@ class Analytics(_Strict):
                 raise ValueError(f"test_accounts.user_ids: {user_id!r} is nobody's id, and leaves nobody out")
         return self
 
+    @model_validator(mode="after")
+    def _deliveries_are_told_apart(self) -> Analytics:
+        both = sorted({one.id for one in self.reports} & {one.id for one in self.exports})
+        if both:
+            raise ValueError(f"exports: {both[0]!r} is the id of a report, too: what went out is known by it")
+        return self
+
     @field_validator("service_levels")
     @classmethod
     def _unique_levels(cls, levels: list[ServiceLevel]) -> list[ServiceLevel]:
@@ -293,7 +302,7 @@ class Analytics(_Strict):
             raise ValueError(f"{repeated[0]} stands more than once")
         return levels
 
-    @field_validator("retention", "funnels", "reports", "alerts")
+    @field_validator("retention", "funnels", "reports", "exports", "alerts")
     @classmethod
     def _unique_ids(cls, entries: list[Any]) -> list[Any]:
         ids = [entry.id for entry in entries]

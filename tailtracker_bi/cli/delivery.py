@@ -20,21 +20,26 @@ Name = Annotated[str, typer.Argument(help="Which of those that analytics.yml dec
 
 @app.command()
 def run() -> None:
-    """Send every report that is due and was not sent; for a cron job where Dagster is not used."""
+    """Send every report and export that is due and was not sent; for a cron job where Dagster is not used."""
     from tailtracker_bi.analytics import load_analytics
     from tailtracker_bi.crash_points import arm
-    from tailtracker_bi.delivery import Ledger, channels_of, send_due, watch
+    from tailtracker_bi.delivery import Ledger, channels_of, export_due, send_due, watch
     from tailtracker_bi.settings import load_report_settings, load_settings
 
     settings = load_report_settings()
     arm(load_settings().crash_at)
-    if not channels_of(settings):
+    if not channels_of(settings) and settings.export_folder is None:
         raise SettingsError(
             "reports go nowhere: set SMTP_URL and REPORT_RECIPIENTS, or another channel of .env.example"
         )
     ledger = Ledger(settings.home)
     late = watch(settings, ledger, settings.now)
-    outcomes = list(send_due(settings, load_analytics(settings.analytics_path).reports, ledger, settings.now))
+    analytics = load_analytics(settings.analytics_path)
+    reports = analytics.reports if channels_of(settings) else []
+    outcomes = [
+        *send_due(settings, reports, ledger, settings.now),
+        *export_due(settings, analytics.exports, ledger, settings.now),
+    ]
     print_rows(
         ["report", "period from", "state", "sent to"],
         [[one.report, str(one.period_start), one.what, str(one.sent)] for one in outcomes],
@@ -73,7 +78,7 @@ def list_deliveries() -> None:
 
 @app.command()
 def pause(name: Name) -> None:
-    """Send nothing of a report until it is resumed."""
+    """Send nothing of a report or export until it is resumed."""
     ledger = _ledger_of(name)
     ledger.pause(name)
     print(f"{name} is paused")
@@ -81,7 +86,7 @@ def pause(name: Name) -> None:
 
 @app.command()
 def resume(name: Name) -> None:
-    """Send a report again; what was due meanwhile goes out if it is still the latest."""
+    """Send a report or export again; what was due meanwhile goes out if it is still the latest."""
     _ledger_of(name).resume(name)
     print(f"{name} goes out again")
 
@@ -134,5 +139,7 @@ def _ledger_of(name: str) -> Ledger:
     from tailtracker_bi.settings import load_report_settings
 
     settings = load_report_settings()
-    declared(load_analytics(settings.analytics_path).reports, name)
+    analytics = load_analytics(settings.analytics_path)
+    if name not in {rules.id for rules in analytics.exports}:
+        declared(analytics.reports, name)
     return Ledger(settings.home)

@@ -106,28 +106,17 @@ def gauges(
         print(as_text(home), end="")
 
 
-def alerts(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell nobody: print what would have been told in the last 90 days.")
-    ] = False,
+def monitoring(
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("monitoring"),
 ) -> None:
-    """Tell the right people of what analytics.yml declares as alerts: once when one begins, once when it is over."""
+    """Dashboards for Grafana and rules for Prometheus, made from the catalogue and analytics.yml."""
     from tailtracker_bi import bundle
-    from tailtracker_bi.alerts import firings, lately, told_anew
     from tailtracker_bi.analytics import load_analytics
-    from tailtracker_bi.cli.console import print_rows
-    from tailtracker_bi.delivery import Ledger, alert_channels
-    from tailtracker_bi.errors import SettingsError, TailTrackerError
+    from tailtracker_bi.monitoring import files
     from tailtracker_bi.settings import load_report_settings
 
     settings = load_report_settings()
-    rules, build = load_analytics(settings.analytics_path).alerts, bundle.current(settings.home)
-    if dry_run:
-        found = lately(list(firings(rules, build)), settings.today)
-        print_rows(["alert", "severity", "began", "over", "said"], [list(one.values()) for one in found])
-        return
-    if not alert_channels(settings, is_critical=True):
-        raise SettingsError("alerts go nowhere: set REPORT_OWNER, SLACK_WEBHOOK_URL or another channel of .env.example")
-    errors = told_anew(settings, rules, build, Ledger(settings.home), settings.now)
-    if errors:
-        raise TailTrackerError("; ".join(errors))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files(bundle.current(settings.home), load_analytics(settings.analytics_path)).items():
+        (out / name).write_text(content, encoding="utf-8")
+        print(out / name)

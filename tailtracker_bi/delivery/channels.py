@@ -5,10 +5,10 @@ from __future__ import annotations
 import smtplib
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
@@ -22,13 +22,16 @@ from pydantic import SecretStr
 
 from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.exports import put
-from tailtracker_bi.reports import FORMATS, Content, Report, as_slack, as_text, report_of
+from tailtracker_bi.reports import FORMATS, Content, Report, as_slack, as_text, mrkdwn, report_of
 from tailtracker_bi.settings import ReportSettings, is_loopback, mail_sender
 
 SECONDS = 30
 """Of waiting for a channel's answer."""
 BUSY, FAILING = 429, 500
 """Statuses: too many messages for now; from here on the other side fails."""
+LONGEST_TEXT = 40_000
+"""Of a message in Slack, which is cut there else."""
+TWICE = "This may come twice: whether an earlier try arrived, nobody can tell."
 KEPT_FORMS = ("html", "text", "json")
 """Of a report in a folder."""
 
@@ -56,6 +59,41 @@ class Message:
         return report_of(self.content)
 
 
+@dataclass(frozen=True)
+class News:
+    """Of an alert, that it began and, where it has an end, that it is over; `is_new` if nobody here was told before.
+
+    `key` is what it is known by in the ledger.
+    """
+
+    key: str
+    alert: str
+    severity: str
+    said: str
+    began: date
+    over: str = ""
+    ended: date | None = None
+    is_new: bool = True
+
+    @property
+    def is_over(self) -> bool:
+        return self.ended is not None
+
+    @property
+    def token(self) -> str:
+        """What other programs know it by, from its beginning to its end."""
+        return sha256(f"{self.key}\0{self.began}".encode()).hexdigest()[:32]
+
+    @property
+    def mark(self) -> str:
+        """How what is said of it begins."""
+        return "[RESOLVED]" if self.is_over else f"[{self.severity.upper()}]"
+
+    @property
+    def text(self) -> str:
+        return f"{self.said}\n{self.over}" if self.is_over else self.said
+
+
 class Channel(ABC):
     """Somebody whom reports go to, and the way. `recipient` tells them apart, `shown` names them to operators."""
 
@@ -75,6 +113,15 @@ class Channel(ABC):
     @abstractmethod
     def tell(self, subject: str, text: str, now: datetime) -> None:
         """Hand on a few words. Raises ChannelError, OSError."""
+
+    def alert(self, news: Sequence[News], now: datetime, may_be_twice: bool = False) -> None:
+        """Hand on what there is to say of alerts, in one message. Raises ChannelError, OSError."""
+        worst = min(news, key=lambda one: (one.is_over, one.severity != "critical"))
+        subject, text = f"{worst.mark} {worst.alert}", worst.text
+        if len(news) > 1:
+            subject = f"{worst.mark} {len(news)} alerts: {', '.join(dict.fromkeys(one.alert for one in news))}"
+            text = "\n\n".join(f"{one.mark} {one.alert}\n{one.text}" for one in news)
+        self.tell(subject, f"{text}\n{TWICE}" if may_be_twice else text, now)
 
 
 class Mail(Channel):
@@ -193,7 +240,7 @@ class Slack(Channel):
         self._post(told | {"text": message.subject})
 
     def tell(self, subject: str, text: str, now: datetime) -> None:
-        self._post({"text": f"{subject}\n{text}"})
+        self._post({"text": mrkdwn(f"{subject}\n{text}")[:LONGEST_TEXT]})
 
     def _post(self, told: dict[str, object]) -> None:
         from slack_sdk.webhook import WebhookClient
@@ -269,14 +316,6 @@ def mail_to(settings: ReportSettings, address: str) -> Channel:
     if settings.smtp_url is None:
         raise SettingsError("SMTP_URL is not set: there is no server to mail by")
     return Mail(settings.smtp_url, address)
-
-
-def alert_channels(settings: ReportSettings, *, is_critical: bool) -> list[Channel]:
-    """Who is told at once: the owner and Slack, of what is critical every channel that is no person's."""
-    shared = [channel for channel in channels_of(settings) if channel.name != Mail.name]
-    heard = shared if is_critical else [channel for channel in shared if channel.name == Slack.name]
-    owner = owner_of(settings)
-    return [*heard, owner] if owner is not None and owner.name == Mail.name else heard
 
 
 def owner_of(settings: ReportSettings) -> Channel | None:

@@ -1,4 +1,4 @@
-"""When a report is due: of which period, from when on, and until when it waits for its data. Pure."""
+"""When a report or an export is due: of which period, from when on, and until when it waits for its data. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from tailtracker_bi.analytics import ReportRules
+from tailtracker_bi.analytics import ExportRules, ReportRules
 from tailtracker_bi.warehouse import period_of
 
 DAY = timedelta(days=1)
@@ -23,7 +23,7 @@ class Due:
     deadline: datetime
 
 
-def due(rules: ReportRules, now: datetime, timezone: str, week_start: str) -> Due:
+def due(rules: ReportRules | ExportRules, now: datetime, timezone: str, week_start: str) -> Due:
     """What of a report was due last: each period is for as long as it is the last one that is over.
 
     A time of day that the clocks leave out is the one that they show instead; of one that comes twice the first counts.

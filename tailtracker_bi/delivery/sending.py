@@ -6,10 +6,11 @@ of its headline by more than the report declares, a corrected one follows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -17,7 +18,7 @@ from tailtracker_bi import bundle
 from tailtracker_bi.analytics import ReportRules
 from tailtracker_bi.bundle import Bundle, BundleError, NoBundleError
 from tailtracker_bi.crash_points import reached
-from tailtracker_bi.delivery.channels import Channel, ChannelError, Message, channels_of, owner_of
+from tailtracker_bi.delivery.channels import Channel, ChannelError, Message, News, channels_of, owner_of
 from tailtracker_bi.delivery.ledger import Claim, Ledger
 from tailtracker_bi.delivery.schedule import Due, due
 from tailtracker_bi.errors import SettingsError
@@ -81,45 +82,70 @@ def send_now(settings: ReportSettings, content: Content, channels: Sequence[Chan
 def tell_owner(settings: ReportSettings, ledger: Ledger, now: datetime, about: str, text: str) -> None:
     """Once a day for the same thing; where even that fails, it is tried again with the next go."""
     owner = owner_of(settings)
-    told = [owner] if owner is not None else []
-    tell(settings, ledger, told, f"owner: {about}", now.date(), "TailTracker BI: reports need you", text, now)
+    claim = None if owner is None else ledger.claim(**_claim(ledger, owner, f"owner: {about}", now.date()))
+    if owner is None or claim is None:
+        return
+    try:
+        owner.tell("TailTracker BI: reports need you", text, now)
+    except (ChannelError, SettingsError, OSError) as error:
+        ledger.end(claim, readable(str(error), settings.secrets))
+    else:
+        ledger.end(claim)
 
 
-def tell(
-    settings: ReportSettings,
-    ledger: Ledger,
-    channels: Sequence[Channel],
-    about: str,
-    day: date,
-    subject: str,
-    text: str,
-    now: datetime,
-) -> list[str]:
-    """A few words to each channel, once for what it is about and a day. What went wrong is returned and tried again."""
-    errors = []
-    for channel in channels:
-        claim = ledger.claim(
-            about,
-            day,
-            0,
-            channel.name,
-            ledger.hashed(channel.recipient),
-            shown=channel.shown,
-            build="",
-            headline={},
-            is_troubled=True,
-        )
-        if claim is None:
-            continue
-        try:
-            channel.tell(subject, text, now)
-        except (ChannelError, SettingsError, OSError) as error:
-            said = readable(str(error), settings.secrets)
-            ledger.end(claim, said)
-            errors.append(f"{channel.shown}: {said}")
-        else:
-            ledger.end(claim)
-    return errors
+def tell_news(
+    settings: ReportSettings, ledger: Ledger, channel: Channel, news: Sequence[News], build: str, now: datetime
+) -> str:
+    """What there is to say of alerts, in one message, once each; what went wrong, or nothing."""
+    ours, claims = [], []
+    for one in news:
+        about = [one.key] * one.is_new + [over_key(one.key)] * one.is_over
+        tried = [ledger.claim(**_claim(ledger, channel, key, one.began, build)) for key in about]
+        own = [claim for claim in tried if claim is not None]
+        if len(own) == len(about):
+            ours.append(one)
+            claims += own
+    if not ours:
+        return ""
+    reached("delivery.begun")
+    may_be_twice = any(claim.may_be_twice for claim in claims)
+
+    def mark(state: RetryCallState) -> None:
+        nonlocal may_be_twice
+        may_be_twice = may_be_twice or _may_have_arrived(state)
+
+    try:
+        for attempt in _tries(settings, mark):
+            with attempt:
+                channel.alert(ours, now, may_be_twice)
+    except (ChannelError, SettingsError, OSError) as error:
+        said = readable(str(error), settings.secrets)
+        for claim in claims:
+            ledger.end(claim, said, may_have_arrived=may_be_twice)
+        return f"{channel.shown}: {said}"
+    reached("delivery.sent")
+    for claim in claims:
+        ledger.end(claim)
+    return ""
+
+
+def over_key(key: str) -> str:
+    """What the end of an alert is known by in the ledger."""
+    return f"{key} resolved"
+
+
+def _claim(ledger: Ledger, channel: Channel, about: str, day: date, build: str = "") -> dict[str, Any]:
+    return {
+        "report": about,
+        "period_start": day,
+        "revision": 0,
+        "channel": channel.name,
+        "recipient": ledger.hashed(channel.recipient),
+        "shown": channel.shown,
+        "build": build,
+        "headline": {},
+        "is_troubled": True,
+    }
 
 
 def _send(
@@ -212,16 +238,24 @@ def _try(settings: ReportSettings, channel: Channel, message: Message) -> None:
 
     def mark(state: RetryCallState) -> None:
         nonlocal current
-        error = state.outcome.exception() if state.outcome else None
-        if getattr(error, "may_have_arrived", False):
+        if _may_have_arrived(state):
             current = replace(message, may_be_twice=True)
 
-    for attempt in Retrying(
+    for attempt in _tries(settings, mark):
+        with attempt:
+            channel.send(current)
+
+
+def _tries(settings: ReportSettings, after: Callable[[RetryCallState], None]) -> Retrying:
+    return Retrying(
         stop=stop_after_attempt(TRIES),
         wait=wait_random_exponential(multiplier=2 * settings.retry_scale, max=LONGEST_WAIT * settings.retry_scale),
         retry=retry_if_exception(lambda error: isinstance(error, OSError) or getattr(error, "is_passing", False)),
-        after=mark,
+        after=after,
         reraise=True,
-    ):
-        with attempt:
-            channel.send(current)
+    )
+
+
+def _may_have_arrived(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    return bool(getattr(error, "may_have_arrived", False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -46,6 +46,22 @@ def export(build: Bundle, name: str, form: str) -> tuple[str, bytes]:
     """The name and the content of a file of a table or a metric. Raises SettingsError where the build has neither."""
     found = _table(build, name) if name in bundle.tables(build) else _metric(build, name)
     return f"{name}-{build.build}.{form}", FORMS[form](found)
+
+
+def file_of(
+    name: str, columns: Sequence[str], rows: Iterable[Iterable[object]], form: str, about: Iterable[tuple[str, str]]
+) -> bytes:
+    """The content of a file of rows that are put together already; a column of several kinds of values is of texts."""
+    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+    table = pa.table([_column(own) for own in cells], names=list(columns))
+    return FORMS[form](Export(name, table, [*about]))
+
+
+def _column(values: Sequence[object]) -> pa.Array:
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if value is None else str(value) for value in values])
 
 
 def _table(build: Bundle, name: str) -> Export:

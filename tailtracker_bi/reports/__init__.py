@@ -16,13 +16,13 @@ from pathlib import Path
 from tailtracker_bi.analytics import ReportRules
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.reports.content import Content, content_of, one_line
-from tailtracker_bi.reports.formats import FORMATS, Report, as_slack, as_text, report_of
+from tailtracker_bi.reports.formats import FORMATS, Report, as_slack, as_text, mrkdwn, report_of
 from tailtracker_bi.reports.paper import Block, Chart, Heading, Paper, Part, Said, Table, Tile, png, print_paper
 from tailtracker_bi.reports.period import NoPeriodError
 
 __all__ = [
     "FORMATS", "Block", "Chart", "Content", "Heading", "NoPeriodError", "Paper", "Part", "Report", "Said", "Table",
-    "Tile", "as_slack", "as_text", "content_of", "declared", "one_line", "png", "print_paper", "report_of",
+    "Tile", "as_slack", "as_text", "content_of", "declared", "mrkdwn", "one_line", "png", "print_paper", "report_of",
     "write_report",
 ]  # fmt: skip
 

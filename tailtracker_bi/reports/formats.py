@@ -196,19 +196,19 @@ def as_slack(content: Content) -> bytes:
         {"type": "header", "text": {"type": "plain_text", "text": _cut(content.title, SLACK_HEADER)}}
     ]
     if content.warnings:
-        told = "\n".join(f"• *{_mrkdwn(about)}* {_mrkdwn(what)}" for about, what in content.warnings)
+        told = "\n".join(f"• *{mrkdwn(about)}* {mrkdwn(what)}" for about, what in content.warnings)
         blocks.append(_section(f":warning: *Read these figures with care.*\n{told}"))
-    blocks.append(_section(" ".join(filter(None, [_mrkdwn(content.headline), _mrkdwn(content.causes)]))))
+    blocks.append(_section(" ".join(filter(None, [mrkdwn(content.headline), mrkdwn(content.causes)]))))
     for section, group in content.groups.items():
         fields = [{"type": "mrkdwn", "text": _cut(_field(content, kpi), SLACK_FIELD)} for kpi in group]
         for first in range(0, len(fields), SLACK_FIELDS):
-            title = f"*{_mrkdwn(section)}*" if not first else " "
+            title = f"*{mrkdwn(section)}*" if not first else " "
             blocks.append(_section(title) | {"fields": fields[first : first + SLACK_FIELDS]})
     for title, lines in (("What happened", content.events), ("Changed since the last report", content.restated)):
         if lines:
-            blocks.append(_section(f"*{title}*\n" + "\n".join(f"• {_mrkdwn(line)}" for line in lines)))
+            blocks.append(_section(f"*{title}*\n" + "\n".join(f"• {mrkdwn(line)}" for line in lines)))
     foot = f"{content.span}, against {BEFORE[content.period.grain]}. Data as of {content.as_of}. Build {content.build}."
-    foot_block = {"type": "context", "elements": [{"type": "mrkdwn", "text": _mrkdwn(foot)}]}
+    foot_block = {"type": "context", "elements": [{"type": "mrkdwn", "text": mrkdwn(foot)}]}
     message = {"text": content.subject, "blocks": [*blocks[: SLACK_BLOCKS - 1], foot_block]}
     return orjson.dumps(message, option=orjson.OPT_INDENT_2) + b"\n"
 
@@ -307,14 +307,14 @@ def _section(text: str) -> dict[str, Any]:
 
 def _field(content: Content, kpi: Kpi) -> str:
     link = content.links.get(kpi.metric.metric_id)
-    label = f"<{link}|{_mrkdwn(kpi.metric.label)}>" if link else _mrkdwn(kpi.metric.label)
+    label = f"<{link}|{mrkdwn(kpi.metric.label)}>" if link else mrkdwn(kpi.metric.label)
     changed = f" {kpi.arrow} {kpi.change}".rstrip() if kpi.change else ""
     verdict = f" _{kpi.verdict}_" if kpi.verdict else ""
     when = f"\n{kpi.when}" if kpi.when else ""
-    return f"{label}\n*{_mrkdwn(kpi.shown)}*{_mrkdwn(changed)}{_mrkdwn(verdict)}{_mrkdwn(when)}"
+    return f"{label}\n*{mrkdwn(kpi.shown)}*{mrkdwn(changed)}{mrkdwn(verdict)}{mrkdwn(when)}"
 
 
-def _mrkdwn(text: str) -> str:
+def mrkdwn(text: str) -> str:
     """Text as Slack shows it: what it would take for links, mentions and marks is inert."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # A mark formats nothing where an invisible character stands before it.

@@ -250,7 +250,12 @@ class ReportSettings(_DeclaredSettings, _Surroundings):
     slack_webhook_url: SecretStr | None = Field(None, alias="SLACK_WEBHOOK_URL")
     other_channels: Annotated[tuple[SecretStr, ...], BeforeValidator(_words)] = Field((), alias="REPORT_CHANNELS")
     folder: str | None = Field(None, alias="REPORT_FOLDER")
+    export_folder: str | None = Field(None, alias="EXPORT_FOLDER")
     owner: Annotated[str, AfterValidator(_mail_address)] | None = Field(None, alias="REPORT_OWNER")
+    pagerduty_routing_key: SecretStr | None = Field(None, alias="PAGERDUTY_ROUTING_KEY")
+    pagerduty_url: str = Field("https://events.pagerduty.com", alias="PAGERDUTY_URL")
+    alert_webhook_url: SecretStr | None = Field(None, alias="ALERT_WEBHOOK_URL")
+    alert_webhook_secret: SecretStr | None = Field(None, alias="ALERT_WEBHOOK_SECRET", min_length=16)
 
     @model_validator(mode="after")
     def _check_together(self) -> ReportSettings:
@@ -261,6 +266,12 @@ class ReportSettings(_DeclaredSettings, _Surroundings):
         if self.slack_webhook_url is not None:
             url = self.slack_webhook_url.get_secret_value()
             check_base_url("SLACK_WEBHOOK_URL", url, "slack.com", self.allow_loopback)
+        check_base_url("PAGERDUTY_URL", self.pagerduty_url, "pagerduty.com", self.allow_loopback)
+        if (self.alert_webhook_url is None) != (self.alert_webhook_secret is None):
+            raise ValueError("ALERT_WEBHOOK_URL and ALERT_WEBHOOK_SECRET are set together: what is sent is signed")
+        if self.alert_webhook_url is not None:
+            url = self.alert_webhook_url.get_secret_value()
+            check_secret_url("ALERT_WEBHOOK_URL", url, "program", self.allow_loopback)
         return self
 
     @property

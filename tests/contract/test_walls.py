@@ -153,7 +153,7 @@ def test_csv_is_handed_out_through_one_function() -> None:
             assert "download_button" not in called, path
     components = (DASHBOARDS / "components.py").read_text(encoding="utf-8")
     assert components.count("download_button(") == 1
-    assert "data.as_csv(columns, rows)" in components
+    assert "data.as_file(columns, rows, ending, printed.paper())" in components
 
 
 def test_statuses_and_whole_bodies_are_judged_in_one_place() -> None:

@@ -176,13 +176,13 @@ READS = {
     "schema": lambda build: data.schema(build),
     "ask": lambda build: data.ask(build, "select 1", lambda: None),
     "explorable": lambda build: data.explorable(build),
-    "as_csv": lambda _: data.as_csv(["a"], lambda: [[1]]),
+    "as_file": lambda _: data.as_file(["a"], lambda: [[1]], "csv", Paper("", "", "", date(2025, 3, 12))),
     "as_png": lambda _: data.as_png({}, "", []),
     "as_pdf": lambda _: data.as_pdf(Paper("", "", "", date(2025, 3, 12))),
 }
 NEEDED = {
     "explanation": Right.small_cells, "schema": Right.query, "ask": Right.query, "explorable": Right.query,
-    "as_csv": Right.export, "as_png": Right.export, "as_pdf": Right.export,
+    "as_file": Right.export, "as_png": Right.export, "as_pdf": Right.export,
 }  # fmt: skip
 
 

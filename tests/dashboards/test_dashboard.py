@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import openpyxl
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -738,6 +740,25 @@ def test_what_is_downloaded_is_data(
             assert row.get("is_complete", "true") in {"true", "false"}
         if "segment_value" in found[0] and metric_id:
             assert found == sorted(found, key=lambda row: [as_it_sorts(row[key]) for key in list(row)[:6]])
+
+
+def test_rows_are_handed_out_in_the_form_that_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = files_offered(monkeypatch)
+    page = open_page("Revenue", segment="all")
+    plain = list(csv.reader(io.StringIO(written["mrr_by_week_all.csv"]().decode())))
+    page.selectbox(key=components.FORM).select("XLSX").run()
+    book = openpyxl.load_workbook(io.BytesIO(written["mrr_by_week_all.xlsx"]()))
+    header, *rows = book["Data"].iter_rows(values_only=True)
+    assert (list(header), len(rows)) == (plain[0], len(plain) - 1)
+    place = header.index("value")
+    assert [row[place] for row in rows] == [pytest.approx(float(line[place])) for line in plain[1:]]
+    about = dict(book["Definitions"].iter_rows(values_only=True))
+    assert "What subscriptions pay a month." in about["MRR"]
+    assert about["data as of"] == "2025-03-12"
+    page.selectbox(key=components.FORM).select("Parquet").run()
+    table = pq.read_table(io.BytesIO(written["mrr_by_week_all.parquet"]()))
+    assert (table.column_names, table.num_rows) == (plain[0], len(rows))
+    assert str(table.schema.field("value").type) == "double"
 
 
 def as_it_sorts(cell: str) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import openpyxl
+import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -139,6 +144,21 @@ def test_rows_that_are_cut_are_told_and_all_rows_are_the_csv(monkeypatch: pytest
     page = open_page("SQL", sql="from range(3)")
     assert "**The first 2 rows: there are more.**" in words(page)
     assert written["sql.csv"] == b"range\n0\n1\n"
+
+
+def test_what_a_spreadsheet_would_run_is_text_in_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: dict[str, bytes] = {}
+    monkeypatch.setattr(
+        components.st, "download_button", lambda _, make, **more: written.update({more["file_name"]: make()})
+    )
+    page = open_page("SQL", sql="select '=1+1' as \"@SUM(A1)\", 7.25::decimal(9, 2) as n, date '2025-03-01' as d")
+    page.selectbox(key=components.FORM).select("XLSX").run()
+    cells = next(openpyxl.load_workbook(io.BytesIO(written["sql.xlsx"]))["Data"].iter_rows(min_row=2))
+    assert [(cell.value, cell.data_type) for cell in cells[:2]] == [("=1+1", "s"), (7.25, "n")]
+    assert cells[2].is_date
+    page.selectbox(key=components.FORM).select("Parquet").run()
+    [row] = pq.read_table(io.BytesIO(written["sql.parquet"])).to_pylist()
+    assert row == {"@SUM(A1)": "=1+1", "n": Decimal("7.25"), "d": date(2025, 3, 1)}
 
 
 def test_the_result_can_be_a_chart_of_any_of_its_numbers_or_says_why_not() -> None:

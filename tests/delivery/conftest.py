@@ -110,11 +110,16 @@ def mail(certificate: Path) -> Iterator[MailServer]:
 
 @dataclass
 class Webhook:
-    """What was posted, and the statuses to answer with: each once, then 200."""
+    """What was posted, and the statuses to answer with: each once, then what `judge` says of a request.
+
+    `asked` has the path, the headers and the body of each request, taken or not.
+    """
 
     url: str
     came: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    judge: Callable[[str, bytes], int] = lambda path, body: 200
 
 
 @pytest.fixture
@@ -124,13 +129,14 @@ def webhook() -> Iterator[Webhook]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status = hook.statuses.pop(0) if hook.statuses else 200
-            if status == 200:
-                hook.came.append(told)
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            hook.asked.append((self.path, dict(self.headers), body))
+            status = hook.statuses.pop(0) if hook.statuses else hook.judge(self.path, body)
+            if status < 300:
+                hook.came.append(orjson.loads(body))
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(b"ok" if status == 200 else b"no_service")
+            self.wfile.write(b"ok" if status < 300 else b"no_service")
 
         def log_message(self, format: str, *args: object) -> None:
             pass

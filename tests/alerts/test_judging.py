@@ -1,57 +1,23 @@
-"""Alerts tell the right people once, of complete figures alone, and once when it is over."""
+"""What fires, and when it did: of complete figures alone, from a build and nothing else."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from tailtracker_bi.alerts import Firing, firings, lately, told_anew
-from tailtracker_bi.analytics import AlertRules, load_analytics
+from tailtracker_bi.alerts import Firing, firings, lately
+from tailtracker_bi.analytics import load_analytics
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.delivery import Ledger
 from tailtracker_bi.errors import SettingsError
-from tailtracker_bi.settings import ReportSettings
-from tests.delivery.conftest import Webhook, webhook  # noqa: F401 - a fixture
-from tests.worlds import sample_bundle
+from tests.alerts import february, rule, with_mrr, with_values
 from tests.worlds.sample_bundle import changed
-
-NOW = datetime(2025, 3, 12, 7, tzinfo=UTC)
-Make = Callable[..., ReportSettings]
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return sample_bundle.publish(tmp_path_factory.mktemp("home"))
-
-
-def rule(**given: object) -> AlertRules:
-    return AlertRules.model_validate({"id": "one", **given})
-
-
-def with_mrr(build: Bundle, home: Path, days: dict[int, float | None], *further: str) -> Bundle:
-    """MRR of days of February; none of any other day."""
-    rows = ", ".join(f"(date '2025-02-{day:02}', {'null' if value is None else value})" for day, value in days.items())
-    return changed(
-        build,
-        home,
-        "delete from metric_values where metric_id = 'mrr' and segment = 'all' and grain = 'day'",
-        "insert into metric_values by name "
-        "select 'mrr' as metric_id, 'day' as grain, day as period_start, 'all' as segment, "
-        f"'all' as segment_value, value, true as is_complete from (values {rows}) as told (day, value)",
-        *further,
-    )
 
 
 def spans(found: list[Firing]) -> list[tuple[date, date | None]]:
     return [(one.began, one.ended) for one in found]
-
-
-def february(day: int) -> date:
-    return date(2025, 2, day)
 
 
 def test_an_alert_begins_with_the_first_period_beyond_and_ends_with_the_first_within(
@@ -101,6 +67,55 @@ def test_a_source_in_trouble_is_an_alert_of_the_day(build: Bundle) -> None:
     assert list(firings([rule(source="stripe")], build)) == []
 
 
+def test_a_count_that_grows_by_a_number_is_against_the_same_weekday(build: Bundle, tmp_path: Path) -> None:
+    own = with_mrr(build, tmp_path, {1: 10, 2: 0, 8: 60, 9: 51, 10: 900, 15: 60})
+    [found] = firings([rule(metric="mrr", more_by=50)], own)
+    assert (found.began, found.ended) == (february(9), february(10))
+    assert found.said == "MRR, 9 Feb 2025: €51.00, more by €51.00 than €0.00 before."
+
+
+def test_periods_have_to_fire_one_after_the_other_where_several_are_asked_for(build: Bundle, tmp_path: Path) -> None:
+    own = with_mrr(build, tmp_path, {1: 100, 2: 80, 3: 100, 4: 80, 5: 70, 6: 100, 7: 10})
+    assert spans(list(firings([rule(metric="mrr", below=90, in_a_row=2)], own))) == [(february(4), february(6))]
+
+
+def test_what_is_not_complete_is_judged_where_that_is_asked_for(build: Bundle, tmp_path: Path) -> None:
+    own = with_mrr(build, tmp_path, {1: 100, 2: 10}, "update metric_values set is_complete = false where value = 10")
+    assert spans(list(firings([rule(metric="mrr", below=90, even_incomplete=True)], own))) == [(february(2), None)]
+
+
+def test_a_metric_without_complete_values_is_missing_until_it_has_one(build: Bundle, tmp_path: Path) -> None:
+    # The build is of 12 March.
+    own = with_mrr(build, tmp_path, {1: 100, 28: 100})
+    [found] = firings([rule(metric="mrr", missing=11)], own)
+    assert (found.began, found.ended) == (date(2025, 3, 1), None)
+    assert found.said == "MRR has no complete value since 28 Feb 2025."
+    assert list(firings([rule(metric="mrr", missing=12)], own)) == []
+    none = with_mrr(build, tmp_path / "none", {1: None})
+    assert list(firings([rule(metric="mrr", missing=1)], none)) == []
+
+
+def test_a_budget_burns_fast_in_a_day_and_slowly_over_three(build: Bundle, tmp_path: Path) -> None:
+    # Minutes of an hour that failed: 0.6, 6.6, 0.6, 0.6, 0.6, 1.2, 1.2, and after a gap 1.2.
+    shares = {1: 0.99, 2: 0.89, 3: 0.99, 4: 0.99, 5: 0.99, 6: 0.98, 7: 0.98, 9: 0.98, 10: 0.98, 11: 0.98}
+    own = with_values(build, tmp_path, "availability", {day: (share, 1000) for day, share in shares.items()})
+    [fast] = firings([rule(metric="availability", burn="fast")], own)
+    assert (fast.began, fast.ended) == (february(2), february(3))
+    assert fast.said == "Availability, 2 Feb 2025: an hour spent 6.6 minutes of the error budget, over the day."
+    slow = list(firings([rule(metric="availability", burn="slow")], own))
+    assert spans(slow) == [(february(3), february(5)), (february(7), None)]
+    assert "2.6 minutes of the error budget, over 3 days" in slow[0].said
+    # Of what counts as bad, the part itself is what failed.
+    bad = with_values(
+        build,
+        tmp_path / "bad",
+        "availability",
+        {1: (0.01, 1000), 2: (0.11, 1000)},
+        "update metric_catalog set bigger_is_better = false where metric_id = 'availability'",
+    )
+    assert spans(list(firings([rule(metric="availability", burn="fast")], bad))) == [(february(2), None)]
+
+
 def test_random_days_fire_as_the_slow_version_says(build: Bundle, tmp_path: Path) -> None:
     dice = random.Random(20)
     days = {day: dice.choice([50.0, 89.0, 91.0, 120.0, None]) for day in range(1, 29)}
@@ -117,55 +132,6 @@ def test_random_days_fire_as_the_slow_version_says(build: Bundle, tmp_path: Path
     if began is not None:
         expected.append((began, None))
     assert spans(list(firings([rule(metric="mrr", below=90)], own))) == expected
-
-
-def settings_of(home: Path, hook: Webhook) -> ReportSettings:
-    given = {"TAILTRACKER_HOME": home, "TAILTRACKER_ALLOW_LOOPBACK": True, "TAILTRACKER_RETRY_SCALE": 0}
-    return ReportSettings.model_validate(given | {"SLACK_WEBHOOK_URL": hook.url})
-
-
-def test_each_is_told_once_when_it_begins_and_once_when_it_is_over(
-    build: Bundle,
-    tmp_path: Path,
-    webhook: Webhook,  # noqa: F811
-) -> None:
-    rules = [rule(metric="mrr", below=90)]
-    settings = settings_of(tmp_path, webhook)
-    ledger = Ledger(tmp_path)
-    falling = with_mrr(build, tmp_path / "a", {1: 100, 2: 80})
-    for _ in range(2):
-        assert told_anew(settings, rules, falling, ledger, NOW) == []
-    later = with_mrr(build, tmp_path / "b", {1: 100, 2: 80, 3: 70})
-    assert told_anew(settings, rules, later, ledger, NOW + timedelta(days=1)) == []
-    assert [one["text"].splitlines()[0] for one in webhook.came] == ["[WARNING] one"]
-    over = with_mrr(build, tmp_path / "c", {1: 100, 2: 80, 3: 70, 4: 100})
-    for _ in range(2):
-        assert told_anew(settings, rules, over, ledger, NOW + timedelta(days=2)) == []
-    assert [one["text"].splitlines()[0] for one in webhook.came] == ["[WARNING] one", "[RESOLVED] one"]
-    assert "It is over since 2025-02-04." in webhook.came[-1]["text"]
-
-
-def test_what_was_over_before_anybody_was_told_stays_untold(
-    build: Bundle,
-    tmp_path: Path,
-    webhook: Webhook,  # noqa: F811
-) -> None:
-    own = with_mrr(build, tmp_path / "a", {1: 80, 2: 100})
-    told_anew(settings_of(tmp_path, webhook), [rule(metric="mrr", below=90)], own, Ledger(tmp_path), NOW)
-    assert webhook.came == []
-
-
-def test_what_could_not_be_told_is_told_with_the_next_build(
-    build: Bundle,
-    tmp_path: Path,
-    webhook: Webhook,  # noqa: F811
-) -> None:
-    own, rules = with_mrr(build, tmp_path / "a", {1: 100, 2: 80}), [rule(metric="mrr", below=90)]
-    settings, ledger = settings_of(tmp_path, webhook), Ledger(tmp_path)
-    webhook.statuses = [500]
-    assert told_anew(settings, rules, own, ledger, NOW) == ["Slack: Slack answered 500: no_service"]
-    assert told_anew(settings, rules, own, ledger, NOW) == []
-    assert len(webhook.came) == 1
 
 
 def test_the_declared_alerts_can_be_tried_out_on_the_past(build: Bundle) -> None:
@@ -185,6 +151,16 @@ def test_the_declared_alerts_can_be_tried_out_on_the_past(build: Bundle) -> None
         ("{id: a, source: any, below: 1}", "a source has no below"),
         ("{id: a, metric: mrrr, below: 1}", "alerts.0: no such metric, mrrr"),
         ("{id: a, metric: mrr, unusual: low, grain: week}", "known of days and of the whole alone"),
+        ("{id: a, metric: availability, burn: fast, grain: week}", "what a budget burns is told by day"),
+        ("{id: a, metric: mrr, missing: 2, even_incomplete: true}", "missing is of complete values alone"),
+        ("{id: a, metric: mrr, missing: 0}", "greater than or equal to 1"),
+        ('{id: a, metric: mrr, below: 1, hours: {from: "20:00", to: "08:00"}}', "to must be after from"),
+        ('{id: a, metric: mrr, below: 1, hours: {from: 8, to: "20:00"}}', "time of day in quotation marks"),
+        (
+            '{id: a, metric: mrr, below: 1, hours: {from: "08:00", to: "20:00", days: [mon]}}',
+            "Input should be 'monday'",
+        ),
+        ('{id: a, metric: mrr, below: 1, hours: {from: "08:00", to: "20:00", timezone: Mars}}', "is not a time zone"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(given: str, said: str, tmp_path: Path) -> None:

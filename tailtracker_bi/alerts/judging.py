@@ -1,30 +1,28 @@
-"""Tells the right people once when a figure breaks its bounds or a source is in trouble, and once when that is over.
+"""What fires of the declared alerts, and when it did: judged from a build alone, on complete periods.
 
-What fires is judged from the published build alone, on complete periods; so it can be tried out on the past. What was
-told stands in the ledger of deliveries: an alert belongs to the period in which it began.
+So it can be tried out on the past. An alert belongs to the period in which it began.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import pandas as pd
 
 from tailtracker_bi import bundle
 from tailtracker_bi.analytics import AlertRules
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.delivery import Ledger, alert_channels, tell
 from tailtracker_bi.figures import data_status
 from tailtracker_bi.figures.catalogue import Metric, catalog
 from tailtracker_bi.figures.points import LENGTHS, ordered
 from tailtracker_bi.figures.wording import number, period
-from tailtracker_bi.settings import ReportSettings
 
 TRIED_OUT = timedelta(days=90)
-FORGOTTEN = timedelta(days=60)
-"""What began so long before the build's day is told of no more."""
+PER_HOUR = {"fast": 6.0, "slow": 1.0}
+"""Minutes of an error budget: what an hour spends above the first, or from the second on, is told."""
+SLOW_DAYS = 3
 
 
 @dataclass(frozen=True)
@@ -51,60 +49,79 @@ def firings(rules: Sequence[AlertRules], build: Bundle) -> Iterator[Firing]:
         if one.source is not None:
             yield from _of_sources(one, build, pd.Timestamp(info["as_of"]).date())
         elif one.metric in metrics:
-            yield from _of_metric(one, metrics[one.metric].of_part(one.segment, one.segment_value), build)
+            metric = metrics[one.metric].of_part(one.segment, one.segment_value)
+            yield from _of_metric(one, metric, build, pd.Timestamp(info["as_of"]))
 
 
-def told_anew(
-    settings: ReportSettings, rules: Sequence[AlertRules], build: Bundle, ledger: Ledger, now: datetime
-) -> list[str]:
-    """Tell what began, and what is over of that which was told; each once. What could not be told is returned."""
-    as_of = pd.Timestamp(bundle.read(build, "bundle_info", ["as_of"])["as_of"].iloc[0]).date()
-    errors = []
-    for firing in firings(rules, build):
-        if as_of - firing.began > FORGOTTEN:
-            continue
-        channels = alert_channels(settings, is_critical=firing.rules.severity == "critical")
-        begun = f"[{firing.rules.severity.upper()}] {firing.rules.id}"
-        if firing.ended is None:
-            errors += tell(settings, ledger, channels, firing.key, firing.began, begun, firing.said, now)
-        elif any(ledger.recipients(firing.key, firing.began, 0)):
-            over = f"{firing.said}\nIt is over since {firing.ended}."
-            resolved = f"[RESOLVED] {firing.rules.id}"
-            errors += tell(settings, ledger, channels, f"{firing.key} resolved", firing.began, resolved, over, now)
-    return errors
-
-
-def _of_metric(rules: AlertRules, metric: Metric, build: Bundle) -> Iterator[Firing]:
+def _of_metric(rules: AlertRules, metric: Metric, build: Bundle, as_of: pd.Timestamp) -> Iterator[Firing]:
     if rules.condition == "unusual":
-        judged = _unusual(rules, metric, build)
+        yield from _runs(rules, _unusual(rules, metric, build))
+        return
+    part = {"segment": rules.segment, "segment_value": rules.segment_value}
+    found = bundle.read(build, "metric_values", None, metric_id=metric.metric_id, grain=rules.grain, **part)
+    points = ordered(found, "period_start")
+    known = points[(points["is_complete"] | rules.even_incomplete) & points["value"].notna()]
+    if rules.condition == "missing":
+        yield from _missing(rules, metric, known, as_of)
+    elif rules.condition == "burn":
+        yield from _runs(rules, _burning(rules, metric, known))
     else:
-        part = {"segment": rules.segment, "segment_value": rules.segment_value}
-        found = bundle.read(build, "metric_values", None, metric_id=metric.metric_id, grain=rules.grain, **part)
-        judged = _beyond(rules, metric, ordered(found, "period_start"))
-    yield from _runs(rules, judged)
+        yield from _runs(rules, _beyond(rules, metric, known))
 
 
-def _beyond(rules: AlertRules, metric: Metric, points: pd.DataFrame) -> pd.DataFrame:
-    """Of each complete period whether it is beyond the bound, and what to say then."""
-    known = points[points["is_complete"] & points["value"].notna()]
+def _beyond(rules: AlertRules, metric: Metric, known: pd.DataFrame) -> pd.DataFrame:
+    """Of each known period whether it is beyond the bound, and what to say then."""
     enough = known[~(known["denominator"] < rules.of_at_least)]
     value, form = enough["value"], metric.format
     if rules.condition in ("below", "above"):
         bound = float(getattr(rules, rules.condition))
         fires = value < bound if rules.condition == "below" else value > bound
         said = [f"{number(one, form, metric.unit)}, {rules.condition} {number(bound, form)}" for one in value]
+        return _judged(metric, enough["period_start"], fires, said, rules.grain)
+    back = LENGTHS["week" if rules.grain == "day" else rules.grain]
+    earlier = enough.set_index("period_start")["value"].reindex(enough["period_start"] - back).set_axis(value.index)
+    by = float(getattr(rules, rules.condition))
+    if rules.condition == "more_by":
+        fires = value - earlier > by
+        said = [
+            f"{number(one, form, metric.unit)}, more by {number(one - before, form)} than {number(before, form)} before"
+            for one, before in zip(value, earlier, strict=True)
+        ]
     else:
-        back = LENGTHS["week" if rules.grain == "day" else rules.grain]
-        earlier = enough.set_index("period_start")["value"].reindex(enough["period_start"] - back)
-        earlier = earlier.where(earlier > 0).set_axis(value.index)
+        earlier = earlier.where(earlier > 0)
         change = value / earlier - 1
-        by = float(getattr(rules, rules.condition))
         fires = change <= -by if rules.condition == "falls_by" else change >= by
         said = [
             f"{number(one, form, metric.unit)} after {number(before, form)}, {moved:+.1%}"
             for one, before, moved in zip(value, earlier, change, strict=True)
         ]
     return _judged(metric, enough["period_start"], fires, said, rules.grain)
+
+
+def _burning(rules: AlertRules, metric: Metric, known: pd.DataFrame) -> pd.DataFrame:
+    """Of each day how many minutes of an error budget an hour spent: of the day, or of the three up to it."""
+    days = known.set_index("period_start").asfreq("D") if len(known) else known.set_index("period_start")
+    failed = days["denominator"] - days["numerator"] if metric.bigger_is_better else days["numerator"]
+    window = 1 if rules.burn == "fast" else SLOW_DAYS
+    spent = 60 * failed.rolling(window).sum() / days["denominator"].rolling(window).sum()
+    spent = spent[spent.notna()]
+    most = PER_HOUR[str(rules.burn)]
+    # As `slo_status` has it: above 6 is fast, from 1 on is slow.
+    fires = spent > most if rules.burn == "fast" else spent >= most
+    over = "the day" if window == 1 else f"{window} days"
+    said = [f"an hour spent {one:.1f} minutes of the error budget, over {over}" for one in spent]
+    return _judged(metric, pd.Series(spent.index), fires, said, "day")
+
+
+def _missing(rules: AlertRules, metric: Metric, known: pd.DataFrame, as_of: pd.Timestamp) -> Iterator[Firing]:
+    """Whether so many periods are over by now since the last one that is known; where none ever was, nobody knows."""
+    if known.empty:
+        return
+    length, last = LENGTHS[rules.grain], known["period_start"].iloc[-1]
+    began = last + length
+    if began + int(rules.missing or 0) * length <= as_of:
+        said = f"{metric.label} has no complete value since {period(last, rules.grain)}."
+        yield Firing(rules, "", began.date(), said)
 
 
 def _unusual(rules: AlertRules, metric: Metric, build: Bundle) -> pd.DataFrame:
@@ -134,7 +151,7 @@ def _runs(rules: AlertRules, judged: pd.DataFrame) -> Iterator[Firing]:
     """Periods that fire one after the other are one alert, which begins with the first of them."""
     run = (judged["fires"] != judged["fires"].shift()).cumsum()
     for _, own in judged.groupby(run, sort=True):
-        if not own["fires"].iloc[0]:
+        if not own["fires"].iloc[0] or len(own) < rules.in_a_row:
             continue
         later = judged.loc[judged.index > own.index[-1], "period_start"]
         ended = pd.Timestamp(later.iloc[0]).date() if len(later) else None
