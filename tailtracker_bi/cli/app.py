@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 import typer
 
-from tailtracker_bi.cli import alerts, analyst, delivery, engineer, operations, sandbox
+from tailtracker_bi.cli import alerts, analyst, delivery, engineer, operations, sandbox, traits
 from tailtracker_bi.cli.console import plain, stderr
 from tailtracker_bi.durable import OWNER_ALONE
 from tailtracker_bi.errors import TailTrackerError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 GROUPS: dict[str, list[Callable[..., None]]] = {
-    "Analysts": [analyst.dashboard, analyst.report, analyst.export],
+    "Analysts": [analyst.dashboard, analyst.report, analyst.export, analyst.semantic, analyst.mcp],
     "Data engineers": [engineer.refresh, engineer.status, engineer.verify],
     "Operators": [operations.doctor, operations.rollback, operations.gauges, operations.monitoring],
     "Without accounts of your own": [sandbox.demo],
@@ -31,6 +31,7 @@ for group, commands in GROUPS.items():
 # A statement may begin with a comment, which looks like an option.
 app.command(rich_help_panel="Analysts", context_settings={"ignore_unknown_options": True})(analyst.query)
 app.add_typer(alerts.app, name="alerts", rich_help_panel="Operators")
+app.add_typer(traits.app, name="traits", rich_help_panel="Operators")
 app.add_typer(delivery.app, name="delivery", rich_help_panel="Operators")
 app.add_typer(sandbox.app, name="sandbox", rich_help_panel="Without accounts of your own")
 
