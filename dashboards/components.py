@@ -36,7 +36,7 @@ DATA_HEALTH_PAGE = "app_pages/data_health.py"
 NUMBER_WIDTH, TEXT_WIDTH, SENTENCE_HEIGHT = 100, 420, 64
 MOST_PRINTED = 12
 """Rows of a table that go on paper."""
-FORM, FORM_WIDTH = "form of files", 110
+FORM = "form of files"
 FILE_FORMS = {
     "CSV": "text/csv",
     "Parquet": "application/vnd.apache.parquet",
@@ -99,21 +99,15 @@ def offer_print(build: Bundle) -> None:
     if Right.export in access.rights():
         paper = printed.paper()
         name = f"{slug(paper.title)}_{build.build}_{paper.as_of}.pdf"
-        with st.session_state[HEAD], st.container(horizontal=True, vertical_alignment="center", width="content"):
-            choose_form()
+        choose_form()
+        with st.session_state[HEAD]:
             _hand_out("PDF", data.as_pdf(paper), name, "application/pdf", "tertiary")
 
 
 def choose_form() -> None:
     """In which form the page hands out rows: once for all of them, and for the pages that follow."""
-    st.selectbox(
-        "Form of files with rows",
-        list(FILE_FORMS),
-        key=FORM,
-        label_visibility="collapsed",
-        width=FORM_WIDTH,
-        persist_state="session",
-    )
+    # Beside the pages' titles, where it moves no figure down.
+    st.sidebar.selectbox("Rows are handed out as", list(FILE_FORMS), key=FORM, persist_state="session")
 
 
 def form() -> str:
