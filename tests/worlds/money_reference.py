@@ -41,7 +41,8 @@ def rounded(amount: Fraction) -> Decimal:
 
 def in_order(versions: list[tuple[datetime, Version]]) -> list[tuple[datetime, Version]]:
     """As they came into force; what was before an event is news only where nothing earlier is known."""
-    ordered = sorted(versions, key=lambda each: (each[0], RANK[each[1].origin]))
+    own = [each for each in versions if each[1].item["object"] == "subscription"]
+    ordered = sorted(own, key=lambda each: (each[0], RANK[each[1].origin]))
     return [each for place, each in enumerate(ordered) if place == 0 or each[1].origin != "before"]
 
 
@@ -63,7 +64,42 @@ def total(amounts: list[Decimal | None]) -> Decimal | None:
 
 
 def counts(versions: list[tuple[datetime, Version]], end: datetime) -> Object | None:
-    """The subscription whose items count just before this instant; None where none do."""
+    """The subscription whose items count just before this instant, with what they cost then; None where none do."""
+    item = in_force(versions, end)
+    return item and as_billed(item, versions, end)
+
+
+def as_billed(subscription: Object, versions: list[tuple[datetime, Version]], end: datetime) -> Object:
+    """A subscription with the items that were billed for just before an instant of which its versions do not tell.
+
+    That is 30 days before the first of them. By the bills of whole periods: since the last period began, of each item
+    the last bill that covers that moment; nothing where that period is over, or the price of one is not known.
+    """
+    first_told = in_order(versions)[0][0] - timedelta(days=30)
+    lines = [
+        (moment(line["period"]["start"]), version.item["created"], line)
+        for _, version in versions
+        if version.item["object"] == "invoice"
+        for line in version.item["lines"]["data"]
+        if not line["parent"]["subscription_item_details"]["proration"]
+        and (line["price"].get("recurring") or {}).get("usage_type") != "metered"
+    ]
+    began = max((start for start, _, _ in lines if start < end), default=None)
+    if end > first_told or began is None:
+        return subscription
+    last: dict[str, Object] = {}
+    for start, _, line in sorted(lines, key=lambda each: each[:2]):
+        if start <= began < moment(line["period"]["end"]):
+            last[line["parent"]["subscription_item_details"]["subscription_item"]] = line
+    is_over = all(moment(line["period"]["end"]) < end for line in last.values())
+    if is_over or not all(line["price"].get("recurring") for line in last.values()):
+        return subscription
+    items = [{"price": line["price"], "quantity": line["quantity"]} for line in last.values()]
+    return {**subscription, "items": {"data": items}}
+
+
+def in_force(versions: list[tuple[datetime, Version]], end: datetime) -> Object | None:
+    """What is known of the subscription whose items count just before this instant; None where none do."""
     ordered = in_order(versions)
     latest = ordered[-1][1].item
     if latest.get("ended_at") and moment(latest["ended_at"]) < end:
