@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tailtracker_bi.sources.records import each_day
-from tests.worlds.money_reference import at_risk, churn_by_reason, trials_by_state
+from tests.worlds.money_reference import at_risk, churn_by_reason, payment_conversion, trials_by_state
 from tests.worlds.random_worlds import differences
 from tests.worlds.stripe_story import (
     NOW,
@@ -411,3 +411,29 @@ def slow_rates(versions: dict[str, list[tuple[datetime, Version]]], lives: Lives
             if paid + cancelled:
                 found[day, *of] = (before[0] + paid, before[1] + paid + cancelled)
     return found
+
+
+@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 20))])
+def test_who_signs_up_and_pays_is_who_the_slow_version_finds(seed: int, models: Models, tmp_path: Path) -> None:
+    lives, dice = random_lives(seed), random.Random(seed)
+    moments = {f"cus_{number}": at("01-01") + timedelta(hours=dice.randrange(2000)) for number in range(5)}
+    customer = {"object": "customer", "created": seconds("01-01")}
+    customers = [{**customer, "id": name, "metadata": {"supabase_user_id": f"user_{name}"}} for name in moments]
+    readings = [(NOW, [*lives.reading(at("01-01"), NOW), *map(Version, customers)])]
+    accounts = [
+        {"id": f"{name} {again}", "user_id": f"user_{name}", "created_at": moment.replace(tzinfo=None) + again}
+        for name, moment in moments.items()
+        for again in (timedelta(), timedelta(days=9))
+    ]
+    tables = sql_tables(readings, models, tmp_path, accounts=accounts, TAILTRACKER_TIMEZONE=lives.timezone)
+    given = {
+        (row["grain"], row["period_start"]): (row["numerator"], row["denominator"], row["is_complete"])
+        for row in tables["pub_metric_values"]
+        if row["metric_id"] == "payment_conversion" and row["denominator"]
+    }
+    last = NOW.astimezone(ZoneInfo(lives.timezone)).date() - timedelta(days=1)
+    signed_up = {name: moment.astimezone(ZoneInfo(lives.timezone)).date() for name, moment in moments.items()}
+    slow = payment_conversion(signed_up, versions_of(readings), date(2023, 12, 30), last, lives.timezone)
+    assert {key: value[:2] for key, value in given.items()} == slow
+    is_complete = {start: complete for (grain, start), (*_, complete) in given.items() if grain == "day"}
+    assert is_complete == {start: start + timedelta(days=30) <= last for start in is_complete}

@@ -542,6 +542,29 @@ def churn_by_reason(
     return dict(found)
 
 
+def payment_conversion(
+    signed_up: dict[str, date],
+    subscriptions: dict[str, list[tuple[datetime, Version]]],
+    first: date,
+    last: date,
+    timezone: str,
+) -> dict[tuple[str, date], tuple[int, int]]:
+    """Of the customers who signed up in a period, those who paid by the 30th day after the day they did; and all.
+
+    By grain and period start; customers by the day on which they signed up.
+    """
+    paying: dict[str, date] = {}
+    for day in (first + timedelta(days=number) for number in range((last - first).days + 1)):
+        for _, _, _, customer in mrr_at_end_of(day, subscriptions, timezone):
+            paying.setdefault(customer, day)
+    found: dict[tuple[str, date], list[bool]] = defaultdict(list)
+    for customer, day in signed_up.items():
+        week = day - timedelta(days=day.weekday())
+        for grain, start in (("day", day), ("week", week), ("month", day.replace(day=1))):
+            found[grain, start].append((paying.get(customer, date.max) - day).days <= 30)
+    return {key: (sum(converted), len(converted)) for key, converted in found.items()}
+
+
 def trial_of(versions: list[tuple[datetime, Version]]) -> tuple[Object, datetime, datetime] | None:
     """A subscription as its first trial began, and when that began and ends, as was said of it last."""
     items = [version.item for _, version in in_order(versions) if version.item.get("trial_end")]

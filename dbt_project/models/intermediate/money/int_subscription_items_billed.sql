@@ -156,6 +156,6 @@ select
     currency,
     billing_interval,
     interval_count,
-    case when list_amount < {{ largest_amount() }} then list_amount end as list_amount
+    cast(case when list_amount < {{ largest_amount() }} then list_amount end as decimal(38, 15)) as list_amount
 from wholes
 where is_whole
