@@ -6,7 +6,7 @@ Nothing here knows the warehouse, and nothing is fast. Each docstring says the d
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -575,6 +575,21 @@ def trial_of(versions: list[tuple[datetime, Version]]) -> tuple[Object, datetime
     return (own[0], moment(start), moment(own[-1]["trial_end"])) if start < own[-1]["trial_end"] else None
 
 
+def card_of_trial(versions: list[tuple[datetime, Version]], customers: list[tuple[datetime, Object]]) -> str:
+    """Whether there was something to pay by within a day of a trial's beginning, if that was told by then.
+
+    The subscription has it or its customer, whose states come with when they were told, in order.
+    """
+    started = trial_of(versions)[1]  # type: ignore[index]
+    own = [(at, v.item) for at, v in in_order(versions) if v.item.get("trial_end")]
+    first_at, first = next(each for each in own if each[1]["trial_start"] == int(started.timestamp()))
+    told = [first] if first_at <= started + timedelta(days=1) else []
+    told += [item["invoice_settings"] for at, item in customers if at <= started + timedelta(days=1)][-1:]
+    if any(each.get("default_payment_method") for each in told):
+        return "with"
+    return "without" if sum("default_payment_method" in each for each in told) == 2 else "(unknown)"
+
+
 def state_of_trial(versions: list[tuple[datetime, Version]], invoices: list[Object], now: datetime) -> str:
     """`running`; `cancelled`, where the subscription ended by the trial's end; else, by the first invoice after it on
     which there was something to pay and which was not voided, `converted` or `ended_unpaid`."""
@@ -597,10 +612,11 @@ def trials_by_state(
     now: date,
     timezone: str,
     ended_since: date | None = None,
+    customers: Mapping[str, list[tuple[datetime, Object]]] | None = None,
 ) -> dict[tuple[date, str, str], dict[str, int]]:
     """How many trials stand how at the end of a day, by the month in which they began, segment and segment value.
 
-    Given a day, of those that have ended on it or since.
+    Given a day, of those that have ended on it or since. Customers as they were told, in order, by id.
     """
     found: dict[tuple[date, str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for name, versions in subscriptions.items():
@@ -614,7 +630,8 @@ def trials_by_state(
         over = min(trial_end, moment(ended_at)) if ended_at else trial_end
         if began > now or (ended_since and over < midnight(ended_since, timezone)):
             continue
-        of = {("all", "all"), ("currency", item["currency"].upper())}
+        card = card_of_trial(versions, (customers or {}).get(item["customer"], []))
+        of = {("all", "all"), ("currency", item["currency"].upper()), ("card", card)}
         for each in item["items"]["data"]:
             cycle = CYCLES[each["price"]["recurring"]["interval"]]
             of |= {("plan", each["price"]["product"]), ("billing_cycle", cycle)}
