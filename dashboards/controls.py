@@ -41,6 +41,7 @@ SEGMENTS = {
     "plan": "Plan",
     "app_version": "App version",
     "billing_cycle": "Billing cycle",
+    "card": "Card at the trial's start",
     "card_brand": "Card brand",
     "wallet": "Wallet",
     "three_d_secure": "3-D Secure",

@@ -124,3 +124,12 @@
         from (select *, {{ json_texts('discount', fields.values() | list) }} as texts from {{ relation }}) as parsed
     ) as named
 {%- endmacro %}
+
+-- Whether what bills are paid by is there, of a subscription or customer; null where nothing is said of it, as in what
+-- landed before it was kept.
+{% macro stripe_has_payment_method() -%}
+    case
+        when coalesce(payment_method_id, payment_source_id) is not null then true
+        when tells_payment_method then false
+    end
+{%- endmacro %}

@@ -32,7 +32,8 @@ def lineage(
 ) -> tuple[list[tuple[str, str]], list[TableRead]]:
     """(metric, model) and what each reads, each once; an entry for `{funnel_id}` stands for every funnel.
 
-    A metric whose own table is `off` reads its `fallback`.
+    A metric whose own table is `off` reads its `fallback`, in place of all that are its own or, where it says
+    `fallback_for`, of that source's.
     """
     funnels = list(funnel_ids)
     models, tables = set[tuple[str, str]](), set[TableRead]()
@@ -45,7 +46,7 @@ def lineage(
                 for table in table_name
                 if kind == "source" and schema.startswith("raw_") and schema != "raw_lake"
             }
-            needed = list(_needed(read, entry.get("fallback"), off))
+            needed = list(_needed(read, entry.get("fallback"), entry.get("fallback_for"), off))
             for metric_id in {entry["id"].replace("{funnel_id}", funnel) for funnel in funnels or [""]}:
                 models.update((metric_id, found.split(".")[2]) for found, _ in upstream if found.startswith("model."))
                 tables.update(TableRead(metric_id, *table) for table in needed)
@@ -53,13 +54,14 @@ def lineage(
 
 
 def _needed(
-    read: set[tuple[str, str, str]], fallback: str | None, off: Collection[tuple[str, str]]
+    read: set[tuple[str, str, str]], fallback: str | None, fallback_for: str | None, off: Collection[tuple[str, str]]
 ) -> Iterator[tuple[str, str, str]]:
     always = {(source, table) for source, table, needed_for in read if needed_for == ALL}
     if fallback:
         source, _, table = fallback.partition(".")
         own = always - {(source, table)}
-        always = own if own.isdisjoint(off) else {(source, table)}
+        replaced = {each for each in own if fallback_for in (None, each[0])}
+        always = own if replaced.isdisjoint(off) else own - replaced | {(source, table)}
     files = {table for source, table in always if source == "csv_files"}
     for source, table in always:
         yield source, table, EITHER if table in files else ALL

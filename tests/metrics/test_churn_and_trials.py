@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tailtracker_bi.sources.records import each_day
-from tests.worlds.money_reference import at_risk, churn_by_reason, trials_by_state
+from tests.worlds.money_reference import at_risk, churn_by_reason, payment_conversion, trials_by_state
 from tests.worlds.random_worlds import differences
 from tests.worlds.stripe_story import (
     NOW,
@@ -252,7 +252,7 @@ class Lives:
 
     def reading(self, since: datetime, until: datetime) -> list[Version]:
         """The events of a while, and what a list shows at its end."""
-        found = [*map(Version, TIERS)]
+        found = [*map(Version, TIERS), *map(Version, self.customers(until))]
         for changes in self.changes.values():
             for (_, old, _), (moment, new, is_told) in pairwise(changes):
                 if is_told and since < moment <= until:
@@ -263,6 +263,13 @@ class Lives:
                 is_known = (bill["status_transitions"]["paid_at"] or 0) <= until.timestamp()
                 found.append(Version(bill if is_known else bill | {"status_transitions": {"paid_at": None}}))
         return found
+
+    def customers(self, until: datetime) -> list[Object]:
+        """Two customers, of whom one has a card from some day on, and of whom older versions tell nothing of cards."""
+        customer = {"object": "customer", "created": seconds("01-01")}
+        card = "pm_1" if until >= at("01-20") else None
+        settings = {"invoice_settings": {"default_payment_method": card}}
+        return [{**customer, "id": "cus_0", **settings}, {**customer, "id": "cus_1", "invoice_settings": {}}]
 
     def readings(self, moments: list[datetime]) -> list[tuple[datetime, list[Version]]]:
         return [(until, self.reading(since, until)) for since, until in pairwise([at("01-01"), *moments])]
@@ -280,6 +287,7 @@ def random_lives(seed: int) -> Lives:
         item = subscription(f"{dice.randrange(3 + many // 2)}_{number}", "01-01", dice.choice(prices), created=began)
         if dice.random() < 0.4:
             item |= {"status": "trialing", "trial_start": began, "trial_end": began + dice.choice([3, 7, 14]) * 86_400}
+            item |= ({}, {"default_payment_method": None}, {"default_payment_method": "pm_2"})[began // 3600 % 3]
         lives.changes[item["id"]] = list(life(dice, moment, item))
         lives.invoices[item["id"]] = list(bills(dice, lives.changes[item["id"]][-1][1]))
     return lives
@@ -390,24 +398,61 @@ def test_random_lives_end_as_the_slow_version_says(
         for row in tables["pub_trials"]
         if row["segment"] != "country"
     }
-    assert cohorts == trials_by_state(versions, lives.invoices, last, lives.timezone)
+    customers = {
+        name: [(until, item) for until in moments for item in lives.customers(until) if item["id"] == name]
+        for name in ("cus_0", "cus_1")
+    }
+    assert cohorts == trials_by_state(versions, lives.invoices, last, lives.timezone, customers=customers)
     assert all(row["started"] == sum(row[state] for state in STATES) for row in tables["pub_trials"])
     rates = {
         tuple(row[key] for key in keys[2:]): (row["numerator"], row["denominator"])
         for row in tables["pub_metric_values"]
         if row["metric_id"] == "trial_conversion_rate_30d" and row["denominator"] and row["segment"] != "country"
     }
-    assert differences(rates, slow_rates(versions, lives, last)) == {}
+    assert differences(rates, slow_rates(versions, lives, last, customers)) == {}
 
 
-def slow_rates(versions: dict[str, list[tuple[datetime, Version]]], lives: Lives, last: date) -> dict[Any, Any]:
+def slow_rates(
+    versions: dict[str, list[tuple[datetime, Version]]],
+    lives: Lives,
+    last: date,
+    customers: dict[str, list[tuple[datetime, Object]]],
+) -> dict[Any, Any]:
     """Each day anew: of the trials that ended in the 30 days up to it, those paid for, and those or cancelled."""
     found: dict[Any, tuple[int, int]] = {}
     for day in each_day(date(2024, 1, 1), last):
-        of_day = trials_by_state(versions, lives.invoices, day, lives.timezone, day - timedelta(days=29))
+        since = day - timedelta(days=29)
+        of_day = trials_by_state(versions, lives.invoices, day, lives.timezone, since, customers)
         for (_, *of), states in of_day.items():
             before = found.get((day, *of), (0, 0))
             paid, cancelled = states.get("converted", 0), states.get("cancelled", 0)
             if paid + cancelled:
                 found[day, *of] = (before[0] + paid, before[1] + paid + cancelled)
     return found
+
+
+@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 20))])
+def test_who_signs_up_and_pays_is_who_the_slow_version_finds(seed: int, models: Models, tmp_path: Path) -> None:
+    lives, dice = random_lives(seed), random.Random(seed)
+    moments = {f"cus_{number}": at("01-01") + timedelta(hours=dice.randrange(2000)) for number in range(5)}
+    customer = {"object": "customer", "created": seconds("01-01")}
+    customers = [{**customer, "id": name, "metadata": {"supabase_user_id": f"user_{name}"}} for name in moments]
+    told_too = [version for version in lives.reading(at("01-01"), NOW) if version.item["object"] != "customer"]
+    readings = [(NOW, [*told_too, *map(Version, customers)])]
+    accounts = [
+        {"id": f"{name} {again}", "user_id": f"user_{name}", "created_at": moment.replace(tzinfo=None) + again}
+        for name, moment in moments.items()
+        for again in (timedelta(), timedelta(days=9))
+    ]
+    tables = sql_tables(readings, models, tmp_path, accounts=accounts, TAILTRACKER_TIMEZONE=lives.timezone)
+    given = {
+        (row["grain"], row["period_start"]): (row["numerator"], row["denominator"], row["is_complete"])
+        for row in tables["pub_metric_values"]
+        if row["metric_id"] == "payment_conversion" and row["denominator"]
+    }
+    last = NOW.astimezone(ZoneInfo(lives.timezone)).date() - timedelta(days=1)
+    signed_up = {name: moment.astimezone(ZoneInfo(lives.timezone)).date() for name, moment in moments.items()}
+    slow = payment_conversion(signed_up, versions_of(readings), date(2023, 12, 30), last, lives.timezone)
+    assert {key: value[:2] for key, value in given.items()} == slow
+    is_complete = {start: complete for (grain, start), (*_, complete) in given.items() if grain == "day"}
+    assert is_complete == {start: start + timedelta(days=30) <= last for start in is_complete}

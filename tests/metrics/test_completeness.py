@@ -46,6 +46,9 @@ OBJECTS = [
     Version(subscription("dollars", "02-01", DOLLARS)),
     Version(DOLLARS),
     *changed_once("less", "01-05", PRO, "03-05", to=PREMIUM),
+    # Who signed up on 1 February, and pays four days later.
+    Version({"id": "cus_anna", "object": "customer", "created": 1, "metadata": {"supabase_user_id": "anna"}}),
+    Version(subscription("anna", "02-05", PREMIUM)),
     # A trial that was paid for.
     Version(subscription("tried", "03-01", PREMIUM, trial_start=seconds("03-01"), trial_end=seconds("03-08"))),
     Version(

@@ -9,13 +9,18 @@ from typing import Any
 from tests.worlds.stripe_story import (
     NOW,
     PREMIUM,
+    PREMIUM_ANNUAL,
     PRO,
+    PRO_ANNUAL,
     PRODUCTS,
     at,
+    billed,
     changed,
     discount,
+    line,
     price,
     seconds,
+    single_line,
     subscription,
 )
 from tests.worlds.stripe_worlds import Models, Object, Version, needed_for, sql_tables
@@ -341,3 +346,83 @@ def test_pauses_and_coupons_end_on_their_day(models: Models, tmp_path: Path) -> 
         ("still", "01-01", "04-10", "5.990000"),
         ("still", "04-20", None, "5.990000"),
     ]
+
+
+def test_bills_tell_what_items_cost_before_the_first_version_that_is_known(models: Models, tmp_path: Path) -> None:
+    """First read on 10 April, as it is since 1 March: 30 days before that, on 11 March, nobody but bills tells."""
+    fractions = price(0) | {"id": "price_fractions", "unit_amount": None, "unit_amount_decimal": "0.0125"}
+    gone = price(100) | {"id": "price_gone"}
+    metered = price(50) | {"id": "price_metered"}
+    metered["recurring"] = metered["recurring"] | {"usage_type": "metered"}
+    half = discount("half", "forever", percent_off=50.0)
+    shrunk = subscription("shrunk", "01-01", PREMIUM, quantity=1)
+    shrunk["items"]["data"].append({**shrunk["items"]["data"][0], "id": "si_more", "price": PRO})
+    tiers = line("t1", "tiers", "01-01", "02-01", PREMIUM, quantity=5, amount=5000)
+    told = [
+        # Three, two, and one since; what is billed for a part tells nothing.
+        subscription("plain", "01-01", PREMIUM, discounts=[half]),
+        billed("p1", "plain", "01-01", line("p1", "plain", "01-01", "02-01", PREMIUM, quantity=3)),
+        billed("p2", "plain", "02-01", line("p2", "plain", "02-01", "03-01", PREMIUM, quantity=2)),
+        billed("p3", "plain", "02-10", line("p3", "plain", "02-10", "03-01", PRO, proration=True)),
+        billed("p4", "plain", "03-01", line("p4", "plain", "03-01", "04-01", PREMIUM)),
+        # From another price by the year on; that of a period counts until events would have told.
+        subscription("annual", "01-01", PRO),
+        billed("a1", "annual", "01-01", line("a1", "annual", "01-01 00:00", "12-31", PREMIUM_ANNUAL)),
+        # Another period that began within one; and what was billed anew counts once.
+        subscription("switch", "01-01", PRO_ANNUAL),
+        billed("s1", "switch", "01-01", line("s1", "switch", "01-01", "02-01", PREMIUM)),
+        billed("s2", "switch", "01-15", line("s2", "switch", "01-15", "12-31", PRO_ANNUAL)),
+        billed("s3", "switch", "01-16", line("s3", "switch", "01-15", "12-31", PRO_ANNUAL)),
+        # Of two items one was dearer once.
+        shrunk,
+        billed(
+            "m1", "shrunk", "01-01",
+            line("m1", "shrunk", "01-01", "02-01", PRO),
+            line("m2", "shrunk", "01-01", "02-01", PRO, item="more"),
+        ),
+        # Tiers have a line each; a bill is rounded, a price of fractions is not. Metered and single lines do not count.
+        subscription("tiers", "01-01", PREMIUM),
+        billed("t1", "tiers", "01-01", tiers, tiers | {"id": "il_t2", "quantity": 3, "amount": 2400}),
+        subscription("fractions", "01-01", PREMIUM),
+        billed(
+            "f1", "fractions", "01-01",
+            line("f1", "fractions", "01-01", "02-01", fractions, quantity=1000),
+            line("f2", "fractions", "01-01", "02-01", metered, quantity=7),
+            single_line("fractions"),
+        ),
+        # A price that nobody knows.
+        subscription("unknown", "01-01", PREMIUM),
+        billed("u1", "unknown", "01-01", line("u1", "unknown", "01-01", "02-01", gone)),
+        *[PREMIUM, PRO, PREMIUM_ANNUAL, PRO_ANNUAL, fractions, metered, *PRODUCTS],
+    ]  # fmt: skip
+    tables = sql_tables([(NOW, map(Version, told))], needed_for(models, "int_subscription_item_spells"), tmp_path)
+    spells = sorted(
+        (row["subscription_id"][4:], f"{row['from_date']:%m-%d}", row["subscription_item_id"][3:], str(row["mrr"]))
+        for row in tables["int_subscription_item_spells"]
+    )
+    assert spells == [
+        ("annual", "01-01", "annual", "4.166667"),
+        ("annual", "03-11", "annual", "8.990000"),
+        ("fractions", "01-01", "fractions", "0.125000"),
+        ("fractions", "02-01", "fractions", "5.990000"),
+        ("plain", "01-01", "plain", "8.985000"),  # less what the first version has taken off
+        ("plain", "02-01", "plain", "5.990000"),
+        ("plain", "03-01", "plain", "2.995000"),
+        ("plain", "03-11", "plain", "2.995000"),
+        ("shrunk", "01-01", "more", "8.990000"),
+        ("shrunk", "01-01", "shrunk", "8.990000"),
+        ("shrunk", "02-01", "more", "8.990000"),
+        ("shrunk", "02-01", "shrunk", "5.990000"),
+        ("switch", "01-01", "switch", "5.990000"),
+        ("switch", "01-15", "switch", "6.666667"),
+        ("switch", "03-11", "switch", "6.666667"),
+        ("tiers", "01-01", "tiers", "74.000000"),
+        ("tiers", "02-01", "tiers", "5.990000"),
+        ("unknown", "01-01", "unknown", "5.990000"),
+    ]
+    assert {
+        row["plan"] for row in tables["int_subscription_item_spells"] if row["subscription_id"] == "sub_annual"
+    } == {
+        "premium",
+        "pro",
+    }

@@ -34,6 +34,10 @@ MANIFEST = {
             *("model.p.stg_accounts", "model.p.stg_events"),
             metrics=({"id": "accounts", "fallback": "mixpanel.events"},),
         ),
+        "model.p.metric_paying": node(
+            *("model.p.stg_accounts", "model.p.stg_events", "model.p.stg_refunds"),
+            metrics=({"id": "paying", "fallback": "mixpanel.events", "fallback_for": "app_db"},),
+        ),
         "model.p.int_paid": node(
             *("model.p.stg_charges", "model.p.int_who", "model.p.stg_cards", "model.p.int_rates"),
             reads={"stg_cards": "country"},
@@ -90,3 +94,11 @@ def test_what_stands_in_for_a_table_is_read_where_that_is_off_and_only_there() -
 
 def test_an_entry_for_funnels_stands_for_each_that_is_declared() -> None:
     assert tables("onboarding_conversion") == tables("lost_pet_conversion") == {"mixpanel.events": "all"}
+
+
+def test_what_stands_in_for_one_source_stands_in_for_no_other() -> None:
+    refunds_off = {("stripe", "refunds")}
+    assert tables("paying") == {"app_db.accounts": "all", "stripe.refunds": "all"}
+    assert tables("paying", APP_OFF) == {"mixpanel.events": "all", "stripe.refunds": "all"}
+    assert tables("paying", refunds_off) == tables("paying")
+    assert tables("paying", APP_OFF | refunds_off) == tables("paying", APP_OFF)

@@ -6,7 +6,7 @@ Nothing here knows the warehouse, and nothing is fast. Each docstring says the d
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -41,7 +41,8 @@ def rounded(amount: Fraction) -> Decimal:
 
 def in_order(versions: list[tuple[datetime, Version]]) -> list[tuple[datetime, Version]]:
     """As they came into force; what was before an event is news only where nothing earlier is known."""
-    ordered = sorted(versions, key=lambda each: (each[0], RANK[each[1].origin]))
+    own = [each for each in versions if each[1].item["object"] == "subscription"]
+    ordered = sorted(own, key=lambda each: (each[0], RANK[each[1].origin]))
     return [each for place, each in enumerate(ordered) if place == 0 or each[1].origin != "before"]
 
 
@@ -63,7 +64,42 @@ def total(amounts: list[Decimal | None]) -> Decimal | None:
 
 
 def counts(versions: list[tuple[datetime, Version]], end: datetime) -> Object | None:
-    """The subscription whose items count just before this instant; None where none do."""
+    """The subscription whose items count just before this instant, with what they cost then; None where none do."""
+    item = in_force(versions, end)
+    return item and as_billed(item, versions, end)
+
+
+def as_billed(subscription: Object, versions: list[tuple[datetime, Version]], end: datetime) -> Object:
+    """A subscription with the items that were billed for just before an instant of which its versions do not tell.
+
+    That is 30 days before the first of them. By the bills of whole periods: since the last period began, of each item
+    the last bill that covers that moment; nothing where that period is over, or the price of one is not known.
+    """
+    first_told = in_order(versions)[0][0] - timedelta(days=30)
+    lines = [
+        (moment(line["period"]["start"]), version.item["created"], line)
+        for _, version in versions
+        if version.item["object"] == "invoice"
+        for line in version.item["lines"]["data"]
+        if not line["parent"]["subscription_item_details"]["proration"]
+        and (line["price"].get("recurring") or {}).get("usage_type") != "metered"
+    ]
+    began = max((start for start, _, _ in lines if start < end), default=None)
+    if end > first_told or began is None:
+        return subscription
+    last: dict[str, Object] = {}
+    for start, _, line in sorted(lines, key=lambda each: each[:2]):
+        if start <= began < moment(line["period"]["end"]):
+            last[line["parent"]["subscription_item_details"]["subscription_item"]] = line
+    is_over = all(moment(line["period"]["end"]) < end for line in last.values())
+    if is_over or not all(line["price"].get("recurring") for line in last.values()):
+        return subscription
+    items = [{"price": line["price"], "quantity": line["quantity"]} for line in last.values()]
+    return {**subscription, "items": {"data": items}}
+
+
+def in_force(versions: list[tuple[datetime, Version]], end: datetime) -> Object | None:
+    """What is known of the subscription whose items count just before this instant; None where none do."""
     ordered = in_order(versions)
     latest = ordered[-1][1].item
     if latest.get("ended_at") and moment(latest["ended_at"]) < end:
@@ -506,6 +542,29 @@ def churn_by_reason(
     return dict(found)
 
 
+def payment_conversion(
+    signed_up: dict[str, date],
+    subscriptions: dict[str, list[tuple[datetime, Version]]],
+    first: date,
+    last: date,
+    timezone: str,
+) -> dict[tuple[str, date], tuple[int, int]]:
+    """Of the customers who signed up in a period, those who paid by the 30th day after the day they did; and all.
+
+    By grain and period start; customers by the day on which they signed up.
+    """
+    paying: dict[str, date] = {}
+    for day in (first + timedelta(days=number) for number in range((last - first).days + 1)):
+        for _, _, _, customer in mrr_at_end_of(day, subscriptions, timezone):
+            paying.setdefault(customer, day)
+    found: dict[tuple[str, date], list[bool]] = defaultdict(list)
+    for customer, day in signed_up.items():
+        week = day - timedelta(days=day.weekday())
+        for grain, start in (("day", day), ("week", week), ("month", day.replace(day=1))):
+            found[grain, start].append((paying.get(customer, date.max) - day).days <= 30)
+    return {key: (sum(converted), len(converted)) for key, converted in found.items()}
+
+
 def trial_of(versions: list[tuple[datetime, Version]]) -> tuple[Object, datetime, datetime] | None:
     """A subscription as its first trial began, and when that began and ends, as was said of it last."""
     items = [version.item for _, version in in_order(versions) if version.item.get("trial_end")]
@@ -514,6 +573,21 @@ def trial_of(versions: list[tuple[datetime, Version]]) -> tuple[Object, datetime
     start = min(item["trial_start"] for item in items)
     own = [item for item in items if item["trial_start"] == start]
     return (own[0], moment(start), moment(own[-1]["trial_end"])) if start < own[-1]["trial_end"] else None
+
+
+def card_of_trial(versions: list[tuple[datetime, Version]], customers: list[tuple[datetime, Object]]) -> str:
+    """Whether there was something to pay by within a day of a trial's beginning, if that was told by then.
+
+    The subscription has it or its customer, whose states come with when they were told, in order.
+    """
+    started = trial_of(versions)[1]  # type: ignore[index]
+    own = [(at, v.item) for at, v in in_order(versions) if v.item.get("trial_end")]
+    first_at, first = next(each for each in own if each[1]["trial_start"] == int(started.timestamp()))
+    told = [first] if first_at <= started + timedelta(days=1) else []
+    told += [item["invoice_settings"] for at, item in customers if at <= started + timedelta(days=1)][-1:]
+    if any(each.get("default_payment_method") for each in told):
+        return "with"
+    return "without" if sum("default_payment_method" in each for each in told) == 2 else "(unknown)"
 
 
 def state_of_trial(versions: list[tuple[datetime, Version]], invoices: list[Object], now: datetime) -> str:
@@ -538,10 +612,11 @@ def trials_by_state(
     now: date,
     timezone: str,
     ended_since: date | None = None,
+    customers: Mapping[str, list[tuple[datetime, Object]]] | None = None,
 ) -> dict[tuple[date, str, str], dict[str, int]]:
     """How many trials stand how at the end of a day, by the month in which they began, segment and segment value.
 
-    Given a day, of those that have ended on it or since.
+    Given a day, of those that have ended on it or since. Customers as they were told, in order, by id.
     """
     found: dict[tuple[date, str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for name, versions in subscriptions.items():
@@ -555,7 +630,8 @@ def trials_by_state(
         over = min(trial_end, moment(ended_at)) if ended_at else trial_end
         if began > now or (ended_since and over < midnight(ended_since, timezone)):
             continue
-        of = {("all", "all"), ("currency", item["currency"].upper())}
+        card = card_of_trial(versions, (customers or {}).get(item["customer"], []))
+        of = {("all", "all"), ("currency", item["currency"].upper()), ("card", card)}
         for each in item["items"]["data"]:
             cycle = CYCLES[each["price"]["recurring"]["interval"]]
             of |= {("plan", each["price"]["product"]), ("billing_cycle", cycle)}

@@ -185,11 +185,54 @@ def invoice(number: str, of: str, created: str, reason: str) -> Object:
     }
 
 
+def line(number: str, of: str, began: str, ended: str, price: Object, **fields: Any) -> Object:
+    """A line of an invoice for a period of a subscription's item; one for a part of it with `proration`."""
+    quantity, proration = fields.pop("quantity", 1), fields.pop("proration", False)
+    amount = int(Decimal(price["unit_amount_decimal"]) * quantity)
+    return {
+        "id": f"il_{number}",
+        "object": "line_item",
+        "amount": amount,
+        "subtotal": amount,
+        "currency": price["currency"],
+        "quantity": quantity,
+        "period": {"start": seconds(began), "end": seconds(ended)},
+        "parent": {
+            "type": "subscription_item_details",
+            "subscription_item_details": {
+                "subscription": f"sub_{of}",
+                "subscription_item": f"si_{fields.pop('item', of)}",
+                "proration": proration,
+            },
+        },
+        "pricing": {
+            "type": "price_details",
+            "price_details": {"price": price["id"], "product": price["product"]},
+            "unit_amount_decimal": price["unit_amount_decimal"],
+        },
+        **fields,
+    }
+
+
+def single_line(of: str) -> Object:
+    """A line of an invoice that is none of an item, for a subscription all the same."""
+    details = {"subscription": f"sub_{of}", "proration": False}
+    parent = {"type": "invoice_item_details", "invoice_item_details": details}
+    return line("single", of, "01-10", "01-10", PRO) | {"parent": parent}
+
+
+def billed(number: str, of: str, created: str, *lines: Object) -> Object:
+    """A recurring invoice with these lines."""
+    whole = {"lines": {"object": "list", "data": list(lines), "has_more": False}}
+    return invoice(number, of, created, "subscription_cycle") | whole
+
+
 # Payment 1 is a recurring invoice's, 5 a first one's, 7 the first one's after a trial.
 INVOICES = [
-    invoice("1", "price", "01-05", "subscription_cycle"),
-    invoice("5", "price", "01-10", "subscription_create"),
-    invoice("7", "trial", "01-15", "subscription_cycle"),
+    billed("1", "price", "01-05", line("1", "price", "01-05", "02-05", PREMIUM)),
+    billed("5", "price", "01-10", line("5", "price", "01-10", "02-05", PRO, proration=True), single_line("price"))
+    | {"billing_reason": "subscription_create"},
+    billed("7", "trial", "01-15", line("7", "trial", "01-15", "02-15", PREMIUM)),
 ]
 INVOICE_PAYMENTS = [
     {

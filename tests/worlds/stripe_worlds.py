@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,13 +15,14 @@ from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.lake.objects import landing_objects
 from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.records import QUARANTINE_SCHEMA, VERSION_SCHEMA, Counts, Versions
 from tailtracker_bi.sources.stripe.objects import TYPES, AllowList, Object
 from tailtracker_bi.sources.stripe.reading import Stripe
 from tailtracker_bi.warehouse.models import Node
 from tailtracker_bi.warehouse.warehouse import Warehouse
-from tests.worlds.random_worlds import Tables, tables_built
+from tests.worlds.random_worlds import Tables, land_objects, tables_built
 
 Rates = Mapping[tuple[date, str], str]
 """Units of a currency for one euro, by the day they were published and currency."""
@@ -85,11 +86,12 @@ def sql_tables(
     models: Models,
     home: Path,
     rates: Iterable[tuple[datetime, Rates]] = (),
+    accounts: Sequence[dict[str, Any]] = (),
     **settings: Any,
 ) -> Tables:
     """The rows of each of the models, by its name, right after the last of these readings.
 
-    The source of exchange rates is on where they were read.
+    The source of exchange rates is on where they were read, the app's database where it has accounts.
     """
     lake = Lake(home)
     for moment, told in rates:
@@ -97,12 +99,15 @@ def sql_tables(
     now = datetime.min.replace(tzinfo=UTC)
     for now, versions in readings:
         land(lake, home / "spool", versions, now)
+    if accounts:
+        land_objects(lake, AppDb, {"user_profiles": list(accounts)}, now, home / "spool")
     defaults = {
         "TAILTRACKER_HOME": home,
         "TAILTRACKER_NOW": now,
         "TAILTRACKER_HISTORY_START": date(2020, 1, 1),
         "STRIPE_API_KEY": "rk_live_key_of_the_tests",
         "EXCHANGE_RATES_URL": "https://www.ecb.europa.eu/eurofxref-hist.xml" if rates else None,
+        "APP_DATABASE_URL": "postgresql://reader@app-database.example/app" if accounts else None,
     }
     known = load_settings(**defaults | settings)
     return tables_built(Warehouse(known, load_analytics(known.analytics_path), lake), models)

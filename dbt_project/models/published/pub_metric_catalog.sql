@@ -117,7 +117,7 @@ select
         'Deletions are known from ' || cast(first_readings.day as varchar) || ' on, when the app database was first read. '
         || 'What was deleted before, or made and deleted between two readings, is not counted.',
         'Exact from ' || cast(changes_told.day as varchar) || ' on, as far back as Stripe told of changes. Before, a '
-        || 'subscription counts as it was when it was first seen.'
+        || 'subscription costs what its bills say, and else counts as it was when it was first seen.'
     ), '') as varchar) as caveat,
     definitions.headline_rank,
     definitions.quotient_of,

@@ -73,7 +73,9 @@ def customer(who: Customer, user_id: str, at: int) -> Object:
         "currency": who.currency,
         "delinquent": any(each.is_late(at) for each in who.subscriptions),
         "discount": None,
+        "default_source": None,
         "email": f"user{who.person}@example.com",
+        "invoice_settings": {"custom_fields": None, "default_payment_method": None, "footer": None},
         "livemode": True,
         "metadata": {"supabase_user_id": user_id} if is_named else {},
         "name": name_of(who.person),
@@ -106,6 +108,8 @@ def subscription(of: Subscription, user_id: str, products_created: int, at: int)
         "created": of.created,
         "currency": of.customer.currency,
         "customer": of.customer.customer_id,
+        "default_payment_method": _payment_method(of, at),
+        "default_source": None,
         "description": None,
         "discounts": [_discount(of, of.coupon)] if of.coupon and _is_discounted(of, of.coupon, at) else [],
         "ended_at": of.ended if has_ended else None,
@@ -139,6 +143,13 @@ def subscription(of: Subscription, user_id: str, products_created: int, at: int)
         "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
         "trial_start": of.created if of.trial_ends else None,
     }
+
+
+def _payment_method(of: Subscription, at: int) -> str | None:
+    """Of some that begin with a trial none is known before it ends."""
+    if at < of.trial_ends and ord(of.subscription_id[-1]) % 3 == 0:
+        return None
+    return f"pm_{of.customer.customer_id[4:]}"
 
 
 def subscription_status(of: Subscription, at: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import islice
 
 from tailtracker_bi.sandbox.shown.app_extras import (
     marketing_spend,
@@ -54,6 +55,7 @@ def of_subscriptions(frame: Frame) -> Iterator[Truth]:
     yield from _retained(frame, [paid for _, paid in lives], amounts)
     yield from _received(frame, lives)
     yield from _worth(frame, mrr, here, counts)
+    yield from _converted(frame, lives)
 
 
 def _mrr_days(frame: Frame, customer: Customer) -> list[Decimal]:
@@ -155,6 +157,23 @@ def _worth(
         yield Truth("ltv_predicted", "month", start, predicted)
         yield Truth("ltv_to_cac", "month", start, ratio_of(predicted, cost or 0))
         yield Truth("cac_payback_months", "month", start, ratio_of(cost, each or 0))
+
+
+def _converted(frame: Frame, lives: Iterable[tuple[Customer, Sequence[Decimal]]]) -> Iterator[Truth]:
+    """Of those who sign up, by the day of that, who pays by the end of the 30th day after it."""
+    people = frame.story.people
+    began: dict[int, int] = {}
+    for customer, paid in lives:
+        day = next((day for day, amount in enumerate(paid) if amount), frame.days)
+        began[customer.person] = min(day, began.get(customer.person, day))
+    signed_up, converted = [0] * frame.days, [0] * frame.days
+    accounts = zip(people.signed_up.tolist(), people.deleted.tolist(), strict=True)
+    for person, (at, deleted) in enumerate(islice(accounts, people.accounts)):
+        if frame.has_been(at) and frame.seen_and_missed(at, deleted)[0]:
+            day = frame.day_of(at)
+            signed_up[day] += 1
+            converted[day] += began.get(person, frame.days) <= min(day + 30, frame.days - 1)
+    yield from shares_of(frame, "payment_conversion", converted, signed_up)
 
 
 def _churn(frame: Frame, here: list[int], new: list[int], churned: list[int]) -> Iterator[Truth]:

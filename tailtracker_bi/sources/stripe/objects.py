@@ -73,8 +73,9 @@ DISCOUNT = only(
     coupon=COUPON,  # until 2025-08
 )
 CUSTOMER = only(
-    "id object created livemode deleted currency balance delinquent tax_exempt test_clock",
+    "id object created livemode deleted currency balance delinquent tax_exempt test_clock default_source",
     address=only("country"),
+    invoice_settings=only("default_payment_method"),
     metadata=_USER,
     discount=DISCOUNT,
 )
@@ -106,6 +107,7 @@ SUBSCRIPTION_ITEM = only(
 SUBSCRIPTION = only(
     "id object created livemode status customer currency collection_method start_date billing_cycle_anchor"
     " trial_start trial_end cancel_at cancel_at_period_end canceled_at ended_at latest_invoice schedule test_clock"
+    " default_payment_method default_source"
     " current_period_start current_period_end quantity",  # the last three: until 2025-03
     cancellation_details=only("reason feedback"),
     pause_collection=only("behavior resumes_at"),

@@ -13,7 +13,8 @@ with recursive spells as (
         counts_to,
         customer_id,
         risk,
-        at_risk_from
+        at_risk_from,
+        billed_from
     from {{ ref('int_subscription_spells') }}
 
     union all
@@ -26,6 +27,7 @@ with recursive spells as (
         counts_to,
         customer_id,
         cast(null as varchar),
+        cast(null as timestamp),
         cast(null as timestamp)
     from {{ ref('int_subscription_idle_spells') }}
 
@@ -34,6 +36,14 @@ with recursive spells as (
 items as (
 
     select * from {{ ref('int_subscription_items_priced') }}
+    where list_amount > 0
+
+),
+
+items_billed as (
+
+    select * from {{ ref('int_subscription_items_billed') }}
+    where list_amount > 0
 
 ),
 
@@ -83,7 +93,31 @@ recurring as (
         on
             spells.subscription_id = items.subscription_id
             and spells.version = items.version
-    where items.list_amount > 0
+    where spells.billed_from is null
+
+    union all
+
+    -- Before the first version, by what its bills say.
+    select
+        spells.subscription_id,
+        spells.version,
+        spells.standing,
+        spells.counts_from,
+        spells.counts_to,
+        spells.risk,
+        spells.at_risk_from,
+        spells.customer_id,
+        items_billed.subscription_item_id,
+        items_billed.product_id,
+        items_billed.currency,
+        items_billed.billing_interval,
+        items_billed.interval_count,
+        items_billed.list_amount
+    from spells
+    inner join items_billed
+        on
+            spells.subscription_id = items_billed.subscription_id
+            and spells.billed_from = items_billed.billed_from
 
 ),
 

@@ -26,6 +26,22 @@ customer_discounts as (
 
 ),
 
+-- What was billed before the first version that is known.
+billed as (
+
+    select distinct subscription_id, 1 as version, billed_from, billed_to
+    from {{ ref('int_subscription_items_billed') }}
+
+),
+
+bills as (
+
+    select subscription_id, version, billed_from as changed_at from billed
+    union
+    select subscription_id, version, billed_to from billed
+
+),
+
 -- What a subscription was before an event is news only where nothing earlier is known.
 in_order as (
 
@@ -144,6 +160,15 @@ starts as (
             and counted.version = discount_ends.version
             and counted.counts_from < discount_ends.ended_at
     where counted.counts_to is null or discount_ends.ended_at < counted.counts_to
+    union
+    select counted.subscription_id, counted.version, counted.counts_from, bills.changed_at
+    from counted
+    inner join bills
+        on
+            counted.subscription_id = bills.subscription_id
+            and counted.version = bills.version
+            and counted.counts_from < bills.changed_at
+    where counted.counts_to is null or bills.changed_at < counted.counts_to
 
 ),
 
@@ -183,8 +208,15 @@ select
     spells.counts_from,
     spells.counts_to,
     spells.risk,
-    spells.at_risk_from
+    spells.at_risk_from,
+    billed.billed_from
 from spells
+left join billed
+    on
+        spells.subscription_id = billed.subscription_id
+        and spells.version = billed.version
+        and spells.counts_from >= billed.billed_from
+        and spells.counts_from < billed.billed_to
 left join customer_discounts
     on
         case when spells.has_customer_discount then spells.customer_id end = customer_discounts.customer_id

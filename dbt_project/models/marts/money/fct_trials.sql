@@ -1,4 +1,4 @@
-{%- set segments = ['plan', 'billing_cycle', 'currency', 'country'] %}
+{%- set segments = ['plan', 'billing_cycle', 'currency', 'country', 'card'] %}
 
 with versions as (
 
@@ -25,6 +25,12 @@ products as (
 customers as (
 
     select * from {{ ref('int_customers_identified') }}
+
+),
+
+customer_payment_methods as (
+
+    select * from {{ ref('stg_stripe__customer_payment_methods') }}
 
 ),
 
@@ -100,6 +106,38 @@ first_invoices as (
 
 ),
 
+-- What they were to be paid by, as told within a day of the beginning; later there is one where the trial was to be paid.
+first_told as (
+
+    select
+        trials.subscription_id,
+        versions.has_payment_method
+    from trials
+    inner join versions
+        on
+            trials.subscription_id = versions.subscription_id
+            and trials.first_version = versions.version
+    where
+        trials.recency = 1
+        and versions.effective_at <= {{ add_seconds('trials.started_at', 86400) }}
+
+),
+
+customers_told as (
+
+    select
+        trials.subscription_id,
+        customer_payment_methods.has_payment_method,
+        row_number() over (partition by trials.subscription_id order by customer_payment_methods.version desc) as recency
+    from trials
+    inner join customer_payment_methods
+        on
+            trials.customer_id = customer_payment_methods.customer_id
+            and customer_payment_methods.effective_at <= {{ add_seconds('trials.started_at', 86400) }}
+    where trials.recency = 1
+
+),
+
 -- As sold when it began: a trial of two plans is one of each.
 described as (
 
@@ -109,6 +147,11 @@ described as (
         coalesce({{ billing_cycle('items') }}, '(unknown)') as billing_cycle,
         trials.currency,
         customers.country,
+        case
+            when first_told.has_payment_method or customers_told.has_payment_method then 'with'
+            when not first_told.has_payment_method and not customers_told.has_payment_method then 'without'
+            else '(unknown)'
+        end as card,
         {{ local_date('trials.started_at', 'context.timezone') }} as start_date,
         {{ local_date('least(trials.trial_end_at, ends.ended_at)', 'context.timezone') }} as end_date,
         coalesce(ends.ended_at <= trials.trial_end_at, false) as is_cancelled,
@@ -124,6 +167,11 @@ described as (
         on
             trials.subscription_id = first_invoices.subscription_id
             and first_invoices.position = 1
+    left join first_told on trials.subscription_id = first_told.subscription_id
+    left join customers_told
+        on
+            trials.subscription_id = customers_told.subscription_id
+            and customers_told.recency = 1
     left join items
         on
             trials.subscription_id = items.subscription_id

@@ -20,6 +20,8 @@
     'resumes_at': 'pause_collection.resumes_at',
     'test_clock_id': 'test_clock',
     'has_more_items': 'items.has_more',
+    'payment_method_id': 'default_payment_method',
+    'payment_source_id': 'default_source',
 } %}
 
 with versions as (
@@ -37,6 +39,7 @@ parsed as (
         origin,
         is_deleted,
         created_at,
+        position('"default_payment_method":' in content) > 0 as tells_payment_method,
         {{ json_texts('content', fields.values() | list) }} as texts
     from versions
 
@@ -51,6 +54,7 @@ subscriptions as (
         origin,
         is_deleted,
         created_at,
+        tells_payment_method,
         {{ named_texts(fields) }}
     from parsed
 
@@ -72,6 +76,7 @@ select
     cancellation_reason,
     test_clock_id,
     coalesce(has_more_items = 'true', false) as has_more_items,
+    {{ stripe_has_payment_method() }} as has_payment_method,
     created_at,
     {{ utc_of_seconds('trial_start') }} as trial_start_at,
     {{ utc_of_seconds('trial_end') }} as trial_end_at,

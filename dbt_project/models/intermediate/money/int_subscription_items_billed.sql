@@ -1,0 +1,161 @@
+{{ config(materialized='table') }}
+
+with lines as (
+
+    select * from {{ ref('stg_stripe__invoice_lines') }}
+    where line_type = 'subscription' and not is_proration
+
+),
+
+first_versions as (
+
+    select subscription_id, effective_at from {{ ref('stg_stripe__subscriptions') }}
+    where version = 1
+
+),
+
+items as (
+
+    select * from {{ ref('stg_stripe__subscription_items') }}
+
+),
+
+-- One that was made for a single subscription is in no list of prices; the item tells it, while it has it.
+told_prices as (
+
+    select price_id, billing_interval, interval_count, usage_type from {{ ref('stg_stripe__prices') }}
+    union all
+    select price_id, billing_interval, interval_count, usage_type from items
+
+),
+
+prices as (
+
+    select
+        price_id,
+        max(billing_interval) as billing_interval,
+        max(interval_count) as interval_count,
+        max(usage_type) as usage_type
+    from told_prices
+    group by price_id
+
+),
+
+-- Of the 30 days before the first version that is known, Stripe's events would have told.
+earlier_lines as (
+
+    select
+        lines.*,
+        prices.billing_interval,
+        prices.interval_count,
+        {{ add_seconds('first_versions.effective_at', -30 * 86400) }} as known_from
+    from lines
+    inner join first_versions on lines.subscription_id = first_versions.subscription_id
+    left join prices on lines.price_id = prices.price_id
+    where
+        lines.period_start_at < {{ add_seconds('first_versions.effective_at', -30 * 86400) }}
+        and lines.period_start_at < lines.period_end_at
+        -- What was used is billed afterwards, and is no MRR.
+        and coalesce(prices.usage_type, 'licensed') <> 'metered'
+
+),
+
+starts as (
+
+    select distinct subscription_id, period_start_at as billed_from
+    from earlier_lines
+
+),
+
+stretches as (
+
+    select
+        subscription_id,
+        billed_from,
+        lead(billed_from) over (partition by subscription_id order by billed_from) as next_from
+    from starts
+
+),
+
+-- Items may have periods of their own. Of an item that began another one, or was billed anew, the last bill counts.
+covering as (
+
+    select
+        stretches.billed_from,
+        stretches.next_from,
+        earlier_lines.*,
+        coalesce(earlier_lines.subscription_item_id, earlier_lines.price_id) as item_id,
+        dense_rank() over (
+            partition by
+                stretches.subscription_id,
+                stretches.billed_from,
+                coalesce(earlier_lines.subscription_item_id, earlier_lines.price_id)
+            order by earlier_lines.period_start_at desc, earlier_lines.invoiced_at desc, earlier_lines.invoice_id desc
+        ) as recency
+    from stretches
+    inner join earlier_lines
+        on
+            stretches.subscription_id = earlier_lines.subscription_id
+            and stretches.billed_from >= earlier_lines.period_start_at
+            and stretches.billed_from < earlier_lines.period_end_at
+
+),
+
+-- A bill is rounded to the minor unit; a price may be a fraction of it. One by tiers has a line for each.
+billed as (
+
+    select
+        subscription_id,
+        billed_from,
+        item_id as subscription_item_id,
+        max(product_id) as product_id,
+        max(currency) as currency,
+        max(billing_interval) as billing_interval,
+        max(interval_count) as interval_count,
+        sum(amount) as amount,
+        case when count(*) = 1 then max({{ amount_of_quantity('unit_amount', 'quantity') }}) end as exact_amount,
+        least(max(next_from), max(known_from)) as until,
+        max(period_end_at) as period_end_at
+    from covering
+    where recency = 1
+    group by subscription_id, billed_from, item_id
+
+),
+
+amounts as (
+
+    select
+        *,
+        case
+            when abs(exact_amount - amount) < {{ major_unit_share('currency') }} then exact_amount
+            else cast(amount as decimal(38, 15))
+        end as list_amount
+    from billed
+
+),
+
+-- What is not known of one item is not known of the subscription: it then counts as it was when it was first seen.
+wholes as (
+
+    select
+        *,
+        least(until, max(period_end_at) over (partition by subscription_id, billed_from)) as billed_to,
+        min(case when billing_interval is null or list_amount is null then 0 else 1 end) over (
+            partition by subscription_id, billed_from
+        ) = 1 as is_whole
+    from amounts
+
+)
+
+select
+    subscription_id,
+    subscription_item_id,
+    billed_from,
+    billed_to,
+    product_id,
+    currency,
+    billing_interval,
+    interval_count,
+    cast(case when list_amount < {{ largest_amount() }} then list_amount end as decimal(38, 15)) as list_amount
+from wholes
+where is_whole
