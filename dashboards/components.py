@@ -21,10 +21,10 @@ from dashboards.saved_views import saved_views
 from tailtracker_bi.access import Right
 from tailtracker_bi.bundle import Bundle, NoBundleError
 from tailtracker_bi.errors import TailTrackerError
-from tailtracker_bi.figures import picking
+from tailtracker_bi.figures import data_status, picking
 from tailtracker_bi.figures.catalogue import Metric
 from tailtracker_bi.figures.charts import Spec
-from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState, by_state, complete_through
+from tailtracker_bi.figures.data_status import STALE_AFTER_DAYS, TablesInAState, complete_through
 from tailtracker_bi.figures.not_counted import beside
 from tailtracker_bi.figures.points import is_hidden
 from tailtracker_bi.figures.readings import COHORTS, Reading
@@ -326,14 +326,7 @@ def explain(metrics: Sequence[Metric]) -> None:
 
 def why_no_data(build: Bundle, metric: Metric) -> None:
     """In place of a chart: that there is no data, and why."""
-    sources = data.sources(build)
-    read = sources[(sources["source"] + "." + sources["table_name"]).isin(metric.sources)]
-    reasons = [
-        plain(f"{state.name} is {state.status}" + (f" ({state.why})" if state.why else ""))
-        for state in by_state(read)
-        if state.status != "ok"
-    ]
-    because = "; ".join(reasons) if reasons else "no value has been published for it yet"
+    because = plain(data_status.why_no_data(data.sources(build), metric.sources))
     nothing_here(f"**{metric.label}: no data.** {because}.")
 
 

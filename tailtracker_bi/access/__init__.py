@@ -5,6 +5,7 @@ and the pages, which are `dashboards/`; where the provider is, which is `setting
 """
 
 from tailtracker_bi.access.policy import (
+    FEWEST,
     AccessError,
     NotSignedInError,
     PartsNotOpenError,
@@ -17,6 +18,7 @@ from tailtracker_bi.access.roles import RIGHTS, Right, Role
 from tailtracker_bi.access.small_cells import IN_THE_WHOLE, hide_small, whole_rows
 
 __all__ = [
+    "FEWEST",
     "IN_THE_WHOLE",
     "RIGHTS",
     "AccessError",

@@ -19,6 +19,8 @@ from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.privacy import mask_text
 
 GROUP = "group:"
+FEWEST = 5
+"""Parts of fewer people are hidden from who may not see them, where nothing else is said."""
 CLOCKS_DIFFER = 120
 """Seconds by which the provider's clock may be ahead of this one."""
 _ADDRESS = re.compile(r"[!-?A-~]*@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
@@ -76,7 +78,7 @@ class Policy(BaseModel):
     roles: dict[Role, SomeOrNone]
     groups_claim: str = Field("groups", min_length=1)
     hours: float = Field(12, gt=0, le=720)
-    fewest: int = Field(5, ge=3, le=1000)
+    fewest: int = Field(FEWEST, ge=3, le=1000)
 
     def roles_of(self, claims: Mapping[str, Any]) -> tuple[Role, ...]:
         """The roles of somebody of whom the provider says this.

@@ -21,6 +21,7 @@ from tailtracker_bi.bundle.pointer import (
 )
 
 if TYPE_CHECKING:
+    from tailtracker_bi.bundle.copying import copy_of
     from tailtracker_bi.bundle.exploring import AskedRetention, Question, Trend, explore, properties
     from tailtracker_bi.bundle.publishing import publish
     from tailtracker_bi.bundle.reader import Table, connect, describe, query, read, read_distinct, read_if_there, tables
@@ -29,7 +30,9 @@ else:
     _OF_READER = ("Table", "connect", "describe", "query", "read", "read_distinct", "read_if_there", "tables")
     _OF_EXPLORING = ("AskedRetention", "Question", "Trend", "explore", "properties")
     _PLACES = (
-        {"publish": "publishing"} | dict.fromkeys(_OF_READER, "reader") | dict.fromkeys(_OF_EXPLORING, "exploring")
+        {"publish": "publishing", "copy_of": "copying"}
+        | dict.fromkeys(_OF_READER, "reader")
+        | dict.fromkeys(_OF_EXPLORING, "exploring")
     )
 
     def __getattr__(name: str) -> Any:
@@ -53,6 +56,7 @@ __all__ = [
     "builds",
     "check",
     "connect",
+    "copy_of",
     "current",
     "describe",
     "explore",

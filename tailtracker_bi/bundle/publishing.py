@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from tailtracker_bi import durable
 from tailtracker_bi.bundle import inferences, restatements
+from tailtracker_bi.bundle.comments import comment_on, literal
 from tailtracker_bi.bundle.events import HASHES, drop_events, events_of, keyed_hash, write_events
 from tailtracker_bi.bundle.inferences import INFERRED, add_inferences
 from tailtracker_bi.bundle.pointer import Bundle, BundleError, NoBundleError, builds, current, drop_old, point_to
@@ -155,7 +156,7 @@ def _copy(
             columns = _hashing(connection, origin, HASHED[table], hash_key) if table in HASHED else "*"
             connection.execute(f"create table {table} as select {columns} from warehouse.published.{origin} {order}")
             counts[table] = count_rows(connection, f"warehouse.published.{origin}")
-            _describe(connection, table, *described.get(origin, ("", {})))
+            comment_on(connection, table, *described.get(origin, ("", {})))
         columns = ", ".join(f"${name} as {name}" for name in info)
         connection.execute(
             f"create table bundle_info as select {columns}, finished_at, landing, definition "
@@ -165,25 +166,18 @@ def _copy(
         for path in readers:
             # One that can't be opened any more is passed over: what it told of earlier restatements the one before had.
             with suppress(duckdb.Error):
-                connection.execute(f"attach {_literal(str(path))} as readers (read_only)")
+                connection.execute(f"attach {literal(str(path))} as readers (read_only)")
                 break
         restate(connection, info["build"], info["as_of"])
         add_inferences(connection, info["as_of"])
         for table, (about, columns_about) in OWN_TABLES.items():
             counts[table] = count_rows(connection, table)
-            _describe(connection, table, about, columns_about)
+            comment_on(connection, table, about, columns_about)
         connection.execute("detach warehouse")
         connection.execute("checkpoint")
     finally:
         connection.close()
     return counts
-
-
-def _describe(connection: duckdb.DuckDBPyConnection, table: str, about: str, columns_about: Mapping[str, str]) -> None:
-    columns = {f"column {table}.{column}": text for column, text in columns_about.items()}
-    for on, text in {f"table {table}": about, **columns}.items():
-        # Takes no parameters.
-        connection.execute(f"comment on {on} is {_literal(' '.join(text.split()))}")
 
 
 def _hashing(connection: duckdb.DuckDBPyConnection, origin: str, column: str, key: bytes) -> str:
@@ -207,10 +201,6 @@ def _check(bundle: Bundle, counts: Mapping[str, int]) -> None:
     if uncatalogued:
         names = ", ".join(sorted(row[0] for row in uncatalogued))
         raise BundleError(f"build {bundle.build}: metrics without a catalogue entry: {names}")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _opened(file: str = ":memory:") -> duckdb.DuckDBPyConnection:

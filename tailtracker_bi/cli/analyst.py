@@ -122,6 +122,26 @@ def export(
     print(put(out, *export(found, name, form.value)))
 
 
+def mcp(
+    http: Annotated[
+        int | None,
+        typer.Option(
+            help="Answer by HTTP on this port, to this machine alone; without it, by stdio.", min=1, max=65535
+        ),
+    ] = None,
+) -> None:
+    """Answer assistants about metrics by the Model Context Protocol, read-only; figures of few people are hidden."""
+    from tailtracker_bi.access import FEWEST, load_policy
+    from tailtracker_bi.assistants import Sight, serve
+    from tailtracker_bi.settings import load_reader_settings, load_sign_in_settings
+
+    access_file = load_sign_in_settings().access_file
+    sight = Sight(load_reader_settings().home, load_policy(access_file).fewest if access_file else FEWEST)
+    if http is not None:
+        stderr().print(f"http://127.0.0.1:{http}/mcp")
+    serve(sight, http)
+
+
 Port = Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)]
 Address = Annotated[str, typer.Option(help="Address to serve on; beyond this machine only where people sign in.")]
 

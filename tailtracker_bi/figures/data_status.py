@@ -123,6 +123,15 @@ def by_state(tables: pd.DataFrame) -> list[TablesInAState]:
     return found
 
 
+def why_no_data(tables: pd.DataFrame, read: Sequence[str]) -> str:
+    """Why there is nothing of what is read from these, each `source.table`."""
+    own = by_state(tables[(tables["source"] + "." + tables["table_name"]).isin(read)])
+    reasons = [
+        f"{one.name} is {one.status}" + (f" ({one.why})" if one.why else "") for one in own if one.status != "ok"
+    ]
+    return "; ".join(reasons) if reasons else "no value has been published for it yet"
+
+
 def what_to_do(status: str, tables: Sequence[str]) -> str:
     """What to do about tables, each `source:table`, in this state; empty where nobody has to do anything."""
     accepting = " ".join(f"--accept {table}" for table in tables)

@@ -19,7 +19,7 @@ ROOMS = (
     "errors", "crash_points", "durable", "shipped",
     # In the order in which data flows.
     "settings", "privacy", "analytics", "sources", "lake", "warehouse", "inference", "bundle", "runs", "figures",
-    "access", "readers", "reports", "exports", "delivery", "gauges", "monitoring", "alerts",
+    "access", "readers", "reports", "exports", "assistants", "delivery", "gauges", "monitoring", "alerts",
     # What people and Dagster call, and what tests and demos live by.
     "sandbox", "cli", "defs", "definitions",
 )  # fmt: skip
