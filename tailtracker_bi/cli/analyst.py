@@ -122,6 +122,19 @@ def export(
     print(put(out, *export(found, name, form.value)))
 
 
+def semantic(
+    out: Annotated[str, typer.Option(help="Folder, or a place in an object store (s3://...).")] = ".",
+) -> None:
+    """Write what the metrics are for semantic layers: dbt's (MetricFlow) and Apache Ossie's draft."""
+    from tailtracker_bi import bundle
+    from tailtracker_bi.exports import put, semantic
+    from tailtracker_bi.settings import load_reader_settings
+
+    build = bundle.current(load_reader_settings().home)
+    print(put(out, "tailtracker.metricflow.yml", semantic.metricflow(build).encode()))
+    print(put(out, "tailtracker.ossie.yml", semantic.ossie(build).encode()))
+
+
 def mcp(
     http: Annotated[
         int | None,
