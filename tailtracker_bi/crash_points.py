@@ -37,6 +37,7 @@ STEPS = {
     "refresh.reported": "the run report is written",
     "delivery.begun": "a report to somebody is noted as begun, and not sent",
     "delivery.sent": "it is sent, and not noted as sent",
+    "traits.sent": "a batch of profiles was taken, and is not noted",
 }
 """By name, what has just happened. Sources declare their own."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import typer
 
-from tailtracker_bi.cli import alerts, analyst, delivery, engineer, operations, sandbox
+from tailtracker_bi.cli import alerts, analyst, delivery, engineer, operations, sandbox, traits
 from tailtracker_bi.cli.console import plain, stderr
 from tailtracker_bi.durable import OWNER_ALONE
 from tailtracker_bi.errors import TailTrackerError
@@ -31,6 +31,7 @@ for group, commands in GROUPS.items():
 # A statement may begin with a comment, which looks like an option.
 app.command(rich_help_panel="Analysts", context_settings={"ignore_unknown_options": True})(analyst.query)
 app.add_typer(alerts.app, name="alerts", rich_help_panel="Operators")
+app.add_typer(traits.app, name="traits", rich_help_panel="Operators")
 app.add_typer(delivery.app, name="delivery", rich_help_panel="Operators")
 app.add_typer(sandbox.app, name="sandbox", rich_help_panel="Without accounts of your own")
 

@@ -220,6 +220,28 @@ class AppDb(ObjectSource):
                 counts[table.name] = int(cursor.fetchone()[0])
         return counts
 
+    def consenting(self, key: str) -> set[str]:
+        """The users who consent now: in whose `privacy_settings` this key is true, and nothing else.
+
+        It is kept nowhere, so that who withdraws is not told of any more with the next reading. Raises
+        SourceUnavailableError, and BadResponseError where the column can't be read.
+        """
+        from adbc_driver_postgresql import dbapi
+
+        with self._connected() as cursor:
+            begin_snapshot(cursor)
+            try:
+                cursor.execute(
+                    "select user_id::text from user_profiles where (privacy_settings::jsonb) -> $1 = 'true'::jsonb",
+                    (key,),
+                )
+                return {user_id for (user_id,) in cursor.fetchall()}
+            except dbapi.Error as error:
+                if error.sqlstate is None or error.sqlstate.startswith(INTERRUPTIONS):
+                    raise
+                why = reason_of(error, "user_profiles", "the role")
+                raise BadResponseError(f"app_db: who consents is not known: {why}") from None
+
     def _say_retry(self, state: RetryCallState) -> None:
         wait = state.next_action.sleep if state.next_action else 0.0
         error = state.outcome.exception() if state.outcome else None

@@ -54,6 +54,11 @@ HOSTS = {
     "eu": "https://data-eu.mixpanel.com",
     "in": "https://data-in.mixpanel.com",
 }
+INGESTION_HOSTS = {
+    "us": "https://api.mixpanel.com",
+    "eu": "https://api-eu.mixpanel.com",
+    "in": "https://api-in.mixpanel.com",
+}
 REQUESTS_PER_HOUR = 60
 REQUESTS_PER_SECOND = 3
 # Mixpanel counts a request when it arrives, which is later than it was let go, and not always equally so.
@@ -81,6 +86,9 @@ class MixpanelSettings(SourceSettings):
     region: Annotated[Literal["us", "eu", "in"], BeforeValidator(lower)] = Field("us", alias="MIXPANEL_REGION")
     export_url: str | None = Field(None, alias="MIXPANEL_EXPORT_URL")
     timezone: Timezone | None = Field(None, alias="MIXPANEL_TIMEZONE")
+    token: SecretStr | None = Field(None, alias="MIXPANEL_TOKEN")
+    consent: str | None = Field(None, alias="MIXPANEL_CONSENT", pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")
+    engage_url: str | None = Field(None, alias="MIXPANEL_ENGAGE_URL")
 
     @model_validator(mode="after")
     def _check_together(self) -> MixpanelSettings:
@@ -94,11 +102,22 @@ class MixpanelSettings(SourceSettings):
             raise ValueError(f"{', '.join(missing)} is missing: Mixpanel needs all of {', '.join(credentials)}")
         if self.export_url is not None:
             check_base_url("MIXPANEL_EXPORT_URL", self.export_url, "mixpanel.com", self.allow_loopback)
+        if self.engage_url is not None:
+            check_base_url("MIXPANEL_ENGAGE_URL", self.engage_url, "mixpanel.com", self.allow_loopback)
+        if (self.token is None) != (self.consent is None):
+            raise ValueError(
+                "MIXPANEL_TOKEN and MIXPANEL_CONSENT are set together: who consented is told, and no other"
+            )
         return self
 
     @property
     def base_url(self) -> str:
         return (self.export_url or HOSTS[self.region]).rstrip("/")
+
+    @property
+    def profiles_url(self) -> str:
+        """Where updates of profiles are taken."""
+        return f"{(self.engage_url or INGESTION_HOSTS[self.region]).rstrip('/')}/engage"
 
 
 class Mixpanel(DaySource):
