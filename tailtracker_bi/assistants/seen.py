@@ -34,6 +34,10 @@ class Seen:
             original, Path(self._folder.name), lambda table, rows: _seen(table, rows, metrics, hidden_below)
         )
 
+    def close(self) -> None:
+        """Remove the copy."""
+        self._folder.cleanup()
+
     @cached_property
     def metrics(self) -> Mapping[str, Metric]:
         return _catalog(self.build)
@@ -88,6 +92,11 @@ class Sight:
             if self._seen is None or self._seen.build.build != current.build:
                 self._seen = Seen(current, self._hidden_below)
             return self._seen
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self._seen is not None:
+            self._seen.close()
 
 
 def _catalog(build: Bundle) -> Mapping[str, Metric]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from datetime import date
 from functools import wraps
@@ -135,6 +137,13 @@ def serve(sight: Sight, port: int | None = None) -> None:
         log_level="ERROR",
         subscriptions=False,
     )
+
+    def end(*_: object) -> None:
+        sight.close()
+        os._exit(0)  # A thread that waits for stdin would wait for ever.
+
+    # uvicorn raises it again when it has answered who was asking.
+    signal.signal(signal.SIGTERM, end)
     tools = Tools(sight)
     for tool in (
         tools.list_metrics, tools.describe_metric, tools.get_metric, tools.explain_change, tools.data_status,

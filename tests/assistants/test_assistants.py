@@ -79,8 +79,9 @@ class Asking:
         return str(refused.value)
 
 
-def environment(home: Path) -> dict[str, str]:
+def environment(home: Path, left_in: Path) -> dict[str, str]:
     return {
+        "TMPDIR": str(left_in),
         "TAILTRACKER_HOME": str(home), "TAILTRACKER_NOW": f"{TODAY}T09:00:00Z", "PYTHONPATH": str(ROOT),
         "TAILTRACKER_QUERY_SECONDS": str(QUERY_SECONDS),
     }  # fmt: skip
@@ -94,11 +95,13 @@ def connected(to: StdioServerParameters | str) -> Iterator[Asking]:
 
 @pytest.fixture(scope="module")
 def by_stdio(build: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
-    own = environment(build.path.parent.parent)
+    left_in = tmp_path_factory.mktemp("left")
+    own = environment(build.path.parent.parent, left_in)
     with connected(
         StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=own, cwd=tmp_path_factory.mktemp("elsewhere"))
     ) as asking:
         yield asking
+    assert [*left_in.iterdir()] == []
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +109,11 @@ def address(build: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    left_in = tmp_path_factory.mktemp("left")
     process = subprocess.Popen(
         [*COMMAND, "--http", str(port)],
-        env=environment(build.path.parent.parent), cwd=tmp_path_factory.mktemp("elsewhere"), stderr=subprocess.PIPE,
+        env=environment(build.path.parent.parent, left_in), cwd=tmp_path_factory.mktemp("elsewhere"),
+        stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
         for _ in range(300):
@@ -120,6 +125,7 @@ def address(build: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     finally:
         process.terminate()
         process.communicate(timeout=20)
+    assert [*left_in.iterdir()] == []
 
 
 @pytest.fixture(scope="module")
