@@ -506,6 +506,7 @@ def test_notes_and_views_are_written_and_removed_by_keys_in_a_browser(page: Page
     assert link_of(page) == {"grain": ["day"]}
 
     views.click()
+    settled(page)
     page.get_by_text("Rename or remove").click()
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_role("link", name="By day")).to_have_count(0)

@@ -53,7 +53,9 @@ def table(page: AppTest, column: str) -> pd.DataFrame:
 
 
 def controls(page: AppTest) -> dict[str, Any]:
-    kinds = (page.selectbox, page.button_group, page.multiselect, page.date_input, page.text_input)
+    """What is chosen of a page, by its key."""
+    main = page.main
+    kinds = (main.selectbox, main.button_group, main.multiselect, main.date_input, main.text_input)
     return {str(control.key): control.value for kind in kinds for control in kind}
 
 

@@ -109,6 +109,7 @@ def analytics_of(world: World) -> Analytics:
         "retention": world.retention,
         "funnels": [{**funnel, "window": {"seconds": funnel["window"]}} for funnel in world.funnels],
         "service_levels": [],
+        "alerting": {severity: {"channels": ["folder"]} for severity in ("warning", "critical")},
         "metrics": {},
     }
     return Analytics.model_validate(content)
