@@ -37,10 +37,9 @@ class LastHours(Section):
             st.code(COMMAND, language="bash")
             return
         _say_what_it_is(rows)
-        left, right = st.columns(2)
-        with left, card("The last hour", "The 60 minutes before this was read, and the same a day before."):
+        with card("The last hour", "The 60 minutes before this was read, and the same a day before."):
             _by_event(rows[rows["span"] == "last_hour"], "the last hour")
-        with right, card("Today so far", "From midnight on, and the day before up to the same time of day."):
+        with card("Today so far", "From midnight on, and the day before up to the same time of day."):
             _by_event(rows[rows["span"] == "day"], "today so far")
         with card("People by hour", "Different people active in each hour of today; the last one is not over."):
             _by_hour(rows[(rows["span"] == "hour") & rows["event"].isna()])
@@ -104,7 +103,7 @@ def _by_hour(rows: pd.DataFrame) -> None:
     )
     hours = [
         {
-            "name": f"{data.local(hour['starts_at']):%H:%M}",
+            "name": f"{data.local(hour['starts_at']):%H:%M}{'' if hour['ends_at'] < hour['as_of'] else ', so far'}",
             "value": float(hour["people"]),
             "text": f"{number(hour['people'], 'integer')}, a day before {number(same['people'], 'integer')}",
         }

@@ -7,6 +7,7 @@ alone are read: Stripe and the app's database tell of objects, whose states woul
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
-import orjson
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
@@ -154,16 +154,14 @@ def _of_batch(batch: pa.RecordBatch, settings: Settings, analytics: Analytics, z
 
 def _value(properties: str, name: str) -> str | None:
     """A property's value as rules name it: its own, or one inside of others; None where it is not there."""
-    found = known = orjson.loads(properties)
+    # Not by orjson, which refuses some of what lands, as numbers without end.
+    known = json.loads(properties)
     found = known.get(name)
     if found is None:
         found = known
         for step in name.split("."):
             found = found.get(step) if isinstance(found, dict) else None
-    if found is None or isinstance(found, str):
-        return found
-    text = orjson.dumps(found).decode()
-    return plain_value(text) if isinstance(found, int | float) and not isinstance(found, bool) else text
+    return found if found is None or isinstance(found, str) else plain_value(json.dumps(found))
 
 
 def _somebodys(ids: pl.Series, nobodys: Iterable[str]) -> pl.Series:

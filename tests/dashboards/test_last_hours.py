@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def test_what_was_read_lately_says_that_it_is_partial_and_as_of_when(own_home: P
     first = page.dataframe[0].value
     assert first.iloc[0].tolist() == ["All activity", "40", "39", "400", "400"]
     assert list(first["Event"][1:]) == ["Open", "Pet Profile Created", "Search <b>Initiated", "Alert Shared"]
-    assert len(page.get("vega_lite_chart")) == 1
+    [chart] = page.get("vega_lite_chart")
+    assert "06:00, so far: 40, a day before 39" in json.loads(chart.proto.spec)["description"]
 
 
 def test_what_is_too_old_says_so(own_home: Path) -> None:

@@ -28,6 +28,7 @@ from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, ExportApi, s
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import SOURCES
+from tailtracker_bi.sources.mixpanel import export
 from tailtracker_bi.sources.records import each_day
 from tailtracker_bi.warehouse import BuildError
 from tailtracker_bi.warehouse.warehouse import Warehouse
@@ -508,10 +509,16 @@ def test_the_definitions_are_valid_without_any_setting(tmp_path: Path) -> None:
 
 
 def test_the_last_hours_are_off_until_turned_on_and_leave_the_build_alone(
-    settings: Settings, instance: dg.DagsterInstance, tmp_path: Path
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    api: ExportApi,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tailtracker_bi.definitions import defs
+    from tailtracker_bi.defs.jobs import failure
 
+    monkeypatch.setattr(export, "REQUESTS_PER_PULL", 0)  # Other tests have asked before.
     [schedule] = (one for one in defs().get_repository_def().schedule_defs if one.name == "last_hours")
     assert (schedule.cron_schedule, schedule.default_status.value) == ("*/15 * * * *", "STOPPED")
     build = bundle.current(settings.home)
@@ -523,6 +530,12 @@ def test_the_last_hours_are_off_until_turned_on_and_leave_the_build_alone(
     assert found is not None
     assert found["as_of"][0].as_py() == settings.now
     assert (bundle.current(settings.home), build.path.read_bytes()) == (build, before)
+    api.faults = lambda _: "http_403"
+    failed = job.execute_in_process(instance=instance, raise_on_error=False)
+    api.faults = ()
+    [event] = (one for one in failed.all_events if one.event_type is dg.DagsterEventType.RUN_FAILURE)
+    monkeypatch.setattr("tailtracker_bi.defs.jobs.tell_owner", lambda *_: pytest.fail("the next turn comes soon"))
+    failure(dg.build_run_status_sensor_context("failure", event, instance, failed.dagster_run).for_run_failure())
     kept = dg.DagsterInstance.local_temp(str(tmp_path))
     with dg.build_schedule_context(instance=kept) as context:
         assert schedule.evaluate_tick(context).run_requests

@@ -15,6 +15,7 @@ from filelock import FileLock
 from tailtracker_bi import recent
 from tailtracker_bi.analytics import Analytics, load_analytics
 from tailtracker_bi.errors import SettingsError, TailTrackerError
+from tailtracker_bi.runs import intraday
 from tailtracker_bi.runs.intraday import spans_of, update_recent
 from tailtracker_bi.sandbox.servers.export_api import ExportApi, serve
 from tailtracker_bi.settings.model import Settings
@@ -110,6 +111,23 @@ def test_today_so_far_is_counted_without_test_accounts_and_what_is_no_activity(
     assert {row["as_of"] for row in rows(settings.home)} == {datetime(2024, 4, 2, 12, 40, tzinfo=UTC)}
     assert datetime.now(UTC) - rows(settings.home)[0]["observed_at"] < timedelta(minutes=5)
     assert [(request.from_date, request.to_date) for request in api.requests] == [("2024-04-01", "2024-04-02")]
+
+
+@pytest.mark.parametrize(
+    ("properties", "name", "value"),
+    [
+        ('{"mp_lib": "load-test"}', "mp_lib", "load-test"),
+        ('{"a.b": "own", "a": {"b": "inside"}}', "a.b", "own"),
+        ('{"a": {"b": true}}', "a.b", "true"),
+        ('{"n": 5.0}', "n", "5"),
+        ('{"a": "b"}', "a.b", None),
+        ('{"a": null}', "a", None),
+    ],
+)
+def test_rules_for_test_accounts_find_values_as_the_daily_numbers_do(
+    properties: str, name: str, value: str | None
+) -> None:
+    assert intraday._value(properties, name) == value
 
 
 def test_nothing_about_a_person_is_kept(settings: Settings, analytics: Analytics) -> None:
