@@ -21,6 +21,7 @@ DASHBOARD = ROOT / "dashboards" / "streamlit_app.py"
 PAGES = (
     "overview", "active_users", "lifecycle", "retention", "funnels", "revenue", "churn_and_ltv", "payments",
     "pets_and_alerts", "voice_and_acquisition", "service_levels", "data_health", "metric_catalogue", "event_catalogue",
+    "last_hours",
 )  # fmt: skip
 ROUNDS, SESSIONS = 3, 10
 SANDBOX = ("--people", "5000", "--days", "120", "--until", "2024-06-30")

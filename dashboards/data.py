@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache, wraps
 from threading import BoundedSemaphore, RLock
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -19,7 +19,8 @@ import pandas as pd
 
 from dashboards import access
 from tailtracker_bi import bundle
-from tailtracker_bi.access import AccessError, PartsNotOpenError, Right, hide_small, whole_rows
+from tailtracker_bi import recent as last_hours
+from tailtracker_bi.access import AccessError, PartsNotOpenError, Right, hide_few_events, hide_small, whole_rows
 from tailtracker_bi.bundle import Answer, Bundle, BundleError, Question, Table
 from tailtracker_bi.figures import catalogue, data_status, explain, not_counted, points, readings, restated
 from tailtracker_bi.figures.catalogue import Metric
@@ -115,6 +116,26 @@ def current_build() -> Bundle:
 
 def today() -> date:
     return load_reader_settings().today
+
+
+def recent_activity() -> pd.DataFrame | None:
+    """The last hours as who asks may see them, with `is_hidden`; None where they were never read. It is of no build.
+
+    Raises TailTrackerError.
+    """
+    fewest = access.here().hidden_below
+    found = last_hours.read(load_reader_settings().home)
+    return None if found is None else hide_few_events(found.to_pandas(), fewest)
+
+
+def now() -> datetime:
+    """Business time, in UTC."""
+    return load_reader_settings().now
+
+
+def local(moment: pd.Timestamp) -> pd.Timestamp:
+    """A moment in the reporting time zone."""
+    return moment.tz_convert(load_reader_settings().timezone)
 
 
 @once_a_build

@@ -42,6 +42,7 @@ chosen = st.navigation(
             page("overview", "Overview", default=True),
             page("explain", "Why did it change?"),
             page("explore", "Explore"),
+            page("last_hours", "Last hours"),
         ],
         "People": [
             page("active_users", "Active users"),

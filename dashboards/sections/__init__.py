@@ -5,6 +5,7 @@ from dashboards.sections.catalogues import EventCatalogue, MetricCatalogue
 from dashboards.sections.customers import RevenueCohorts, Staying, Worth
 from dashboards.sections.explored import Asked
 from dashboards.sections.health import ServiceLevels
+from dashboards.sections.last_hours import LastHours
 from dashboards.sections.layout import Headlines, Row, Tiles
 from dashboards.sections.money import DeclineCodes, DunningCurve, MrrMovements, OtherTools, PaymentOutcomes, Trials
 from dashboards.sections.over_time import Chosen, Lines, Stacks, Trend
@@ -12,7 +13,7 @@ from dashboards.sections.people import DaysActive, Funnels, FunnelSteps, Retenti
 
 __all__ = [
     "Agreement", "Asked", "Chosen", "DaysActive", "DeclineCodes", "DunningCurve", "EventCatalogue", "ExactSince",
-    "FunnelSteps", "Funnels", "Headlines", "Lines", "MetricCatalogue", "MrrMovements", "NotCounted", "OtherTools",
-    "PaymentOutcomes", "Restated", "Retention", "RevenueCohorts", "Row", "ServiceLevels", "Stacks", "Staying",
-    "Summary", "Tables", "TheBuild", "Tiles", "Trend", "Trials", "Worth",
+    "FunnelSteps", "Funnels", "Headlines", "LastHours", "Lines", "MetricCatalogue", "MrrMovements", "NotCounted",
+    "OtherTools", "PaymentOutcomes", "Restated", "Retention", "RevenueCohorts", "Row", "ServiceLevels", "Stacks",
+    "Staying", "Summary", "Tables", "TheBuild", "Tiles", "Trend", "Trials", "Worth",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from tailtracker_bi.access.policy import (
     load_policy,
 )
 from tailtracker_bi.access.roles import RIGHTS, Right, Role
-from tailtracker_bi.access.small_cells import IN_THE_WHOLE, hide_small, whole_rows
+from tailtracker_bi.access.small_cells import IN_THE_WHOLE, hide_few_events, hide_small, whole_rows
 
 __all__ = [
     "FEWEST",
@@ -29,6 +29,7 @@ __all__ = [
     "Role",
     "Visitor",
     "admit",
+    "hide_few_events",
     "hide_small",
     "load_policy",
     "whole_rows",

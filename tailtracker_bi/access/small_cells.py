@@ -57,9 +57,20 @@ def hide_small(values: pd.DataFrame, metrics: Mapping[str, Metric], fewest: int)
     people = _people(values, metrics)
     # What is not about people has infinitely many; where nobody knows how many it is, there may be one.
     is_untold = people.isna() & values["value"].notna() & (values["value"] != 0)
-    is_hidden = is_untold | _few_and_beside(values, people, fewest)
+    is_hidden = is_untold | _few_and_beside(values, people, fewest, _TOTAL)
     numbers = values[["numerator", "denominator", "value"]].mask(is_hidden)
     return values.assign(**{str(name): numbers[name] for name in numbers}, is_hidden=is_hidden)
+
+
+def hide_few_events(rows: pd.DataFrame, fewest: int) -> pd.DataFrame:
+    """Rows of `recent_activity` without the numbers of events that fewer than `fewest` people did within a span.
+
+    A column `is_hidden` says which those are. All events together are the whole.
+    """
+    people = rows["people"].where(rows["event"].notna()).astype(float)
+    is_hidden = _few_and_beside(rows, people, fewest, ["source", "span", "starts_at"])
+    numbers = rows[["events", "people"]].astype("Int64").mask(is_hidden)
+    return rows.assign(**{str(name): numbers[name] for name in numbers}, is_hidden=is_hidden)
 
 
 def whole_rows(table: str, rows: pd.DataFrame) -> pd.DataFrame:
@@ -99,10 +110,10 @@ def _people(values: pd.DataFrame, metrics: Mapping[str, Metric]) -> pd.Series:
     )
 
 
-def _few_and_beside(values: pd.DataFrame, people: pd.Series, fewest: int) -> pd.Series:
+def _few_and_beside(values: pd.DataFrame, people: pd.Series, fewest: int, total: list[str]) -> pd.Series:
     """Cells of few, and of the others those that would tell them, were they alone: the smallest of each total."""
-    cells = values.loc[people > 0, _TOTAL].assign(people=people[people > 0]).sort_values("people", kind="stable")
-    totals = cells.groupby(_TOTAL, sort=False)
+    cells = values.loc[people > 0, total].assign(people=people[people > 0]).sort_values("people", kind="stable")
+    totals = cells.groupby(total, sort=False)
     has_few = totals["people"].transform("min") < fewest
     before, sum_before = totals.cumcount(), totals["people"].cumsum() - cells["people"]
     # Of five cells with five people together, each has one.

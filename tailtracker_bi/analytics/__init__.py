@@ -8,7 +8,15 @@ which is SQL.
 from tailtracker_bi.analytics.alerts import Alerting, AlertRules
 from tailtracker_bi.analytics.mistakes import load_analytics, yaml_with_lines
 from tailtracker_bi.analytics.reports import ExportRules, ReportRules
-from tailtracker_bi.analytics.rules import Analytics, Funnel, MetricNotes, PropertyFilter, Retention, ServiceLevel
+from tailtracker_bi.analytics.rules import (
+    Analytics,
+    Funnel,
+    MetricNotes,
+    PropertyFilter,
+    Retention,
+    ServiceLevel,
+    plain_id,
+)
 
 __all__ = [
     "AlertRules",
@@ -22,5 +30,6 @@ __all__ = [
     "Retention",
     "ServiceLevel",
     "load_analytics",
+    "plain_id",
     "yaml_with_lines",
 ]

@@ -21,7 +21,7 @@ from tailtracker_bi.errors import TailTrackerError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 GROUPS: dict[str, list[Callable[..., None]]] = {
     "Analysts": [analyst.dashboard, analyst.report, analyst.export, analyst.semantic, analyst.mcp],
-    "Data engineers": [engineer.refresh, engineer.status, engineer.verify],
+    "Data engineers": [engineer.refresh, engineer.recent, engineer.status, engineer.verify],
     "Operators": [operations.doctor, operations.rollback, operations.gauges, operations.monitoring],
     "Without accounts of your own": [sandbox.demo],
 }

@@ -100,6 +100,22 @@ def refresh(
 
 
 @without_pandas()
+def recent() -> None:
+    """Read today so far, for the page Last hours alone: partial, and no daily number is made of it."""
+    from tailtracker_bi.analytics import load_analytics
+    from tailtracker_bi.recent import file_in
+    from tailtracker_bi.runs import update_recent
+    from tailtracker_bi.settings import SandboxPlace, load_settings
+
+    settings = load_settings()
+    place = SandboxPlace(settings.home)
+    if place.exists:
+        place.check_is_up()
+    if update_recent(settings, load_analytics(settings.analytics_path), lambda said: stderr().print(plain(said))):
+        print(file_in(settings.home))
+
+
+@without_pandas()
 def status() -> None:
     """The sources, their last days, and the bundle that readers see."""
     from rich.table import Table

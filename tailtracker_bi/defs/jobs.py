@@ -7,6 +7,7 @@ import dagster as dg
 
 from tailtracker_bi.bundle import builds
 from tailtracker_bi.defs.ingestion import source_key
+from tailtracker_bi.defs.intraday import last_hours
 from tailtracker_bi.defs.ledger import untold, untold_lag
 from tailtracker_bi.defs.publishing import bundle_metadata, published_bundle
 from tailtracker_bi.defs.refresh import BUNDLE, REPORT_TAG
@@ -102,6 +103,9 @@ def failure(context: dg.RunFailureSensorContext) -> None:
         f"report: {run.tags.get(REPORT_TAG, 'none')}"
     )
     context.log.error(said)
+    if run.job_name == last_hours.name:
+        # A turn that failed is followed by another one soon, and the page says how old it is.
+        return
     settings = load_report_settings()
     tell_owner(settings, Ledger(settings.home), settings.now, f"run {run.run_id}", said)
 

@@ -4,6 +4,7 @@ What belongs here: what is asked for and in which order, and what is told of it.
 work. The command line and Dagster call the same functions.
 """
 
+from tailtracker_bi.runs.intraday import update_recent
 from tailtracker_bi.runs.lock import LockedError, check_home, locked
 from tailtracker_bi.runs.pipeline import (
     INTERRUPTED,
@@ -35,5 +36,6 @@ __all__ = [
     "publish",
     "pull",
     "refresh",
+    "update_recent",
     "verification",
 ]

@@ -28,6 +28,7 @@ FOLDERS = {
     "sandbox",
     "spool",
     "readers",
+    "recent",
 }
 FILES = {
     "warehouse.duckdb", "warehouse.duckdb.wal", "rate_limits.sqlite", "refresh.lock", "first_run", "hash.key",
@@ -76,7 +77,7 @@ def _close(home: Path) -> None:
             )
         home.chmod(0o700)
     # Of the key nobody can say who has read it: `settings` refuses it. What readers write may be another account's.
-    for entry in (home / name for name in own - {"published", "readers", "hash.key"}):
+    for entry in (home / name for name in own - {"published", "readers", "recent", "hash.key"}):
         if not entry.is_symlink() and (mode := stat.S_IMODE(entry.stat().st_mode)) & 0o077:
             entry.chmod(mode & 0o700)
 
@@ -103,3 +104,12 @@ def locked(home: Path, progress: Progress, patience: float = LOCK_SECONDS) -> It
         yield
     finally:
         lock.release()
+
+
+def is_held(home: Path) -> bool:
+    """Whether a run works on HOME at this moment."""
+    try:
+        with FileLock(home / "refresh.lock").acquire(timeout=0):
+            return False
+    except Timeout:
+        return True

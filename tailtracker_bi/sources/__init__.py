@@ -12,7 +12,7 @@ from tailtracker_bi.sources.csv_files import CsvFiles
 from tailtracker_bi.sources.digests import SUMS, digest, row_hash
 from tailtracker_bi.sources.exchange_rates import ExchangeRates
 from tailtracker_bi.sources.foreign_text import readable
-from tailtracker_bi.sources.mixpanel import EventLines, Mixpanel, MixpanelSettings
+from tailtracker_bi.sources.mixpanel import EventLines, Mixpanel, MixpanelSettings, UnfinishedDays
 from tailtracker_bi.sources.prometheus import Prometheus
 from tailtracker_bi.sources.records import (
     COUNTED,
@@ -57,6 +57,7 @@ __all__ = [
     "Source",
     "SourceUnavailableError",
     "Table",
+    "UnfinishedDays",
     "Versions",
     "digest",
     "each_day",

@@ -7,7 +7,7 @@ SQL of metrics, which is in `dbt_project/`, and what readers see, which is the b
 from tailtracker_bi.errors import BuildError
 from tailtracker_bi.warehouse.calendar import period_of
 from tailtracker_bi.warehouse.check import check_warehouse
-from tailtracker_bi.warehouse.config_tables import asked_tables, plain_value
+from tailtracker_bi.warehouse.config_tables import asked_tables, certain_part, landed_id, plain_value
 from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
 from tailtracker_bi.warehouse.engines import DuckDb, DuckDbSession, Engine, engine_of
 from tailtracker_bi.warehouse.models import Result, fill_from, nodes_of
@@ -22,10 +22,12 @@ __all__ = [
     "Result",
     "Warehouse",
     "asked_tables",
+    "certain_part",
     "check_warehouse",
     "compiled_manifest",
     "engine_of",
     "fill_from",
+    "landed_id",
     "nodes_of",
     "period_of",
     "plain_value",

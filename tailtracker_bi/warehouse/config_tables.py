@@ -129,7 +129,7 @@ def config_tables(
         ),
         "excluded_users": (
             _schema(user_id=_STRING),
-            [(user,) for user in sorted({_landed_id(user, settings) for user in analytics.test_accounts.user_ids})],
+            [(user,) for user in sorted({landed_id(user, settings) for user in analytics.test_accounts.user_ids})],
         ),
         "excluded_properties": (
             _schema(property=_STRING, value=_STRING, plain_value=_STRING, part=_STRING),
@@ -264,7 +264,7 @@ def decline_codes() -> list[tuple[str, str]]:
         return [(row["decline_code"], row["kind"]) for row in rows]
 
 
-def _landed_id(raw_id: str, settings: Settings) -> str:
+def landed_id(raw_id: str, settings: Settings) -> str:
     """An id as events have it in the lake."""
     bare = raw_id.removeprefix("$device:")
     return hash_personal_id(bare, settings.hash_key) if is_personal_id(bare) else bare

@@ -15,13 +15,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from tailtracker_bi import bundle
+from tailtracker_bi import bundle, recent
 from tailtracker_bi.bundle.sql import QueryError
 from tailtracker_bi.cli import engineer
 from tailtracker_bi.runs import new_report
@@ -149,6 +149,26 @@ def test_refresh_prints_what_became_of_the_records_and_the_build(
     assert [line.split()[0] for line in process.stderr.splitlines()[len(said) :]] == ["pull", "build", "publish"]
     runs = [json.loads(file.read_bytes()) for file in (cli.home / "runs").iterdir()]
     assert [(run["status"], run["build"], len(run["days"])) for run in runs] == [("success", build, 5)]
+
+
+def test_the_last_hours_are_read_and_not_a_byte_of_what_is_daily_changes(built: Cli, tmp_path: Path) -> None:
+    def daily() -> dict[Path, bytes]:
+        places = [built.home / name for name in ("lake", "published", "quarantine", "runs", "warehouse.duckdb")]
+        files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
+        return {file: file.read_bytes() for file in files if file.is_file()}
+
+    before = daily()
+    process = built.run("recent", at=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines() == [str(recent.file_in(built.home))]
+    found = recent.read(built.home)
+    assert found is not None
+    assert found["as_of"][0].as_py() == datetime(TODAY.year, TODAY.month, TODAY.day, 12, tzinfo=UTC)
+    assert daily() == before
+    failed = built.run("recent", at=tmp_path, MIXPANEL_USERNAME="nobody")
+    assert failed.returncode == 1
+    assert told(failed).endswith("of the last hours, what was read before stays")
+    assert daily() == before
 
 
 def test_no_secret_is_written_anywhere(built: Cli) -> None:

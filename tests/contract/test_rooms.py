@@ -18,8 +18,9 @@ ROOMS = (
     # What any room may use.
     "errors", "crash_points", "durable", "shipped",
     # In the order in which data flows.
-    "settings", "privacy", "analytics", "sources", "lake", "warehouse", "inference", "bundle", "runs", "figures",
-    "access", "readers", "reports", "exports", "assistants", "delivery", "gauges", "monitoring", "alerts", "traits",
+    "settings", "privacy", "analytics", "sources", "lake", "warehouse", "inference", "bundle", "recent", "runs",
+    "figures", "access", "readers", "reports", "exports", "assistants", "delivery", "gauges", "monitoring", "alerts",
+    "traits",
     # What people and Dagster call, and what tests and demos live by.
     "sandbox", "cli", "defs", "definitions",
 )  # fmt: skip

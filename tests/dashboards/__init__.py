@@ -24,6 +24,7 @@ PAGES = {
     "Service levels": "service_levels",
     "Why did it change?": "explain",
     "Explore": "explore",
+    "Last hours": "last_hours",
     "Data health": "data_health",
     "Metric catalogue": "metric_catalogue",
     "Event catalogue": "event_catalogue",
@@ -63,6 +64,7 @@ SECTIONS = {
     "Service levels": ("Promises", "Error budget left", "Availability", "Error budget remaining"),
     "Why did it change?": ("MRR", "By every segment"),
     "Explore": (),
+    "Last hours": (),
     "Data health": ("Sources and tables", "Not counted", "Do the sources agree?", "Restated values", "The build"),
     "Metric catalogue": ("Metrics", "What it is", "Accounts"),
     "Event catalogue": ("Events",),
@@ -72,7 +74,7 @@ CHARTS = {
     "Overview": 4, "Active users": 4, "Lifecycle": 2, "Retention": 4, "Funnels": 4, "Revenue": 9,
     "Churn and LTV": 7, "Payments": 5,
     "Pets and alerts": 4, "Voice and acquisition": 1, "Service levels": 3, "Data health": 0, "Metric catalogue": 1,
-    "Event catalogue": 0, "Why did it change?": 1, "Explore": 0, "SQL": 0,
+    "Event catalogue": 0, "Why did it change?": 1, "Explore": 0, "Last hours": 0, "SQL": 0,
 }  # fmt: skip
 NOW = "2025-03-12T07:00:00Z"
 COOKIE_SECRET, CLIENT_SECRET = "cookie-secret-of-at-least-32-characters", "client-secret"

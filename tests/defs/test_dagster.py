@@ -17,7 +17,7 @@ import orjson
 import pytest
 import yaml
 
-from tailtracker_bi import bundle
+from tailtracker_bi import bundle, recent
 from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.defs.serve import prepare
 from tailtracker_bi.lake.lake import Lake
@@ -28,6 +28,7 @@ from tailtracker_bi.sandbox.servers.export_api import SECRET, USER, ExportApi, s
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import SOURCES
+from tailtracker_bi.sources.mixpanel import export
 from tailtracker_bi.sources.records import each_day
 from tailtracker_bi.warehouse import BuildError
 from tailtracker_bi.warehouse.warehouse import Warehouse
@@ -505,6 +506,41 @@ def test_the_definitions_are_valid_without_any_setting(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "WARNING" not in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_hours_are_off_until_turned_on_and_leave_the_build_alone(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    api: ExportApi,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tailtracker_bi.definitions import defs
+    from tailtracker_bi.defs.jobs import failure
+
+    monkeypatch.setattr(export, "REQUESTS_PER_PULL", 0)  # Other tests have asked before.
+    [schedule] = (one for one in defs().get_repository_def().schedule_defs if one.name == "last_hours")
+    assert (schedule.cron_schedule, schedule.default_status.value) == ("*/15 * * * *", "STOPPED")
+    build = bundle.current(settings.home)
+    before = build.path.read_bytes()
+    job = defs().resolve_job_def("last_hours")
+    assert [node.name for node in job.nodes] == ["recent__activity"]
+    assert job.execute_in_process(instance=instance).success
+    found = recent.read(settings.home)
+    assert found is not None
+    assert found["as_of"][0].as_py() == settings.now
+    assert (bundle.current(settings.home), build.path.read_bytes()) == (build, before)
+    api.faults = lambda _: "http_403"
+    failed = job.execute_in_process(instance=instance, raise_on_error=False)
+    api.faults = ()
+    [event] = (one for one in failed.all_events if one.event_type is dg.DagsterEventType.RUN_FAILURE)
+    monkeypatch.setattr("tailtracker_bi.defs.jobs.tell_owner", lambda *_: pytest.fail("the next turn comes soon"))
+    failure(dg.build_run_status_sensor_context("failure", event, instance, failed.dagster_run).for_run_failure())
+    kept = dg.DagsterInstance.local_temp(str(tmp_path))
+    with dg.build_schedule_context(instance=kept) as context:
+        assert schedule.evaluate_tick(context).run_requests
+        kept.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        assert schedule.evaluate_tick(context).skip_message == "the turn before is not over"
 
 
 def test_every_source_table_and_model_has_an_asset_with_a_group_an_owner_and_a_description(settings: Settings) -> None:

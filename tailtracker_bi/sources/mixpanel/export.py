@@ -313,6 +313,30 @@ class Mixpanel(DaySource):
         return SourceUnavailableError(message)
 
 
+class UnfinishedDays(Mixpanel):
+    """Days up to the one that is not over, as far as they have come in: for what never lands.
+
+    It asks only while the half of an hour's requests that pulls plan with is free, and never waits.
+    """
+
+    def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
+        super().__init__(settings.model_copy(update={"waits": False}), say)
+
+    @contextmanager
+    def _request(self, first: date, last: date) -> Iterator[httpx.Response]:
+        earlier = self._bucket.peek(REQUESTS_PER_HOUR - REQUESTS_PER_PULL - 1)
+        if earlier is not None and earlier.timestamp > time_ns() // 1_000_000 - HOUR:
+            raise NotAskedError(
+                f"mixpanel: not asked: {REQUESTS_PER_HOUR - REQUESTS_PER_PULL} requests went out in the last hour, and "
+                "the others are for refreshes"
+            )
+        with super()._request(first, last) as response:
+            yield response
+
+    def _check_is_over(self, response: httpx.Response, last: date) -> None:
+        """It need not be."""
+
+
 def _requests_made(file: Path) -> SQLiteBucket:
     """The requests and their limits, in a file, so that they hold over restarts and between processes."""
     try:
