@@ -436,7 +436,11 @@ def slow_rates(
 @pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 20))])
 def test_who_signs_up_and_pays_is_who_the_slow_version_finds(seed: int, models: Models, tmp_path: Path) -> None:
     lives, dice = random_lives(seed), random.Random(seed)
+    last = NOW.astimezone(ZoneInfo(lives.timezone)).date() - timedelta(days=1)
     moments = {f"cus_{number}": at("01-01") + timedelta(hours=dice.randrange(2000)) for number in range(5)}
+    # Those whose 30 days are just over, and just not.
+    noon = datetime.combine(last, datetime.min.time(), ZoneInfo(lives.timezone)) + timedelta(hours=12)
+    moments |= {f"cus_before_{days}": (noon - timedelta(days=days)).astimezone(UTC) for days in (29, 30, 31)}
     customer = {"object": "customer", "created": seconds("01-01")}
     customers = [{**customer, "id": name, "metadata": {"supabase_user_id": f"user_{name}"}} for name in moments]
     told_too = [version for version in lives.reading(at("01-01"), NOW) if version.item["object"] != "customer"]
@@ -452,7 +456,6 @@ def test_who_signs_up_and_pays_is_who_the_slow_version_finds(seed: int, models: 
         for row in tables["pub_metric_values"]
         if row["metric_id"] == "payment_conversion" and row["denominator"]
     }
-    last = NOW.astimezone(ZoneInfo(lives.timezone)).date() - timedelta(days=1)
     signed_up = {name: moment.astimezone(ZoneInfo(lives.timezone)).date() for name, moment in moments.items()}
     slow = payment_conversion(signed_up, versions_of(readings), date(2023, 12, 30), last, lives.timezone)
     assert {key: value[:2] for key, value in given.items()} == slow
