@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from dashboards import access, data, readers
+from dashboards.page import Page
 from tailtracker_bi.access import Right
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.figures.wording import day, plain
 from tailtracker_bi.readers import LONGEST_TITLE, Note
-
-if TYPE_CHECKING:
-    from dashboards.page import Page
 
 MOST_LISTED = 50
 DRAFT = "note draft"

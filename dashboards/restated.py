@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from dashboards import data, readers
 from dashboards.components import download, show_table
+from dashboards.page import Page
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.figures import restated
 from tailtracker_bi.figures.wording import day, plain
-
-if TYPE_CHECKING:
-    from dashboards.page import Page
 
 MOST_SHOWN, MOST_OF_ALL = 50, 500
 

@@ -1,6 +1,6 @@
 """Active users: how many people are active, how often, and what they do."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import Chosen, DaysActive, Row, Tiles, Trend
 
 OTHERS = ("events", "sign_ups", "total_users", "users_new_share", "dau", "wau", "mau")

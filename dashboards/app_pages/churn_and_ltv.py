@@ -1,6 +1,6 @@
 """Churn and LTV: how long subscribers stay, and what they are worth."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import Chosen, ExactSince, Lines, RevenueCohorts, Row, Staying, Tiles, Trend, Worth
 
 OTHERS = (

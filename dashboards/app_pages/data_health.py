@@ -1,6 +1,6 @@
 """Data health: what each source and table has, what is wrong and what to do about it, and which build this is."""
 
-from dashboards.page import tell
+from dashboards.opening import tell
 from dashboards.sections import Agreement, NotCounted, Restated, Summary, Tables, TheBuild
 
 tell(

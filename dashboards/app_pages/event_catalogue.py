@@ -1,6 +1,6 @@
 """Event catalogue: which events are received, how often and of how many people."""
 
-from dashboards.page import tell
+from dashboards.opening import tell
 from dashboards.sections import EventCatalogue
 
 tell(

@@ -1,6 +1,6 @@
 """Funnels: how far people get, how long each step takes them, and who gets further."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import Funnels
 
 show(

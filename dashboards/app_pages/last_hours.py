@@ -1,6 +1,6 @@
 """Last hours: today so far, partial, beside the same hours of the day before."""
 
-from dashboards.page import tell
+from dashboards.opening import tell
 from dashboards.sections import LastHours
 
 tell(

@@ -1,6 +1,6 @@
 """Lifecycle: who came for the first time, who stayed, who came back and who left."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import Row, Stacks, Tiles, Trend
 from tailtracker_bi.figures import charts
 

@@ -1,6 +1,6 @@
 """Metric catalogue: every metric, what it means, what it is not for, who owns it, and its latest value."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import MetricCatalogue
 
 show(

@@ -1,6 +1,6 @@
 """Overview: the first figures of everything, how they got there, and where people stop."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import FunnelSteps, Headlines, Row, Trend
 
 show(

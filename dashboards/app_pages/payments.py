@@ -1,6 +1,6 @@
 """Payments: whether they succeed and at which try, why they fail, and what is left of them."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import Agreement, Chosen, DeclineCodes, DunningCurve, PaymentOutcomes, Row, Stacks, Tiles
 from tailtracker_bi.figures import charts
 

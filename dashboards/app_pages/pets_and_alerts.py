@@ -1,6 +1,6 @@
 """Pets and alerts: accounts and pets, which pets are lost, how many come home and how soon."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import Agreement, Chosen, Lines, Row, Tiles
 
 show(

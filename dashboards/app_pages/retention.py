@@ -1,6 +1,6 @@
 """Retention: of the people who started, who came back."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import Retention, Row, Tiles, Trend
 
 show(

@@ -1,6 +1,6 @@
 """Revenue: what subscriptions pay a month, what moved it, and how many subscribers stay."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import (
     Agreement,
     Chosen,

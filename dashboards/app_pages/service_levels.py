@@ -1,6 +1,6 @@
 """Service levels: what services promise, whether they keep it, and how much may still fail."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import Row, ServiceLevels, Tiles, Trend
 
 show(

@@ -1,6 +1,6 @@
 """Voice and acquisition: what people say, what they need help with, who comes to pay, and what that costs."""
 
-from dashboards.page import show
+from dashboards.opening import show
 from dashboards.sections import Row, Tiles, Trend
 
 show(
