@@ -172,7 +172,8 @@ def choose(page: Page, label: str, option: str) -> None:
 
 
 @pytest.mark.browser
-@on("phone")
+@pytest.mark.slow
+@pytest.mark.parametrize("page", LIKE, indirect=True)
 def test_all_pages_are_whole_and_open_to_everyone_in_a_browser(page: Page) -> None:
     found = {}
     for title, name in PAGES.items():
@@ -385,6 +386,7 @@ def test_where_the_data_comes_from_is_one_click_away_in_a_browser(page: Page) ->
     expect(page.get_by_text("Stripe: up to 11 Mar 2025")).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @on("desk-dark")
 def test_what_moved_revenue_can_be_narrowed_linked_and_downloaded_in_a_browser(page: Page) -> None:
@@ -420,6 +422,7 @@ def test_a_view_does_not_follow_to_the_next_page_in_a_browser(page: Page) -> Non
     expect(page.get_by_role("radio", name="Week")).to_be_checked()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_wrong_link_shows_the_default_view_and_says_so_in_a_browser(page: Page) -> None:
     page.goto("/active_users?metric=Pulse&range=Fortnight")
@@ -427,6 +430,7 @@ def test_a_wrong_link_shows_the_default_view_and_says_so_in_a_browser(page: Page
     expect(page.get_by_text("the link asks for Pulse")).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @on("desk-dark")
 def test_a_statement_is_run_by_keys_linked_and_stopped_in_a_browser(page: Page) -> None:
@@ -450,6 +454,7 @@ def test_a_statement_is_run_by_keys_linked_and_stopped_in_a_browser(page: Page) 
     expect(page.get_by_test_id("stDataFrame")).to_have_count(1)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @on("desk-dark")
 def test_what_is_asked_ends_when_its_reader_leaves_in_a_browser(page: Page) -> None:

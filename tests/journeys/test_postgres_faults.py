@@ -35,8 +35,9 @@ from tailtracker_bi.warehouse.engines.postgres.session import PostgresSession
 from tests.worlds.both_engines import Both, in_postgres
 from tests.worlds.tiny import FRIDAY, MONDAY, SATURDAY, TINY, published
 
-MakeSettings = Callable[..., Settings]
 NOW = "2024-04-03T12:00:00Z"
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +46,48 @@ def api() -> Iterator[ExportApi]:
         yield served
 
 
-def built_in(url: str, make_settings: MakeSettings, api: ExportApi) -> Settings:
+def environment_of(home: Path, api: ExportApi) -> dict[str, str]:
+    """The environment of a HOME that pulls from there."""
+    return {
+        "TAILTRACKER_HOME": str(home),
+        "TAILTRACKER_NOW": NOW,
+        "TAILTRACKER_ALLOW_LOOPBACK": "1",
+        "TAILTRACKER_RETRY_SCALE": "0",
+        "MIXPANEL_PROJECT_ID": "1",
+        "MIXPANEL_USERNAME": USER,
+        "MIXPANEL_SECRET": SECRET,
+        "MIXPANEL_EXPORT_URL": api.url,
+    }
+
+
+def built_in(url: str, home: Path, api: ExportApi) -> Settings:
     """Those of a HOME whose warehouse is in this database, of which two days are built and published."""
-    made = make_settings(MIXPANEL_EXPORT_URL=api.url, TAILTRACKER_NOW=NOW)
-    settings = in_postgres(made, url)
+    settings = in_postgres(load_settings(**environment_of(home, api)), url)
     assert run(settings, SATURDAY).errors == []
     return settings
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, app_server: AppServer, api: ExportApi) -> tuple[Path, str]:
+    """A HOME of which two days are built on both engines, and the name of the database; to be copied."""
+    home = tmp_path_factory.mktemp("built") / "home"
+    with app_server.database() as database:
+        assert_whole(built_in(database.owner_url, home, api))
+        return home, database.connection.info.dbname
+
+
 @pytest.fixture
-def settings(make_settings: MakeSettings, api: ExportApi, warehouse_url: str) -> Settings:
-    return built_in(warehouse_url, make_settings, api)
+def warehouse_url(built: tuple[Path, str], app_server: AppServer) -> Iterator[str]:
+    with app_server.database(template=built[1]) as database:
+        yield database.owner_url
+
+
+@pytest.fixture
+def settings(built: tuple[Path, str], tmp_path: Path, api: ExportApi, warehouse_url: str) -> Settings:
+    """Of a copy of what is built."""
+    home = tmp_path / "home"
+    shutil.copytree(built[0], home)
+    return in_postgres(load_settings(**environment_of(home, api)), warehouse_url)
 
 
 def run(settings: Settings, last: Any = MONDAY) -> RunReport:
@@ -135,10 +167,9 @@ def assert_whole(settings: Settings) -> None:
     ("where", "nth"),
     [
         ("create temp table anew", 2),
-        *(
-            pytest.param(*place, marks=pytest.mark.slow)
-            for place in (('delete from "tt_raw_mixpanel"', 1), ("insert into", 40), ("analyze", 20))
-        ),
+        ('delete from "tt_raw_mixpanel"', 1),
+        ("insert into", 40),
+        ("analyze", 20),
     ],
 )
 def test_a_connection_that_is_lost(
@@ -164,7 +195,6 @@ def test_a_connection_that_is_lost_in_copy(settings: Settings, other: Any, monke
     assert_heals(settings, other, report, "the connection to it was lost", before)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "statement", "told"),
     [
@@ -203,7 +233,6 @@ def test_timeouts_of_the_server_are_not_those_of_a_build(settings: Settings, oth
         session.rows("select 1")
 
 
-@pytest.mark.slow
 def test_a_right_that_is_taken_away(settings: Settings, other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     other.execute("drop role if exists weak; create role weak login")
     try:
@@ -216,7 +245,6 @@ def test_a_right_that_is_taken_away(settings: Settings, other: Any, monkeypatch:
         other.execute("drop role weak")
 
 
-@pytest.mark.slow
 def test_a_reader_that_holds_locks(settings: Settings, other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = readers_see(settings, other)
     with monkeypatch.context() as patch:
@@ -237,7 +265,6 @@ def test_a_database_that_compares_text_otherwise_and_one_that_is_not_in_utf8(
     assert "its encoding is SQL_ASCII: name one of encoding 'UTF8'" in error
 
 
-@pytest.mark.slow
 def test_an_emptied_database_is_filled_from_the_lake(settings: Settings, other: Any) -> None:
     assert run(settings).errors == []
     before = published(settings.home)
@@ -251,14 +278,13 @@ def test_an_emptied_database_is_filled_from_the_lake(settings: Settings, other: 
     assert after["metric_values"] == before["metric_values"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_server_that_is_started_anew(
-    make_settings: MakeSettings, api: ExportApi, how: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, api: ExportApi, how: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the middle of a build: what is not logged is gone where it was killed, and a fast stop cuts connections."""
     with app_database.serve() as server, server.database() as database:
-        settings = built_in(database.owner_url, make_settings, api)
+        settings = built_in(database.owner_url, tmp_path / "home", api)
         pid = int((server.directory / "postmaster.pid").read_text().split()[0])
         with monkeypatch.context() as patch:
             at_statement(patch, "create temp table anew", lambda _: stop(pid, how), 2)
@@ -293,28 +319,18 @@ STEPS = {
 """By what a build is about, the statement before which it dies, and which of those that begin so."""
 
 
-def refresh_and_die(told: dict[str, str], step: str) -> None:
+def refresh_and_die(environment: dict[str, str], step: str) -> None:
     patch = pytest.MonkeyPatch()
     at_statement(patch, STEPS[step][0], lambda _: os.kill(os.getpid(), signal.SIGKILL), STEPS[step][1])
-    run(load_settings(**told))
+    run(load_settings(**environment))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_a_client_that_is_killed(settings: Settings, other: Any, api: ExportApi, warehouse_url: str, step: str) -> None:
     before = readers_see(settings, other)
-    told = {
-        "TAILTRACKER_HOME": str(settings.home),
-        "TAILTRACKER_NOW": NOW,
-        "TAILTRACKER_ALLOW_LOOPBACK": "1",
-        "MIXPANEL_PROJECT_ID": "1",
-        "MIXPANEL_USERNAME": USER,
-        "MIXPANEL_SECRET": SECRET,
-        "MIXPANEL_EXPORT_URL": api.url,
-        "TAILTRACKER_WAREHOUSE": "postgres",
-        "TAILTRACKER_WAREHOUSE_URL": warehouse_url,
-    }
-    client = multiprocessing.get_context("spawn").Process(target=refresh_and_die, args=(told, step))
+    of_postgres = {"TAILTRACKER_WAREHOUSE": "postgres", "TAILTRACKER_WAREHOUSE_URL": warehouse_url}
+    environment = environment_of(settings.home, api) | of_postgres
+    client = multiprocessing.get_context("spawn").Process(target=refresh_and_die, args=(environment, step))
     client.start()
     client.join()
     assert client.exitcode == -signal.SIGKILL
@@ -328,14 +344,13 @@ def test_a_client_that_is_killed(settings: Settings, other: Any, api: ExportApi,
     assert_whole(settings)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_a_process_of_the_server_that_is_killed(
-    make_settings: MakeSettings, api: ExportApi, monkeypatch: pytest.MonkeyPatch, step: str
+    tmp_path: Path, api: ExportApi, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """The server takes all others down with it, and what is not logged."""
     with app_database.serve() as server, server.database() as database:
-        settings = built_in(database.owner_url, make_settings, api)
+        settings = built_in(database.owner_url, tmp_path / "home", api)
         with another_session(database.owner_url) as other:
             before = readers_see(settings, other)
 
@@ -376,15 +391,14 @@ def again_up(url: str) -> Iterator[Any]:
             time.sleep(0.1)
 
 
-@pytest.mark.slow
-def test_a_disk_that_is_full(make_settings: MakeSettings, api: ExportApi, app_server: AppServer) -> None:
+def test_a_disk_that_is_full(tmp_path: Path, api: ExportApi, app_server: AppServer) -> None:
     """The database lies on a small disk of its own, of which others have taken what was left."""
     servers, url = (f"postgresql://postgres@/{name}?host={app_server.directory}" for name in ("postgres", "narrow"))
     with small_disk(app_server.directory.stat().st_uid) as disk, another_session(servers) as owner:
         owner.execute(f"create tablespace small location '{disk}'")
         owner.execute("create database narrow tablespace small")
         try:
-            settings = built_in(url, make_settings, api)
+            settings = built_in(url, tmp_path / "home", api)
             with another_session(url) as other:
                 before = readers_see(settings, other)
                 filler = disk / "filler"
@@ -409,7 +423,6 @@ def small_disk(owner: int) -> Iterator[Path]:
             subprocess.run(["/bin/umount", name], check=True)
 
 
-@pytest.mark.slow
 def test_a_deadlock(settings: Settings, other: Any, warehouse_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another session has what the copy of a day is noted in, and waits for the copy."""
     before = readers_see(settings, other)
@@ -454,7 +467,6 @@ def test_a_server_that_is_too_old(settings: Settings, other: Any, monkeypatch: p
     assert_heals(settings, other, report, "it is Postgres 13.22: 14 or later is needed", before)
 
 
-@pytest.mark.slow
 def test_a_server_of_another_major_version(settings: Settings, other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its digests may be others: all is made again, and the next build goes on from there."""
     of_version(monkeypatch, "19.1", 190001)

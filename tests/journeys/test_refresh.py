@@ -287,6 +287,7 @@ def stored(home: Path) -> dict[str, list[tuple[Any, ...]]]:
         return {name: sorted(rows, key=repr) for name, rows in found.items()}
 
 
+@pytest.mark.slow
 def test_a_rebuild_gives_the_warehouse_that_was_there_in_all_that_it_stores_and_publishes(
     make_settings: MakeSettings, tmp_path: Path
 ) -> None:
@@ -324,6 +325,7 @@ def test_a_rebuild_gives_the_warehouse_that_was_there_in_all_that_it_stores_and_
     assert rows(tmp_path, "from restatements") == restated
 
 
+@pytest.mark.slow
 def test_late_events_and_another_configuration_restate_the_values_that_they_change_and_no_others(
     make_settings: MakeSettings, tmp_path: Path
 ) -> None:

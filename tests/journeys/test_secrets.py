@@ -163,6 +163,7 @@ def found_in(text: str) -> set[str]:
     return {part for part in TELLING if part in lowered}
 
 
+@pytest.mark.slow
 def test_secrets_that_an_answer_repeats_reach_no_file_and_no_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

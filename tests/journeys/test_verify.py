@@ -155,9 +155,8 @@ def test_sources_that_count_are_asked_and_a_difference_is_no_fault(home: Path, r
     assert "user_profiles has 3 rows now, and had 2" in told
 
 
-@pytest.mark.parametrize(
-    "damage", ["flipped", *(pytest.param(other, marks=pytest.mark.slow) for other in ("cut", "deleted"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["flipped", "cut", "deleted"])
 def test_a_damaged_day_is_named_and_pulled_again(damage: str, home: Path, run: Run) -> None:
     before = published(home)
     file = data_file(home, "2024-03-31")
@@ -284,6 +283,7 @@ def bad_block(warehouse: Path) -> None:
     flip(warehouse, 3 * 4096 + min(blocks) * 262_144 + 20)
 
 
+@pytest.mark.slow
 def test_a_warehouse_with_a_bad_block_is_named_and_a_refresh_makes_it_anew(home: Path, run: Run) -> None:
     before = published(home)
     bad_block(home / "warehouse.duckdb")

@@ -154,11 +154,11 @@ class AppServer:
     _numbers: Iterator[int] = field(default_factory=count)
 
     @contextmanager
-    def database(self) -> Iterator[AppDatabase]:
-        """A fresh database with the app's tables, all of them empty."""
+    def database(self, template: str = "app") -> Iterator[AppDatabase]:
+        """A fresh database with the app's tables, all of them empty; or a copy of one that nobody is connected to."""
         name = f"app_{next(self._numbers)}"
         with self._connection.cursor() as cursor:
-            cursor.execute(f"create database {name} template app")
+            cursor.execute(f"create database {name} template {template}")
         place = f"/{name}?host={quote(str(self.directory))}"
         reader = f"postgresql://{ROLE}:{quote(PASSWORD, safe='')}@{place}"
         with closing(_connect(self.directory, name)) as connection:
