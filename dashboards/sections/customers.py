@@ -1,17 +1,24 @@
-"""What subscribers are worth: by each method, how long they stay, and what cohorts keep paying."""
+"""What became of trials, what subscribers are worth, how long they stay, and what cohorts keep paying."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import pandas as pd
 
 from dashboards import data
-from dashboards.components import card, draw, nothing_here, table_behind
+from dashboards.components import card, draw, nothing_here, say_what_is_left_out, table_behind, why_no_data
 from dashboards.page import Page, Section
-from tailtracker_bi.figures import people_charts
-from tailtracker_bi.figures.wording import number, period, short_period
+from dashboards.sections.over_time import Drawn, by_period, every_group, noted
+from tailtracker_bi.bundle import Bundle
+from tailtracker_bi.figures import charts, people_charts
+from tailtracker_bi.figures.catalogue import Metric
+from tailtracker_bi.figures.exported import of_metric
+from tailtracker_bi.figures.points import within
+from tailtracker_bi.figures.wording import number, period, short_period, words
 
 METHODS = {
     "realised": "Received",
@@ -27,6 +34,18 @@ ABOUT_WORTH = (
     "it is. Tried: what a method would have said months ago of those who began next, against the MRR that they brought."
 )
 MOST_COHORTS = 24
+# In the order in which they are stacked.
+STATES_OF_TRIALS = {
+    "converted": charts.BLUE,
+    "running": charts.SKY,
+    "ended_unpaid": charts.PURPLE,
+    "cancelled": charts.VERMILION,
+}
+BECAME = "What became of trials"
+ABOUT_TRIALS = (
+    "By the month in which a trial began, as it stands now. Converted: it ended, and its first invoice was paid. Ended "
+    "unpaid: that is not paid yet, or never will be. Cancelled: before the trial ended, or with it."
+)
 
 
 def _of(page: Page, found: pd.DataFrame) -> pd.DataFrame:
@@ -163,3 +182,46 @@ class RevenueCohorts(Section):
                 }
             )
             table_behind(page.build, table, found, "revenue_cohorts", "What cohorts keep paying")
+
+
+@dataclass(frozen=True)
+class Trials(Section):
+    """What became of the trials that began in a month."""
+
+    def metric_ids(self, known: Mapping[str, Metric]) -> Sequence[str]:
+        return ["trial_conversion_rate_30d"]
+
+    def show(self, page: Page) -> None:
+        rate = page.metrics.get("trial_conversion_rate_30d")
+        if rate is None:
+            return
+        data.check_parts(page.view.of, BECAME)
+        with card(BECAME, ABOUT_TRIALS):
+            if not data.grains_of(page.build, rate.metric_id):
+                why_no_data(page.build, rate)
+                return
+            begun = _begun(page.build, page.view.of, page.view.dates)
+            if not begun.charts:
+                nothing_here("No trial began between these dates.")
+                return
+            narrowing = page.to_period(begun.points["period_start"], "month")
+            draw(noted(page, begun.charts[""], "month", rate.metric_id), " ".join(begun.notes), narrowing)
+            say_what_is_left_out(page.build, [rate])
+            table_behind(page.build, begun.table, of_metric(rate, begun.points), "trials_by_month", BECAME)
+
+
+@data.once_a_build
+def _begun(build: Bundle, of: data.Part, dates: tuple[date, date]) -> Drawn:
+    found = data.rows(build, "trials", segment=of[0], segment_value=of[1])
+    found = within(found.rename(columns={"cohort_month": "period_start"}), "period_start", dates, "month")
+    if found.empty:
+        return Drawn(found)
+    found = found.assign(period_start=pd.to_datetime(found["period_start"]))
+    counted = found.melt(["period_start", "is_complete"], [*STATES_OF_TRIALS], var_name="state")
+    counted["group"] = counted["state"].map(words)
+    colors = {words(state): color for state, color in STATES_OF_TRIALS.items()}
+    chart = charts.stacks(counted, colors, label="Trials", unit="trials", form="integer", grain="month")
+    notes = ["Trials by the month in which they began."]
+    notes += [] if counted["is_complete"].all() else ["Pale: the month or some of its trials are not over."]
+    table = by_period(every_group(counted, list(colors)), "month", dict.fromkeys(colors, "integer"))
+    return Drawn(found, {"": chart}, notes, table)

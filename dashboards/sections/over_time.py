@@ -1,4 +1,4 @@
-"""Metrics over time: one whole or split, several of one unit, or the parts of a whole."""
+"""A metric over time, whole or split; and what all that is drawn over time shares."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dashboards.page import Page, Section
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts, layers
 from tailtracker_bi.figures.catalogue import Metric
-from tailtracker_bi.figures.exported import as_data, each_as_data
+from tailtracker_bi.figures.exported import as_data
 from tailtracker_bi.figures.points import compared, is_hidden, within, without_total
 from tailtracker_bi.figures.wording import NOT_SHOWN, counted, currency_of, is_money, number, period, plain
 from tailtracker_bi.readers import Note
@@ -76,13 +76,13 @@ class Chosen(Section):
 
 def _trend(page: Page, metric: Metric, from_zero: bool) -> None:
     build, view = page.build, page.view
-    of, narrowed = _part_of(page, metric)
+    of, narrowed = part_of(page, metric)
     metric = metric.of_part(*of)
     if not data.grains_of(build, metric.metric_id):
         why_no_data(build, metric)
         return
     grain = page.grain_of(metric.metric_id)
-    notes = [_unit(metric), narrowed, *([] if from_zero else [CUT_SCALE])]
+    notes = [unit_of(metric), narrowed, *([] if from_zero else [CUT_SCALE])]
     if grain != view.grain:
         notes.append(f"{metric.label} is not counted by {view.grain}; shown by {grain}.")
     segment = _segment_of(page, metric, notes)
@@ -105,10 +105,7 @@ def _trend(page: Page, metric: Metric, from_zero: bool) -> None:
         draw(chart, said, narrowing)
     say_what_is_left_out(build, [metric])
     own = segment if segment != "all" else of[0]
-    points = drawn.points if own == segment else drawn.points.assign(segment_value=of[1])
-    table_behind(
-        build, drawn.table, as_data(metric, points, grain, own), f"{metric.metric_id}_by_{grain}_{own}", metric.label
-    )
+    table_behind(build, drawn.table, drawn.rows, f"{metric.metric_id}_by_{grain}_{own}", metric.label)
 
 
 @dataclass(frozen=True)
@@ -120,6 +117,8 @@ class Drawn:
     """One of everything, or one a segment value where each has its own scale; none where there is nothing to show."""
     notes: Sequence[str] = ()
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The same as data, to be taken away."""
 
 
 @data.once_a_build
@@ -143,7 +142,7 @@ def _drawn(
     if segment == "all" and view.against != "none":
         before = compared(whole, points, grain, view.against)
         notes.append(_said_of(before, view.against))
-    notes += _notes(points, grain, metric)
+    notes += notes_of(points, grain, metric)
     forms = {value: metric.of_part(segment, value).format for value in points["segment_value"].unique()}
     table = by_period(points, grain, forms)
     drawn = points if metric.is_of_a_sample else points.drop(columns="denominator")
@@ -170,7 +169,10 @@ def _drawn(
         if grain == "day" and segment == "all" and of == data.EVERYONE:
             chart = _with_inferences(build, metric, chart, notes)
         shown = {"": chart}
-    return Drawn(points, {value: _noted(build, chart, grain, written) for value, chart in shown.items()}, notes, table)
+    own = segment if segment != "all" else of[0]
+    rows = as_data(metric, points if own == segment else points.assign(segment_value=of[1]), grain, own)
+    with_notes = {value: _noted(build, chart, grain, written) for value, chart in shown.items()}
+    return Drawn(points, with_notes, notes, table, rows)
 
 
 def noted(page: Page, chart: charts.Spec, grain: str, *metric_ids: str) -> charts.Spec:
@@ -197,7 +199,7 @@ def _with_inferences(build: Bundle, metric: Metric, chart: charts.Spec, notes: l
     return chart
 
 
-def _part_of(page: Page, metric: Metric) -> tuple[data.Part, str]:
+def part_of(page: Page, metric: Metric) -> tuple[data.Part, str]:
     """Whose values are shown, and what is to be said where they are not of those that the page is narrowed to."""
     if page.covers(metric):
         return page.view.of, ""
@@ -221,7 +223,7 @@ def _shown_values(points: pd.DataFrame, chosen: Collection[str]) -> Collection[s
     return own[:MOST_VALUES] or list(by_size.index[:LARGEST])
 
 
-def _unit(metric: Metric) -> str:
+def unit_of(metric: Metric) -> str:
     unit = counted(metric.label, metric.unit)
     return f"{unit.capitalize()}." if unit else ""
 
@@ -232,7 +234,7 @@ def _said_of(before: pd.DataFrame, against: str) -> str:
     return f"Thin: {then}." if len(before) else f"Nothing complete to compare with {AGAINST[against][3:]}."
 
 
-def _notes(points: pd.DataFrame, grain: str, metric: Metric) -> list[str]:
+def notes_of(points: pd.DataFrame, grain: str, metric: Metric) -> list[str]:
     """What is to be said of the points shown: that some are not complete, or that there are few behind them."""
     notes = []
     if not points["is_complete"].all():
@@ -248,127 +250,6 @@ def _notes(points: pd.DataFrame, grain: str, metric: Metric) -> list[str]:
     return notes
 
 
-@dataclass(frozen=True)
-class Lines(Section):
-    """Metrics of one unit as lines of one chart, each by its name in it."""
-
-    title: str
-    named: Mapping[str, str]
-    """Names by metric id."""
-    from_zero: bool = True
-
-    def metric_ids(self, known: Mapping[str, Metric]) -> Sequence[str]:
-        return [*self.named]
-
-    def show(self, page: Page) -> None:
-        metrics = {self.named[metric.metric_id]: metric for metric in page.known(self.named)}
-        counted = {name: own for name, own in metrics.items() if data.grains_of(page.build, own.metric_id)}
-        if not counted:
-            return
-        with card(self.title, "\n\n".join(f"**{name}:** {definition(metric)}" for name, metric in metrics.items())):
-            self._draw(page, counted)
-
-    def _draw(self, page: Page, metrics: Mapping[str, Metric]) -> None:
-        build = page.build
-        first = next(iter(metrics.values()))
-        grain = page.grain_of(first.metric_id)
-        of, narrowed = _part_of(page, first)
-        points = _together(page, metrics, grain, of)
-        if points["value"].isna().all():
-            nothing_here(said_of_hidden(points) or f"Nothing to show by {grain} between these dates.")
-            return
-        notes = [_unit(first), narrowed, *([] if self.from_zero else [CUT_SCALE]), *_notes(points, grain, first)]
-        chart = charts.trend(
-            points if first.is_of_a_sample else points.drop(columns="denominator"),
-            label=self.title,
-            unit=first.unit,
-            form=first.format,
-            grain=grain,
-            from_zero=self.from_zero,
-        )
-        shown = [metric.metric_id for metric in metrics.values()]
-        narrowing = page.to_period(points["period_start"], grain)
-        draw(noted(page, chart, grain, *shown), " ".join(filter(None, notes)), narrowing)
-        say_what_is_left_out(build, list(metrics.values()))
-        forms = {name: metric.format for name, metric in metrics.items()}
-        name = f"{self.title.lower().replace(' ', '_')}_by_{grain}"
-        table_behind(build, by_period(points, grain, forms), _as_data_of(metrics, points, grain, of), name, self.title)
-
-
-@dataclass(frozen=True)
-class Stacks(Section):
-    """Metrics of one unit as the parts of a bar a period, each by its name and colour, some of them below zero."""
-
-    title: str
-    parts: Mapping[str, tuple[str, str]]
-    """Name and colour by metric id, from zero on."""
-    below: Collection[str] = field(default_factory=tuple)
-    """Ids of the metrics that are drawn from zero down."""
-    net: str = ""
-    """Id of the metric that is what is left of all, drawn as a line."""
-    note: str = ""
-
-    def metric_ids(self, known: Mapping[str, Metric]) -> Sequence[str]:
-        return [*self.parts, *filter(None, [self.net])]
-
-    def show(self, page: Page) -> None:
-        metrics = {metric.metric_id: metric for metric in page.known(self.metric_ids(page.metrics))}
-        counted = {key: metric for key, metric in metrics.items() if data.grains_of(page.build, key)}
-        if not counted:
-            return
-        with card(self.title, "\n\n".join(f"**{metric.label}:** {definition(metric)}" for metric in metrics.values())):
-            self._draw(page, counted)
-
-    def _draw(self, page: Page, metrics: Mapping[str, Metric]) -> None:
-        build = page.build
-        named = {self.parts[key][0] if key in self.parts else "Net": metric for key, metric in metrics.items()}
-        first = next(iter(metrics.values()))
-        grain = page.grain_of(first.metric_id)
-        of, narrowed = _part_of(page, first)
-        points = _together(page, named, grain, of)
-        say_where_there_is_no_total(page, first, grain)
-        if points["value"].isna().all():
-            nothing_here(said_of_hidden(points) or "Nothing to draw between these dates.")
-            return
-        is_net = points["segment_value"] == "Net"
-        form = first.of_part(*of).format
-        chart = charts.stacks(
-            points[~is_net].assign(group=points["segment_value"]),
-            dict(self.parts.values()),
-            label=self.title,
-            unit=first.unit,
-            form=form,
-            grain=grain,
-            below=[self.parts[key][0] for key in self.below],
-            net=points[is_net] if is_net.any() else None,
-        )
-        pale = "" if points["is_complete"].all() else "Pale: not complete yet."
-        line = "Line: net." if is_net.any() else ""
-        narrowing = page.to_period(points["period_start"], grain)
-        said = " ".join(filter(None, [self.note, narrowed, line, pale]))
-        draw(noted(page, chart, grain, *metrics), said, narrowing)
-        say_what_is_left_out(build, list(metrics.values()))
-        forms = dict.fromkeys(named, form)
-        rows = _as_data_of(named, points, grain, of)
-        name = f"{self.title.lower().replace(' ', '_')}_by_{grain}"
-        table_behind(build, by_period(points, grain, forms), rows, name, self.title)
-
-
-def _together(page: Page, named: Mapping[str, Metric], grain: str, of: data.Part) -> pd.DataFrame:
-    """Metrics over time between the page's dates, each by its name as the segment value."""
-    every = [
-        data.series(page.build, metric.metric_id, grain, of).assign(segment_value=name)
-        for name, metric in named.items()
-    ]
-    return within(pd.concat(every, ignore_index=True), "period_start", page.view.dates, grain)
-
-
-def _as_data_of(named: Mapping[str, Metric], points: pd.DataFrame, grain: str, of: data.Part) -> pd.DataFrame:
-    """The same as data, each of the part that it is of."""
-    rows = each_as_data({name: metric.of_part(*of) for name, metric in named.items()}, points, grain)
-    return rows.assign(segment=of[0], segment_value=of[1])
-
-
 def by_period(rows: pd.DataFrame, grain: str, forms: Mapping[str, str]) -> pd.DataFrame:
     """A row per period, newest first, and a column per line of the chart, written in its form."""
     wide = rows.pivot(index="period_start", columns="segment_value", values="value").sort_index(ascending=False)
@@ -381,6 +262,15 @@ def by_period(rows: pd.DataFrame, grain: str, forms: Mapping[str, str]) -> pd.Da
             for value, is_so in zip(wide[name], hidden[name].reindex(wide.index), strict=True)
         ]
     return table.assign(State=[charts.STATES[complete[start]] for start in wide.index])
+
+
+def every_group(counted: pd.DataFrame, order: list[str]) -> pd.DataFrame:
+    """A row per period and group, in the order given, 0 where it has none."""
+    every = pd.MultiIndex.from_product([sorted(counted["period_start"].unique()), counted["group"].unique()])
+    rows = counted.set_index(["period_start", "group"])[["value"]].reindex(every, fill_value=0).reset_index()
+    rows.columns = pd.Index(["period_start", "segment_value", "value"])
+    rows["is_complete"] = rows["period_start"].map(counted.groupby("period_start")["is_complete"].all())
+    return rows.sort_values("segment_value", key=lambda names: names.map(order.index), kind="stable")
 
 
 def say_where_there_is_no_total(page: Page, metric: Metric, grain: str) -> None:

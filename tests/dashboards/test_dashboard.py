@@ -21,7 +21,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboards import components, data, printed
-from dashboards.sections.money import modes_table
+from dashboards.sections.mrr import modes_table
 from tailtracker_bi import bundle, reports
 from tailtracker_bi.figures import wording
 from tailtracker_bi.figures.exported import as_data
