@@ -154,6 +154,7 @@ def test_answers_worked_out_by_hand_and_files_that_stay(
         explore(older.path, Trend(event="Open"), SECONDS, lambda: None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("answered_here")
 def test_properties_that_may_be_asked_of_are_there_and_compared_as_a_build_compares_them(
     tiny: Callable[..., bundle.Bundle], tmp_path: Path

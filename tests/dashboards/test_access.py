@@ -335,8 +335,14 @@ def test_what_was_offered_is_refused_where_the_role_is_gone_by_the_click(
     assert offered == {}
 
 
-@pytest.mark.parametrize("title", [title for title in PAGES if title not in CLOSED[Role.executive]])
-@pytest.mark.parametrize("link", [{"of": "country=Japan"}, {"segment": "country"}, {"of": "plan=basic"}])
+@pytest.mark.parametrize(
+    ("title", "link"),
+    [
+        pytest.param(title, link, marks=[pytest.mark.slow] * (number % 3 != place))
+        for number, title in enumerate(title for title in PAGES if title not in CLOSED[Role.executive])
+        for place, link in enumerate([{"of": "country=Japan"}, {"segment": "country"}, {"of": "plan=basic"}])
+    ],
+)
 def test_a_page_that_is_narrowed_to_few_says_that_they_are_hidden_and_never_that_there_are_none(
     title: str, link: dict[str, str]
 ) -> None:

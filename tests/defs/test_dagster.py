@@ -191,6 +191,7 @@ def read_report(file: Path) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_a_run_of_dagster_and_one_of_the_command_line_at_once_give_the_same_bundle(
     both: Both, settings: Settings, tell: Callable[[], Any], instance: dg.DagsterInstance, api: ExportApi
 ) -> None:

@@ -340,6 +340,7 @@ def run(settings: ReportSettings, mail: MailServer, **further: str) -> subproces
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["delivery.begun", "delivery.sent"])
 def test_a_run_that_is_killed_loses_no_report_and_marks_what_may_come_twice(
     step: str, settings_of: Make, mail: MailServer, monkeypatch: pytest.MonkeyPatch

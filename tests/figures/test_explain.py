@@ -232,6 +232,7 @@ def test_a_rate_that_fell_in_one_value_beyond_chance_is_called_the_cause() -> No
     )
 
 
+@pytest.mark.slow
 def test_many_looks_do_not_make_chance_a_cause() -> None:
     """Five segments of 3 to 12 values that all grow by a fifth: of 200 such weeks, a cause is named in 5 % at most."""
     dice = np.random.default_rng(17)

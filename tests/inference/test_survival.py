@@ -100,6 +100,7 @@ def test_where_all_leave_alike_the_fit_is_a_geometric() -> None:
     assert 0 < found.low < found.value < found.high
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_is_true_about_as_often_as_they_say() -> None:
     """Of 200 samples of 300 from a shifted beta-geometric, seen for 8 months."""
     chance = np.random.default_rng(1)
