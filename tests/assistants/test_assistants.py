@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from tailtracker_bi.cli import main; main()", "mcp"]
 TODAY = date(2025, 3, 13)
 TOOLS = ["list_metrics", "describe_metric", "get_metric", "explain_change", "data_status", "query"]
-QUERY_SECONDS = 1
+QUERY_SECONDS = 4
 FEW = (
     "select segment, segment_value, value from metric_values "
     "where metric_id = 'active_users' and segment <> 'all' and value between 1 and 4"
