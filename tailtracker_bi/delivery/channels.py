@@ -95,9 +95,13 @@ class News:
 
 
 class Channel(ABC):
-    """Somebody whom reports go to, and the way. `recipient` tells them apart, `shown` names them to operators."""
+    """Somebody whom reports go to, and the way. `recipient` tells them apart, `shown` names them to operators.
+
+    `address` is a mail's, by which somebody may have a role.
+    """
 
     name: str
+    address: str = ""
     recipient: str
     shown: str
     reports: tuple[str, ...] = ()
@@ -130,7 +134,8 @@ class Mail(Channel):
     name = "mail"
 
     def __init__(self, url: SecretStr, address: str, reports: tuple[str, ...] = ()) -> None:
-        self._url, self.recipient, self.reports = url.get_secret_value(), address, reports
+        self._url, self.reports = url.get_secret_value(), reports
+        self.address = self.recipient = address
         user, _, domain = address.partition("@")
         self.shown = f"{user[:1]}...@{domain}"
         self._sender = mail_sender(self._url)

@@ -252,6 +252,7 @@ class ReportSettings(_DeclaredSettings, _Surroundings):
     folder: str | None = Field(None, alias="REPORT_FOLDER")
     export_folder: str | None = Field(None, alias="EXPORT_FOLDER")
     owner: Annotated[str, AfterValidator(_mail_address)] | None = Field(None, alias="REPORT_OWNER")
+    access_file: AbsolutePath | None = Field(None, alias="TAILTRACKER_ACCESS")
     pagerduty_routing_key: SecretStr | None = Field(None, alias="PAGERDUTY_ROUTING_KEY")
     pagerduty_url: str = Field("https://events.pagerduty.com", alias="PAGERDUTY_URL")
     alert_webhook_url: SecretStr | None = Field(None, alias="ALERT_WEBHOOK_URL")

@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tailtracker_bi import bundle
+from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.reports import formats
 from tailtracker_bi.settings import ReportSettings
 from tests.worlds import sample_bundle
@@ -65,6 +67,13 @@ class MailServer:
 
     def to(self, address: str) -> list[EmailMessage]:
         return [mail for mail in self.came if mail["To"] == address]
+
+
+def publish(home: Path, build: Bundle) -> None:
+    """Make a changed build the current one of a HOME, under a name of its own."""
+    named = home / "published" / f"20250312T07000{len(list((home / 'published').glob('*.duckdb')))}-0c0rre.duckdb"
+    build.path.rename(named)
+    (home / "published" / "current").write_text(named.stem)
 
 
 @pytest.fixture(scope="session")
@@ -155,6 +164,12 @@ def _published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("published")
     sample_bundle.publish(home)
     return home
+
+
+@pytest.fixture
+def build(_published: Path) -> Bundle:
+    """The sample build, to make others of."""
+    return bundle.current(_published)
 
 
 @pytest.fixture

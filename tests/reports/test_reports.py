@@ -30,6 +30,8 @@ from tailtracker_bi.reports import (
     report_of,
     write_report,
 )
+from tailtracker_bi.reports.content import PAGES
+from tests.alerts import rule, with_mrr
 from tests.worlds import sample_bundle
 from tests.worlds.sample_bundle import changed, with_mixpanel
 
@@ -63,11 +65,13 @@ class Reader(HTMLParser):
         return next(cells for cells in self.rows if cells and re.match(rf"{re.escape(label)}\b", cells[0]))
 
 
-RULES = load_analytics().reports
+SHIPPED = load_analytics()
+RULES = SHIPPED.reports
 
 
-def content(build: Bundle, as_of: date | None = None, name: str = "weekly", **further: str) -> Content:
-    return content_of(declared(RULES, name), build, as_of, **further)  # type: ignore[arg-type]
+def content(build: Bundle, as_of: date | None = None, name: str = "weekly", **further: object) -> Content:
+    given = {"alerts": SHIPPED.alerts} | further
+    return content_of(declared(RULES, name), build, as_of, **given)  # type: ignore[arg-type]
 
 
 def report(build: Bundle, as_of: date | None = None) -> Report:
@@ -288,6 +292,57 @@ def test_what_happened_in_the_period_is_told_in_the_zone_of_the_reports(build: B
     ]
     assert content(own, EARLIER, timezone="America/New_York").events[0] == "Release, 2 Mar 2025: 4.2"
     assert content(own, date(2025, 2, 10)).events == []
+
+
+def test_alerts_of_the_period_are_told_the_worst_first(build: Bundle, tmp_path: Path) -> None:
+    rules = [rule(metric="mrr", below=90), rule(id="two", metric="mrr", falls_by=0.5, severity="critical")]
+    days = dict.fromkeys(range(1, 16), 100.0)
+    own = with_mrr(build, tmp_path, days | {2: 80, 3: 80, 5: 80, 9: 20, 12: 80})
+
+    def told(as_of: date, **further: object) -> list[str]:
+        return content(own, as_of, alerts=rules, **further).told["Alerts"]
+
+    # Of the week from 3 to 9 February; what began before it and was not over belongs to it.
+    assert told(date(2025, 2, 10)) == [
+        "Critical: MRR, 9 Feb 2025: €20.00 after €80.00, -75.0%. Over since 10 Feb 2025.",
+        "Warning: MRR, 9 Feb 2025: €20.00, below €90.00. Over since 10 Feb 2025.",
+        "Warning: MRR, 5 Feb 2025: €80.00, below €90.00. Over since 6 Feb 2025.",
+        "Warning: MRR, 2 Feb 2025: €80.00, below €90.00. Over since 4 Feb 2025.",
+    ]
+    # What was over as the next week began is not of it. Of its last day nothing is known.
+    assert told(date(2025, 2, 17)) == [
+        "Warning: MRR, 12 Feb 2025: €80.00, below €90.00. Over since 13 Feb 2025.",
+        "Not judged in full, as data is missing: MRR.",
+    ]
+    assert told(date(2025, 2, 17), of=date(2025, 2, 24)) == [
+        "None in this week, by what is known.",
+        "Not judged in full, as data is missing: MRR.",
+    ]
+    assert content(own, alerts=[]).told.keys().isdisjoint({"Alerts"})
+    assert content(own, EARLIER, alerts=[rule(metric="nosuch", below=1)]).alerts is None
+    assert content(build, EARLIER, alerts=[rule(metric="mrr", below=0)]).told["Alerts"] == ["None in this week."]
+
+
+def test_who_sees_no_parts_of_few_people_is_told_of_none(build: Bundle, tmp_path: Path) -> None:
+    whole = {"hidden_below": 5, "dashboard_url": "https://bi.example"}
+    assert "country France" in content(build, **whole).causes
+    own = changed(
+        build,
+        tmp_path,
+        "update metric_values set value = 3 where metric_id = 'subscribers' and segment_value = 'France'",
+        # Only by country does it come from somewhere.
+        "delete from metric_values where metric_id = 'mrr' and segment in ('plan', 'billing_cycle', 'currency')",
+    )
+    assert "country France" in content(own).causes
+    of_france = [rule(metric="mrr", segment="country", segment_value="France", below=1e9)]
+    told = content(own, alerts=of_france, **whole)
+    assert (told.causes, told.alerts) == ("", None)
+    assert all("France" not in FORMATS[form][1](told).decode() for form in ("html", "text", "slack", "json"))
+    # Why it changed is no page of theirs.
+    assert told.links["mrr"] == "https://bi.example/revenue"
+    pages = {page.stem for page in (Path(__file__).parents[2] / "dashboards" / "app_pages").glob("*.py")}
+    domains = set(bundle.read(build, "metric_catalog")["domain"])
+    assert {PAGES[domain] for domain in domains} <= pages
 
 
 def test_a_figure_that_moved_the_same_way_for_several_weeks_is_said_to(build: Bundle, tmp_path: Path) -> None:

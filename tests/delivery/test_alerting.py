@@ -13,11 +13,11 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from tailtracker_bi.alerts import Book, Firing, told_anew, untold
+from tailtracker_bi.alerts import Book, Firing
 from tailtracker_bi.analytics import Alerting, AlertRules, Analytics, load_analytics
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.cli.app import app
-from tailtracker_bi.delivery import Ledger
+from tailtracker_bi.delivery import Ledger, told_anew, untold
 from tailtracker_bi.settings import ReportSettings
 from tests.alerts import february, rule, with_mrr
 from tests.delivery.conftest import Webhook
