@@ -184,7 +184,7 @@ def as_pdf(content: Content) -> bytes:
                 kpi.change,
                 f"before {kpi.shown_before}",
                 kpi.verdict if kpi.verdict in ("better", "worse") else "",
-                kpi.when,
+                ", ".join(filter(None, [kpi.when, kpi.beside])),
                 kpi.line,
             )
             for kpi in group
@@ -322,8 +322,8 @@ def _field(content: Content, kpi: Kpi) -> str:
     label = f"<{link}|{mrkdwn(kpi.metric.label)}>" if link else mrkdwn(kpi.metric.label)
     changed = f" {kpi.arrow} {kpi.change}".rstrip() if kpi.change else ""
     verdict = f" _{kpi.verdict}_" if kpi.verdict else ""
-    when = f"\n{kpi.when}" if kpi.when else ""
-    return f"{label}\n*{mrkdwn(kpi.shown)}*{mrkdwn(changed)}{mrkdwn(verdict)}{mrkdwn(when)}"
+    about = "".join(f"\n{line}" for line in (kpi.when, kpi.beside) if line)
+    return f"{label}\n*{mrkdwn(kpi.shown)}*{mrkdwn(changed)}{mrkdwn(verdict)}{mrkdwn(about)}"
 
 
 def mrkdwn(text: str) -> str:

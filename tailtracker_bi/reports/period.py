@@ -94,6 +94,12 @@ class Kpi(Reading):
         known = self.year_before.is_complete and self.year_before.value is not None
         return number(self.year_before.value, self.metric.format) if known else ""
 
+    @property
+    def beside(self) -> str:
+        """What else there is to know of it: how it was a year ago, what it should be, who answers for it."""
+        told = {"a year ago": self.shown_year_before, "target": self.target, "owner": self.metric.owner}
+        return ", ".join(f"{name} {what}" for name, what in told.items() if what)
+
 
 class Figures:
     """What the build says of these metrics, for everyone; totals are in this currency.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from datetime import date
 from functools import cache
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from pypdf import PdfReader
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
@@ -381,8 +383,9 @@ def test_every_form_of_every_report_says_its_figures(name: str, build: Bundle) -
     assert [one["value"] for one in parsed["figures"]] == [kpi.now.value for kpi in told.kpis]
 
 
-GOLDEN = {"html": "html", "text": "txt", "markdown": "md", "slack": "slack.json", "json": "json"}
-"""What the forms of the weekly report looked like when somebody last looked at them, without their pictures.
+GOLDEN = {"html": "html", "text": "txt", "markdown": "md", "slack": "slack.json", "json": "json", "pdf": "pdf.txt"}
+"""What the forms of the weekly report looked like when somebody last looked at them, without their pictures; of a PDF
+the texts of its pages, those in its charts, too.
 
 `pytest tests/reports --snapshot-update` writes them anew: look at what differs before it is committed.
 """
@@ -397,6 +400,9 @@ def test_a_report_is_as_it_was_when_somebody_looked_at_it(
 
     told = content(build, dashboard_url="https://bi.example/")
     said = report_of(told).html.encode() if form == "html" else FORMATS[form][1](told)
+    if form == "pdf":
+        pages = PdfReader(io.BytesIO(said)).pages
+        said = "\f".join(page.extract_text() for page in pages).encode()
     assert said.replace(build.build.encode(), b"20250312T060000-golden") == snapshot(extension_class=Golden)
 
 
