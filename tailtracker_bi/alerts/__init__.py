@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from tailtracker_bi.alerts.book import Book, Episode
-from tailtracker_bi.alerts.judging import Firing, firings, lately, not_judged
+from tailtracker_bi.alerts.judging import Firing, firings, is_judged, lately, not_judged
 from tailtracker_bi.analytics import AlertRules
 from tailtracker_bi.errors import SettingsError
 
-__all__ = ["Book", "Episode", "Firing", "declared", "firings", "lately", "not_judged"]
+__all__ = ["Book", "Episode", "Firing", "declared", "firings", "is_judged", "lately", "not_judged"]
 
 
 def declared(rules: Sequence[AlertRules], name: str) -> AlertRules:

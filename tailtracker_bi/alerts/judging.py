@@ -57,7 +57,7 @@ def _of_metric(rules: AlertRules, metric: Metric, build: Bundle, as_of: pd.Times
     if rules.condition == "unusual":
         yield from _runs(rules, _unusual(rules, metric, build))
         return
-    known = _known(rules, build)
+    known = _known(rules, build).dropna(subset="value")
     if rules.condition == "missing":
         yield from _missing(rules, metric, known, as_of)
     elif rules.condition == "burn":
@@ -67,11 +67,11 @@ def _of_metric(rules: AlertRules, metric: Metric, build: Bundle, as_of: pd.Times
 
 
 def _known(rules: AlertRules, build: Bundle) -> pd.DataFrame:
-    """The values that a metric's alert is judged by, in their order."""
+    """The rows that a metric's alert is judged by, in their order; without a value where there is nothing to judge."""
     part = {"segment": rules.segment, "segment_value": rules.segment_value}
     found = bundle.read(build, "metric_values", None, metric_id=rules.metric, grain=rules.grain, **part)
     points = ordered(found, "period_start")
-    return points[(points["is_complete"] | rules.even_incomplete) & points["value"].notna()]
+    return points[points["is_complete"] | rules.even_incomplete]
 
 
 def _beyond(rules: AlertRules, metric: Metric, known: pd.DataFrame) -> pd.DataFrame:
@@ -185,6 +185,13 @@ def not_judged(rules: Sequence[AlertRules], build: Bundle, first: date, last: da
         if not every[every + length - day >= pd.Timestamp(first)].isin(starts).all():
             found.append(metrics[one.metric].label)
     return list(dict.fromkeys(found))
+
+
+def is_judged(rules: AlertRules, build: Bundle, began: date) -> bool:
+    """Whether a build can tell that an alert which began then is over: something is known of its metric since."""
+    if rules.source is not None or rules.condition == "missing":
+        return True
+    return bool((_known(rules, build).dropna(subset="value")["period_start"] >= pd.Timestamp(began)).any())
 
 
 def lately(found: Sequence[Firing], as_of: date) -> list[Mapping[str, str]]:

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 
 from tailtracker_bi import bundle
-from tailtracker_bi.alerts import Book, Episode, firings
+from tailtracker_bi.alerts import Book, Episode, firings, is_judged
 from tailtracker_bi.analytics import AlertRules, Analytics
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.delivery.channels import Channel, News
@@ -31,7 +31,13 @@ def told_anew(
     """Note what a build shows and tell what nobody was told yet; each once. What could not be told is returned."""
     book = Book(settings.home)
     as_of = pd.Timestamp(bundle.read(build, "bundle_info", ["as_of"])["as_of"].iloc[0]).date()
-    book.note(firings(analytics.alerts, build), build.build, as_of)
+    rules = {one.id: one for one in analytics.alerts}
+
+    def may_be_over(episode: Episode) -> bool:
+        own = rules.get(episode.alert)
+        return own is None or episode.ended is not None or is_judged(own, build, episode.began)
+
+    book.note(firings(analytics.alerts, build), build.build, as_of, may_be_over)
     snoozed = book.snoozed(now)
     for episode in book.episodes():
         is_known = any(ledger.recipients(episode.key, episode.began, 0))

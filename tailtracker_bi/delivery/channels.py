@@ -27,8 +27,8 @@ from tailtracker_bi.settings import ReportSettings, is_loopback, mail_sender
 
 SECONDS = 30
 """Of waiting for a channel's answer."""
-BUSY, FAILING = 429, 500
-"""Statuses: too many messages for now; from here on the other side fails."""
+TIMED_OUT, BUSY, FAILING = 408, 429, 500
+"""Statuses: the other side waited too long, and may have it; too many messages for now; from here on it fails."""
 LONGEST_TEXT = 40_000
 """Of a message in Slack, which is cut there else."""
 TWICE = "This may come twice: whether an earlier try arrived, nobody can tell."
@@ -257,8 +257,7 @@ class Slack(Channel):
         except OSError as error:
             raise ChannelError(f"Slack can't be reached: {error}", is_passing=True) from None
         if answer.status_code != 200:
-            is_passing = answer.status_code == BUSY or answer.status_code >= FAILING
-            raise ChannelError(f"Slack answered {answer.status_code}: {answer.body}", is_passing=is_passing)
+            raise refused(f"Slack answered {answer.status_code}: {answer.body}", answer.status_code)
 
 
 class Other(Channel):
@@ -328,6 +327,12 @@ def owner_of(settings: ReportSettings) -> Channel | None:
     if settings.owner and settings.smtp_url is not None:
         return Mail(settings.smtp_url, settings.owner)
     return Slack(settings.slack_webhook_url) if settings.slack_webhook_url is not None else None
+
+
+def refused(said: str, status: int) -> ChannelError:
+    """What an answer over HTTP means that is no success."""
+    is_passing = status in (TIMED_OUT, BUSY) or status >= FAILING
+    return ChannelError(said, is_passing=is_passing, may_have_arrived=status == TIMED_OUT)
 
 
 def _refused(what: str, error: smtplib.SMTPResponseException) -> ChannelError:

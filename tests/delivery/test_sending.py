@@ -287,12 +287,19 @@ def test_slack_gets_blocks_within_its_limits_and_what_passes_is_tried_again(
     settings_of: Make, webhook: Webhook
 ) -> None:
     webhook.statuses = [500, 429]
-    assert go(settings_of(SLACK_WEBHOOK_URL=webhook.url)).what == "sent"
+    settings = settings_of(SLACK_WEBHOOK_URL=webhook.url)
+    assert go(settings).what == "sent"
     [told] = webhook.came
     assert within_the_limits_of_slack(told)
     assert told["text"].startswith("[DATA LATE: MIXPANEL]")
     texts = orjson.dumps(told).decode()
     assert "*€512.77* ▲ +13.2%" in texts
+    # It waited too long for what may have come all the same.
+    webhook.statuses = [408, 408, 408]
+    Ledger(settings.home).forget("weekly", date(2025, 3, 3))
+    assert go(settings).what == "failed"
+    [tried] = [one for one in Ledger(settings.home).deliveries() if one.report == "weekly"]
+    assert (tried.state, bool(tried.may_be_twice)) == ("failed", True)
 
 
 def test_a_webhook_that_is_gone_is_told_without_its_address(settings_of: Make, webhook: Webhook) -> None:

@@ -320,6 +320,10 @@ def test_alerts_of_the_period_are_told_the_worst_first(build: Bundle, tmp_path: 
         "None in this week, by what is known.",
         "Not judged in full, as data is missing: MRR.",
     ]
+    # Without a payment there is nothing to judge, and nothing missing.
+    unpaid = changed(own, tmp_path / "unpaid", "update metric_values set value = null where metric_id = 'nrr'")
+    success = [rule(metric="nrr", grain="month", below=0)]
+    assert content(unpaid, name="board", alerts=success).told["Alerts"] == ["None in this month."]
     assert content(own, alerts=[]).told.keys().isdisjoint({"Alerts"})
     assert content(own, EARLIER, alerts=[rule(metric="nosuch", below=1)]).alerts is None
     assert content(build, EARLIER, alerts=[rule(metric="mrr", below=0)]).told["Alerts"] == ["None in this week."]
