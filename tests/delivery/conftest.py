@@ -119,7 +119,8 @@ def mail(certificate: Path) -> Iterator[MailServer]:
 
 @dataclass
 class Webhook:
-    """What was posted, and the statuses to answer with: each once, then what `judge` says of a request.
+    """What was posted, and the statuses to answer with: each once, then what `judge` says of a request. Where there is
+    one, `answer` gives JSON by the path.
 
     `asked` has the path, the headers and the body of each request, taken or not.
     """
@@ -129,6 +130,7 @@ class Webhook:
     statuses: list[int] = field(default_factory=list)
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     judge: Callable[[str, bytes], int] = lambda path, body: 200
+    answer: Callable[[str], object] | None = None
 
 
 @pytest.fixture
@@ -141,11 +143,12 @@ def webhook() -> Iterator[Webhook]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             hook.asked.append((self.path, dict(self.headers), body))
             status = hook.statuses.pop(0) if hook.statuses else hook.judge(self.path, body)
-            if status < 300:
+            if status < 300 and hook.answer is None:
                 hook.came.append(orjson.loads(body))
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(b"ok" if status < 300 else b"no_service")
+            said = b"ok" if status < 300 else b"no_service"
+            self.wfile.write(said if hook.answer is None else orjson.dumps(hook.answer(self.path)))
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -300,6 +300,34 @@ def test_slack_gets_blocks_within_its_limits_and_what_passes_is_tried_again(
     assert go(settings).what == "failed"
     [tried] = [one for one in Ledger(settings.home).deliveries() if one.report == "weekly"]
     assert (tried.state, bool(tried.may_be_twice)) == ("failed", True)
+    assert go(settings).what == "sent"
+    assert webhook.came[-1]["blocks"][-1]["elements"][-1]["text"] == channels.TWICE
+
+
+def test_an_app_of_slack_gets_the_pdf_into_the_thread_once(settings_of: Make, webhook: Webhook) -> None:
+    base = webhook.url.removesuffix("/services/T/B/x")
+    answers: dict[str, list[dict[str, Any]]] = {
+        "/api/chat.postMessage": [{"ok": False, "error": "ratelimited"}, {"ok": True, "ts": "17.4"}],
+        "/api/files.getUploadURLExternal": [{"ok": True, "file_id": "F1", "upload_url": f"{base}/upload"}] * 2,
+        "/upload": [{"ok": True}] * 2,
+        "/api/files.completeUploadExternal": [
+            {"ok": False, "error": "internal_error"}, {"ok": True, "files": [{"id": "F1"}]},
+        ],
+    }  # fmt: skip
+    webhook.answer = lambda path: answers[path].pop(0)
+    named = {"SLACK_BOT_TOKEN": "xoxb-1-s3cret", "SLACK_CHANNEL": "C0123456", "SLACK_API_URL": f"{base}/api"}
+    outcome = go(settings_of(**named))
+    assert (outcome.what, outcome.errors) == ("sent", ())
+    paths = [path for path, _, _ in webhook.asked]
+    assert [paths.count(path) for path in answers] == [2, 2, 2, 2]
+    bodies = {path: body for path, _, body in webhook.asked}
+    assert within_the_limits_of_slack(orjson.loads(bodies["/api/chat.postMessage"]))
+    assert bodies["/upload"].startswith(b"%PDF-")
+    assert b"17.4" in bodies["/api/files.completeUploadExternal"]
+    assert b"weekly-2025-03-03.pdf" in bodies["/api/files.getUploadURLExternal"]
+    webhook.answer = lambda path: {"ok": False, "error": "channel_not_found"}
+    Ledger(settings_of().home).forget("weekly", date(2025, 3, 3))
+    assert go(settings_of(**named)).errors == ("Slack: Slack answered channel_not_found",)
 
 
 def test_a_webhook_that_is_gone_is_told_without_its_address(settings_of: Make, webhook: Webhook) -> None:
@@ -354,6 +382,7 @@ def test_an_address_that_apprise_does_not_know_is_told_without_it(settings_of: M
             {"SMTP_URL": "smtp://127.0.0.1?from=a@b.example", "REPORT_RECIPIENTS": "a@b.example\nBcc: c@d.example"},
             "entry 1",
         ),
+        ({"SLACK_BOT_TOKEN": "xoxb-1"}, "are set together"),
         ({"SLACK_WEBHOOK_URL": "https://evil.example/services/x"}, "must be an https URL of slack.com"),
     ],
 )
