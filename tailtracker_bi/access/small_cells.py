@@ -77,7 +77,8 @@ def hide_few_events(rows: pd.DataFrame, fewest: int) -> pd.DataFrame:
     people = rows["people"].where(rows["event"].notna()).astype(float)
     is_hidden = _few_and_beside(rows, people, fewest, ["source", "span", "starts_at"])
     numbers = rows[["events", "people"]].astype("Int64").mask(is_hidden)
-    return rows.assign(**{str(name): numbers[name] for name in numbers}, is_hidden=is_hidden)
+    amounts = rows["amount"].astype(object).mask(is_hidden, None)
+    return rows.assign(**{str(name): numbers[name] for name in numbers}, amount=amounts, is_hidden=is_hidden)
 
 
 def whole_rows(table: str, rows: pd.DataFrame) -> pd.DataFrame:
