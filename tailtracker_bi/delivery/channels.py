@@ -277,7 +277,7 @@ class SlackApp(Slack):
     def send(self, message: Message) -> None:
         # Where only the file was not taken, only the file is tried again.
         if message.key not in self._threads:
-            self._threads[message.key] = self._post(self._told(message))
+            self._threads[message.key] = self._begun(self._told(message))
         self._asked(
             "files_upload_v2",
             channel=self.recipient,
@@ -287,7 +287,10 @@ class SlackApp(Slack):
             content=FORMATS["pdf"][1](message.content),
         )
 
-    def _post(self, told: dict[str, Any]) -> str:
+    def _post(self, told: dict[str, Any]) -> None:
+        self._begun(told)
+
+    def _begun(self, told: dict[str, Any]) -> str:
         """The thread that begins with it."""
         return str(self._asked("chat_postMessage", channel=self.recipient, **told)["ts"])
 

@@ -101,12 +101,14 @@ def _charges(charges: Iterable[Charge]) -> pl.DataFrame:
     """As events: paid in a currency, or failed. Who is a test account Stripe does not tell."""
     import polars as pl
 
-    schema = {"event": pl.String, "occurred_at": pl.Datetime("us", "UTC"), "person": pl.String}
+    schema: Mapping[str, Any] = {
+        "event": pl.String, "occurred_at": pl.Datetime("us", "UTC"), "person": pl.String, "amount": pl.Decimal(38, 3),
+    }  # fmt: skip
     rows = [
         (f"Paid in {one.currency}" if one.paid is not None else "Failed", one.occurred_at, one.customer, one.paid)
         for one in charges
     ]
-    return pl.DataFrame(rows, schema | {"amount": pl.Decimal(38, 3)}, orient="row")
+    return pl.DataFrame(rows, schema, orient="row")
 
 
 def spans_of(now: datetime, timezone: str) -> Iterator[Span]:
