@@ -29,13 +29,14 @@ _MOMENT = pa.timestamp("us", "UTC")
 SCHEMA = pa.schema(
     [
         ("source", pa.string()),
-        ("event", pa.string()),  # none: all events together
+        ("event", pa.string()),  # of stripe a charge: paid in a currency, or failed; none: all of a source together
         ("span", pa.string()),  # last_hour, hour or day: the 60 minutes before as_of, one of today's hours, all of them
         ("is_day_before", pa.bool_()),  # the same span a day earlier, cut at the same time of day
         ("starts_at", _MOMENT),
         ("ends_at", _MOMENT),  # exclusive
         ("events", pa.int64()),
         ("people", pa.int64()),
+        ("amount", pa.decimal128(38, 3)),  # of charges that were paid, in their currency's major unit; else none
         ("as_of", _MOMENT),  # business time: what had happened before it
         ("observed_at", _MOMENT),  # by the clock, when the source had answered
     ]

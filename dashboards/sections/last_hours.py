@@ -12,10 +12,13 @@ from dashboards.components import alert, card, draw, hand_out, nothing_here, rem
 from dashboards.page import Page, Section
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.figures import charts
-from tailtracker_bi.figures.wording import NO_DATA, NOT_SHOWN, day, number, plain
+from tailtracker_bi.figures.wording import NO_DATA, NOT_SHOWN, day, money, number, plain
 from tailtracker_bi.recent import COMMAND, STALE_AFTER
 
 MOST_EVENTS = 20
+CHARGES = "stripe"
+LAST_HOUR = "The 60 minutes before this was read, and the same a day before"
+TODAY = "From midnight on, and the day before up to the same time of day"
 COUNTS = ["People", "People before", "Events", "Events before"]
 
 
@@ -37,15 +40,23 @@ class LastHours(Section):
             st.code(COMMAND, language="bash")
             return
         _say_what_it_is(rows)
-        with card("The last hour", "The 60 minutes before this was read, and the same a day before."):
-            _by_event(rows[rows["span"] == "last_hour"], "the last hour")
-        with card("Today so far", "From midnight on, and the day before up to the same time of day."):
-            _by_event(rows[rows["span"] == "day"], "today so far")
-        with card("People by hour", "Different people active in each hour of today; the last one is not over."):
-            _by_hour(rows[(rows["span"] == "hour") & rows["event"].isna()])
-            hand_out(
-                list(rows.columns), lambda: rows.astype(object).where(rows.notna(), None).values.tolist(), "last_hours"
-            )
+        charges = rows[rows["source"] == CHARGES]
+        events = rows[rows["source"] != CHARGES]
+        if len(events):
+            with card("The last hour", f"{LAST_HOUR}."):
+                _by_event(events[events["span"] == "last_hour"], "the last hour")
+            with card("Today so far", f"{TODAY}."):
+                _by_event(events[events["span"] == "day"], "today so far")
+        for span, title, said in (("last_hour", "the last hour", LAST_HOUR), ("day", "today so far", TODAY)):
+            if len(charges):
+                with card(f"Charges, {title}", f"{said}. Each attempt to pay is one, and it may be refunded later."):
+                    _by_charge(charges[charges["span"] == span], title)
+        if len(events):
+            with card("People by hour", "Different people active in each hour of today; the last one is not over."):
+                _by_hour(events[(events["span"] == "hour") & events["event"].isna()])
+        hand_out(
+            list(rows.columns), lambda: rows.astype(object).where(rows.notna(), None).values.tolist(), "last_hours"
+        )
 
 
 def _say_what_it_is(rows: pd.DataFrame) -> None:
@@ -55,7 +66,8 @@ def _say_what_it_is(rows: pd.DataFrame) -> None:
     warn(
         f"**Partial, as of {at}.** Apps send late, so that today's figures still grow, and people are told apart by "
         "the ids of these days alone. Don't compare them with days on other pages, which are complete. Of Mixpanel's "
-        "events only: payments, subscriptions and accounts are not read during the day.",
+        "events and Stripe's charges only, as far as they are on, and of charges with those of test accounts: "
+        "subscriptions and accounts are not read during the day.",
         icon=":material/hourglass_top:",
     )
     if minutes * 60 > STALE_AFTER.total_seconds():
@@ -85,6 +97,29 @@ def _by_event(rows: pd.DataFrame, what: str) -> None:
     show_table(table, f"Activity of {what} by event", right=COUNTS)
     if len(names) > 1 + MOST_EVENTS:
         remark(f"The {MOST_EVENTS} most frequent of {len(names) - 1} events.")
+
+
+def _by_charge(rows: pd.DataFrame, what: str) -> None:
+    """All charges first, then those that failed, and what was paid in each currency."""
+    now, before = (rows[rows["is_day_before"] == is_before].set_index("event") for is_before in (False, True))
+    told = [
+        [
+            "All charges" if name is None else name,
+            *(_shown(frame, name, column) for column in ("people", "events") for frame in (now, before)),
+            *(_amount(frame, name) for frame in (now, before)),
+        ]
+        for name in [None, *sorted({*now.index.dropna(), *before.index.dropna()})]
+    ]
+    columns = ["Customers", "Customers before", "Charges", "Charges before", "Amount", "Amount before"]
+    show_table(pd.DataFrame(told, columns=["Charge", *columns]), f"Charges of {what}", right=columns)
+
+
+def _amount(frame: pd.DataFrame, name: str | None) -> str:
+    """What was paid, in the currency that the row is of; nothing where several are, or nothing was."""
+    own = frame[frame.index == name]
+    if own.empty or pd.isna(own["amount"].iloc[0]):
+        return NOT_SHOWN if len(own) and own["is_hidden"].iloc[0] else ""
+    return money(float(own["amount"].iloc[0]), str(name)[-3:])
 
 
 def _shown(frame: pd.DataFrame, name: str | None, column: str) -> str:

@@ -15,7 +15,7 @@ from tailtracker_bi.access.policy import (
     load_policy,
 )
 from tailtracker_bi.access.roles import RIGHTS, Right, Role
-from tailtracker_bi.access.small_cells import IN_THE_WHOLE, hide_few_events, hide_small, whole_rows
+from tailtracker_bi.access.small_cells import IN_THE_WHOLE, hide_few_events, hide_small, whole_rows, without_small
 
 __all__ = [
     "FEWEST",
@@ -33,4 +33,5 @@ __all__ = [
     "hide_small",
     "load_policy",
     "whole_rows",
+    "without_small",
 ]

@@ -6,7 +6,7 @@ Addresses are personal data: no message repeats one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -94,6 +94,17 @@ class Policy(BaseModel):
                 known |= {address, address[address.index("@") :]}
         return tuple(role for role in Role if known & self.roles.get(role, frozenset()))
 
+    def hidden_from(self, roles: Collection[Role]) -> int:
+        """Parts of fewer people are hidden from who has these roles; 0: none."""
+        return 0 if any(Right.small_cells in RIGHTS[role] for role in roles) else self.fewest
+
+    def hidden_in_mails_to(self, address: str) -> int:
+        """The same of who is written to at an address, which the provider need not verify: they get what is sent there.
+
+        Who has no role by their address, or their domain, is shown as little as the least of the roles is.
+        """
+        return self.hidden_from(self.roles_of({"email": address, "email_verified": True}))
+
 
 @dataclass(frozen=True)
 class Visitor:
@@ -139,7 +150,7 @@ def admit(policy: Policy, claims: Mapping[str, Any], now: float) -> Visitor:
             "Ask whoever runs this dashboard for a role, then sign in again.",
             "address not verified, no group with a role" if is_unverified else "no role",
         )
-    return Visitor(roles, 0 if any(Right.small_cells in RIGHTS[role] for role in roles) else policy.fewest)
+    return Visitor(roles, policy.hidden_from(roles))
 
 
 def load_policy(file: Path) -> Policy:

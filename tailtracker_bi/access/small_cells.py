@@ -62,6 +62,13 @@ def hide_small(values: pd.DataFrame, metrics: Mapping[str, Metric], fewest: int)
     return values.assign(**{str(name): numbers[name] for name in numbers}, is_hidden=is_hidden)
 
 
+def without_small(values: pd.DataFrame, metrics: Mapping[str, Metric], fewest: int) -> pd.DataFrame:
+    """The same of rows of whole segments and of everyone, in their order: the whole is never hidden."""
+    is_part = values["segment"] != "all"
+    parts = hide_small(values[is_part], metrics, fewest)
+    return pd.concat([values[~is_part].assign(is_hidden=False), parts]).sort_index()
+
+
 def hide_few_events(rows: pd.DataFrame, fewest: int) -> pd.DataFrame:
     """Rows of `recent_activity` without the numbers of events that fewer than `fewest` people did within a span.
 
@@ -70,7 +77,8 @@ def hide_few_events(rows: pd.DataFrame, fewest: int) -> pd.DataFrame:
     people = rows["people"].where(rows["event"].notna()).astype(float)
     is_hidden = _few_and_beside(rows, people, fewest, ["source", "span", "starts_at"])
     numbers = rows[["events", "people"]].astype("Int64").mask(is_hidden)
-    return rows.assign(**{str(name): numbers[name] for name in numbers}, is_hidden=is_hidden)
+    amounts = rows["amount"].astype(object).mask(is_hidden, None)
+    return rows.assign(**{str(name): numbers[name] for name in numbers}, amount=amounts, is_hidden=is_hidden)
 
 
 def whole_rows(table: str, rows: pd.DataFrame) -> pd.DataFrame:

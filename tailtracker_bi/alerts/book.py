@@ -9,7 +9,7 @@ lost. Whom it was told to stands in the ledger of deliveries.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -75,11 +75,17 @@ class Book:
     def __init__(self, home: Path) -> None:
         self._store = Store(home, FILE, SCHEMA)
 
-    def note(self, found: Iterable[Firing], build: str, as_of: date) -> None:
+    def note(
+        self,
+        found: Iterable[Firing],
+        build: str,
+        as_of: date,
+        is_judged: Callable[[Episode], bool] = lambda _: True,
+    ) -> None:
         """Note what a build shows: what is new, what goes on, what is over.
 
         Of the past only that is news which a build before could not know. What a build shows no more, as its figures
-        were corrected or its source is well again, is over, too.
+        were corrected or its source is well again, is over, too, unless it is not judged: nobody knows then.
         """
         [(latest,)] = self._store.rows("select max(build) from judged")
         if latest is not None and latest > build:
@@ -94,7 +100,10 @@ class Book:
         for episode in self.episodes():
             known[episode.alert, episode.what].append(episode)
         for key in {*shown, *known}:
-            known[key] = [_gone_on(episode, shown[key], as_of) for episode in known[key]]
+            known[key] = [
+                _gone_on(episode, shown[key], as_of) if shown[key] or is_judged(episode) else episode
+                for episode in known[key]
+            ]
             for firing in shown[key]:
                 known[key] += _news(firing, known[key], build, as_of, since)
         with self._store.writing() as connection:

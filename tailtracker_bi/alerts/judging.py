@@ -57,16 +57,21 @@ def _of_metric(rules: AlertRules, metric: Metric, build: Bundle, as_of: pd.Times
     if rules.condition == "unusual":
         yield from _runs(rules, _unusual(rules, metric, build))
         return
-    part = {"segment": rules.segment, "segment_value": rules.segment_value}
-    found = bundle.read(build, "metric_values", None, metric_id=metric.metric_id, grain=rules.grain, **part)
-    points = ordered(found, "period_start")
-    known = points[(points["is_complete"] | rules.even_incomplete) & points["value"].notna()]
+    known = _known(rules, build).dropna(subset="value")
     if rules.condition == "missing":
         yield from _missing(rules, metric, known, as_of)
     elif rules.condition == "burn":
         yield from _runs(rules, _burning(rules, metric, known))
     else:
         yield from _runs(rules, _beyond(rules, metric, known))
+
+
+def _known(rules: AlertRules, build: Bundle) -> pd.DataFrame:
+    """The rows that a metric's alert is judged by, in their order; without a value where there is nothing to judge."""
+    part = {"segment": rules.segment, "segment_value": rules.segment_value}
+    found = bundle.read(build, "metric_values", None, metric_id=rules.metric, grain=rules.grain, **part)
+    points = ordered(found, "period_start")
+    return points[points["is_complete"] | rules.even_incomplete]
 
 
 def _beyond(rules: AlertRules, metric: Metric, known: pd.DataFrame) -> pd.DataFrame:
@@ -165,6 +170,28 @@ def _of_sources(rules: AlertRules, build: Bundle, as_of: date) -> Iterator[Firin
         source = str(state.tables["source"].iloc[0])
         if state.is_trouble and rules.source in ("any", source):
             yield Firing(rules, f"{source} {state.status}", as_of, f"{state.name} {state.trouble}")
+
+
+def not_judged(rules: Sequence[AlertRules], build: Bundle, first: date, last: date) -> list[str]:
+    """The metrics of which not all is known that could fire on these days, where anything ever was: their labels."""
+    metrics = catalog(bundle.read(build, "metric_catalog"), "")
+    found = []
+    for one in rules:
+        starts = _known(one, build)["period_start"]
+        if starts.empty or one.metric not in metrics:
+            continue
+        length, day = LENGTHS[one.grain], timedelta(days=1)
+        every = pd.date_range(starts.iloc[0], pd.Timestamp(last) + day - length, freq=length)
+        if not every[every + length - day >= pd.Timestamp(first)].isin(starts).all():
+            found.append(metrics[one.metric].label)
+    return list(dict.fromkeys(found))
+
+
+def is_judged(rules: AlertRules, build: Bundle, began: date) -> bool:
+    """Whether a build can tell that an alert which began then is over: something is known of its metric since."""
+    if rules.source is not None or rules.condition == "missing":
+        return True
+    return bool((_known(rules, build).dropna(subset="value")["period_start"] >= pd.Timestamp(began)).any())
 
 
 def lately(found: Sequence[Firing], as_of: date) -> list[Mapping[str, str]]:

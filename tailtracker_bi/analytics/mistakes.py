@@ -5,7 +5,9 @@ The shipped file holds the defaults; TAILTRACKER_ANALYTICS may replace top-level
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,11 @@ from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.shipped import DBT_PROJECT
 
 DEFAULT_FILE = "analytics.yml"
+MADE_BY_PUBLISHING = (
+    "anomalies", "bundle_info", "forecasts", "inference_status", "ltv_predictions", "past_forecasts", "restatements",
+    "subscriber_survival",
+)  # fmt: skip
+"""The tables of a build that no model makes."""
 
 
 def load_analytics(override: Path | None = None) -> Analytics:
@@ -44,13 +51,27 @@ def load_analytics(override: Path | None = None) -> Analytics:
         messages = [_explain(problem, lines) for problem in error.errors(include_url=False)]
         raise SettingsError(f"{name}: " + "; ".join(messages)) from None
     # What the shipped file names is there: only a file of the user's own can name what is not.
-    named = _metrics_named(analytics, own if override is not None else {})
-    known = catalogued_metrics([funnel.id for funnel in analytics.funnels]) if named else set()
+    given = own if override is not None else {}
+    named = _metrics_named(analytics, given)
+    handed_out = [
+        (("exports", place, "of", at), key)
+        for place, rules in enumerate(analytics.exports if "exports" in given else [])
+        for at, key in enumerate(rules.of)
+    ]
+    known = catalogued_metrics([funnel.id for funnel in analytics.funnels]) if named or handed_out else set()
     unknown = [
         f"line {_line(path, lines)}: {'.'.join(map(str, path))}: no such metric{'' if path[-1] == key else f', {key}'}"
         for path, key in named
         if key not in known
     ]
+    known |= published_tables() if handed_out else set()
+    for path, key in handed_out:
+        if key not in known:
+            near = get_close_matches(key, sorted(known), 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            unknown.append(
+                f"line {_line(path, lines)}: {'.'.join(map(str, path))}: no table and no metric {key}{meant}"
+            )
     if unknown:
         raise SettingsError(f"{name}: " + "; ".join(unknown))
     return analytics
@@ -71,6 +92,14 @@ def catalogued_metrics(funnel_ids: list[str]) -> set[str]:
     models = [model for file in files for model in yaml.safe_load(file.read_text(encoding="utf-8"))["models"]]
     entries = [entry["id"] for model in models for entry in model.get("config", {}).get("meta", {}).get("metrics", [])]
     return {entry.replace("{funnel_id}", funnel_id) for entry in entries for funnel_id in ["", *funnel_ids]}
+
+
+def published_tables() -> set[str]:
+    """The tables of a build."""
+    models = DBT_PROJECT / "models"
+    aggregates = "".join(file.read_text(encoding="utf-8") for file in models.glob("metrics/*/agg_*.sql"))
+    copied = [file.stem.removeprefix("pub_") for file in models.glob("published/*.sql")]
+    return {*MADE_BY_PUBLISHING, *copied, *re.findall(r"alias='pub_(\w+)'", aggregates)}
 
 
 def _explain(problem: Any, lines: dict[tuple[Hashable, ...], int]) -> str:

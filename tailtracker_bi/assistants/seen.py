@@ -16,7 +16,7 @@ from threading import Lock
 import pandas as pd
 
 from tailtracker_bi import bundle
-from tailtracker_bi.access import PartsNotOpenError, hide_small, whole_rows
+from tailtracker_bi.access import PartsNotOpenError, whole_rows, without_small
 from tailtracker_bi.bundle import Bundle, BundleError
 from tailtracker_bi.figures import data_status, points
 from tailtracker_bi.figures.catalogue import Metric, catalog
@@ -107,9 +107,7 @@ def _catalog(build: Bundle) -> Mapping[str, Metric]:
 def _seen(table: str, rows: pd.DataFrame, metrics: Mapping[str, Metric], hidden_below: int) -> pd.DataFrame | None:
     """The rows of a table that are seen; None where nobody has said which of them are of everyone."""
     if table == "metric_values":
-        is_part = rows["segment"] != "all"
-        parts = hide_small(rows[is_part], metrics, hidden_below)
-        return pd.concat([rows[~is_part].assign(is_hidden=False), parts]).sort_index()
+        return without_small(rows, metrics, hidden_below)
     try:
         return whole_rows(table, rows)
     except PartsNotOpenError:

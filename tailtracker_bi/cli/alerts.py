@@ -30,9 +30,9 @@ def alerts(
     if context.invoked_subcommand is not None:
         return
     from tailtracker_bi import bundle
-    from tailtracker_bi.alerts import firings, lately, told_anew
+    from tailtracker_bi.alerts import firings, lately
     from tailtracker_bi.analytics import load_analytics
-    from tailtracker_bi.delivery import Ledger, alert_channels
+    from tailtracker_bi.delivery import Ledger, alert_channels, told_anew
     from tailtracker_bi.settings import load_report_settings
 
     settings = load_report_settings()

@@ -86,10 +86,18 @@ def report(
     from tailtracker_bi.settings import load_report_settings
 
     settings = load_report_settings()
-    rules = declared(load_analytics(settings.analytics_path).reports, name)
+    analytics = load_analytics(settings.analytics_path)
+    rules = declared(analytics.reports, name)
     found = bundle.kept_build(settings.home, build) if build else bundle.current(settings.home)
     day = as_of.date() if as_of else None
-    content = content_of(rules, found, day, timezone=settings.timezone, dashboard_url=settings.dashboard_url or "")
+    content = content_of(
+        rules,
+        found,
+        day,
+        alerts=analytics.alerts,
+        timezone=settings.timezone,
+        dashboard_url=settings.dashboard_url or "",
+    )
     if preview:
         print(f"Subject: {content.subject}\n\n{as_text(content)}", end="")
     else:

@@ -37,7 +37,7 @@ def run() -> None:
     analytics = load_analytics(settings.analytics_path)
     reports = analytics.reports if channels_of(settings) else []
     outcomes = [
-        *send_due(settings, reports, ledger, settings.now),
+        *send_due(settings, reports, analytics.alerts, ledger, settings.now),
         *export_due(settings, analytics.exports, ledger, settings.now),
     ]
     print_rows(
@@ -110,25 +110,18 @@ def send_test(
     ] = None,
 ) -> None:
     """Send a report now, marked as a test; nothing is noted."""
-    from tailtracker_bi import bundle
     from tailtracker_bi.analytics import load_analytics
     from tailtracker_bi.delivery import channels_of, mail_to, send_now
-    from tailtracker_bi.reports import content_of, declared
+    from tailtracker_bi.reports import declared
     from tailtracker_bi.settings import load_report_settings
 
     settings = load_report_settings()
-    rules = declared(load_analytics(settings.analytics_path).reports, name)
+    analytics = load_analytics(settings.analytics_path)
+    rules = declared(analytics.reports, name)
     chosen = [mail_to(settings, to)] if to else [one for one in channels_of(settings) if one.takes(name)]
     if not chosen:
         raise SettingsError(f"{name} goes nowhere: set REPORT_RECIPIENTS or another channel, or give --to")
-    content = content_of(
-        rules,
-        bundle.current(settings.home),
-        settings.today,
-        timezone=settings.timezone,
-        dashboard_url=settings.dashboard_url or "",
-    )
-    send_now(settings, content, chosen, settings.now)
+    send_now(settings, rules, analytics.alerts, chosen)
     print(f"sent to {', '.join(one.shown for one in chosen)}")
 
 

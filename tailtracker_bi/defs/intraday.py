@@ -47,7 +47,7 @@ last_hours = dg.define_asset_job(
     cron_schedule="*/15 * * * *",
     execution_timezone=load_reader_settings().timezone,
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Every quarter of an hour; off until somebody turns it on, as it asks Mixpanel 4 times an hour.",
+    description="Every quarter of an hour; off until somebody turns it on, as it asks sources 4 times an hour.",
 )
 def last_hours_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """A turn, unless the one before waits still: runs queue behind a refresh, however long that takes."""

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import dagster as dg
 
 from tailtracker_bi import bundle
-from tailtracker_bi.alerts import firings, lately, told_anew, untold
+from tailtracker_bi.alerts import firings, lately
 from tailtracker_bi.analytics import Analytics, ExportRules, ReportRules, load_analytics
 from tailtracker_bi.defs.refresh import BUNDLE
-from tailtracker_bi.delivery import Ledger, channels_of, due, export_due, send_due, watch
+from tailtracker_bi.delivery import Ledger, channels_of, due, export_due, send_due, told_anew, untold, watch
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.reports import NoPeriodError, content_of, write_report
 from tailtracker_bi.settings import load_report_settings
@@ -43,13 +43,21 @@ def asset_of(rules: ReportRules) -> dg.AssetsDefinition:
     def report(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         settings = load_report_settings()
         now, build = settings.now, bundle.current(settings.home)
+        alerts = load_analytics(settings.analytics_path).alerts
         try:
-            content = content_of(rules, build, settings.today, timezone=settings.timezone)
+            content = content_of(
+                rules,
+                build,
+                settings.today,
+                alerts=alerts,
+                timezone=settings.timezone,
+                dashboard_url=settings.dashboard_url or "",
+            )
         except NoPeriodError as error:
             context.log.info(str(error))
             return
         file = write_report(content, settings.home / "reports")
-        [outcome] = send_due(settings, [rules], Ledger(settings.home), now)
+        [outcome] = send_due(settings, [rules], alerts, Ledger(settings.home), now)
         for failed in outcome.errors:
             context.log.error(failed)
         yield dg.MaterializeResult(

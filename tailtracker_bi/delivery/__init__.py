@@ -5,14 +5,15 @@ What belongs here: when a report is due, what of it was sent to whom, and how ea
 a report says, which is `reports/`, and asking again and again what is due, which Dagster's sensor or a cron job does.
 """
 
-from tailtracker_bi.delivery.channels import Channel, News, channels_of, mail_to
+from tailtracker_bi.delivery.alerting import told_anew, untold
+from tailtracker_bi.delivery.channels import channels_of, mail_to
 from tailtracker_bi.delivery.exporting import export_due
 from tailtracker_bi.delivery.incidents import alert_channels
 from tailtracker_bi.delivery.ledger import Ledger
 from tailtracker_bi.delivery.schedule import due
-from tailtracker_bi.delivery.sending import over_key, send_due, send_now, tell_news, tell_owner, watch
+from tailtracker_bi.delivery.sending import send_due, send_now, tell_owner, watch
 
 __all__ = [
-    "Channel", "Ledger", "News", "alert_channels", "channels_of", "due", "export_due", "mail_to", "over_key",
-    "send_due", "send_now", "tell_news", "tell_owner", "watch",
+    "Ledger", "alert_channels", "channels_of", "due", "export_due", "mail_to", "send_due", "send_now", "tell_owner",
+    "told_anew", "untold", "watch",
 ]  # fmt: skip

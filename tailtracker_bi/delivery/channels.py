@@ -27,10 +27,12 @@ from tailtracker_bi.settings import ReportSettings, is_loopback, mail_sender
 
 SECONDS = 30
 """Of waiting for a channel's answer."""
-BUSY, FAILING = 429, 500
-"""Statuses: too many messages for now; from here on the other side fails."""
+TIMED_OUT, BUSY, FAILING = 408, 429, 500
+"""Statuses: the other side waited too long, and may have it; too many messages for now; from here on it fails."""
 LONGEST_TEXT = 40_000
 """Of a message in Slack, which is cut there else."""
+SLACK_MAY_PASS = ("ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout")
+"""What Slack's methods say where another try may help."""
 TWICE = "This may come twice: whether an earlier try arrived, nobody can tell."
 KEPT_FORMS = ("html", "text", "json")
 """Of a report in a folder."""
@@ -95,9 +97,13 @@ class News:
 
 
 class Channel(ABC):
-    """Somebody whom reports go to, and the way. `recipient` tells them apart, `shown` names them to operators."""
+    """Somebody whom reports go to, and the way. `recipient` tells them apart, `shown` names them to operators.
+
+    `address` is a mail's, by which somebody may have a role.
+    """
 
     name: str
+    address: str = ""
     recipient: str
     shown: str
     reports: tuple[str, ...] = ()
@@ -130,7 +136,8 @@ class Mail(Channel):
     name = "mail"
 
     def __init__(self, url: SecretStr, address: str, reports: tuple[str, ...] = ()) -> None:
-        self._url, self.recipient, self.reports = url.get_secret_value(), address, reports
+        self._url, self.reports = url.get_secret_value(), reports
+        self.address = self.recipient = address
         user, _, domain = address.partition("@")
         self.shown = f"{user[:1]}...@{domain}"
         self._sender = mail_sender(self._url)
@@ -236,13 +243,18 @@ class Slack(Channel):
         self._url = url.get_secret_value()
 
     def send(self, message: Message) -> None:
-        told = orjson.loads(as_slack(message.content))
-        self._post(told | {"text": message.subject})
+        self._post(self._told(message))
 
     def tell(self, subject: str, text: str, now: datetime) -> None:
         self._post({"text": mrkdwn(f"{subject}\n{text}")[:LONGEST_TEXT]})
 
-    def _post(self, told: dict[str, object]) -> None:
+    def _told(self, message: Message) -> dict[str, Any]:
+        told: dict[str, Any] = orjson.loads(as_slack(message.content))
+        if message.may_be_twice:
+            told["blocks"][-1]["elements"].append({"type": "mrkdwn", "text": TWICE})
+        return told | {"text": message.subject}
+
+    def _post(self, told: dict[str, Any]) -> None:
         from slack_sdk.webhook import WebhookClient
 
         try:
@@ -252,8 +264,53 @@ class Slack(Channel):
         except OSError as error:
             raise ChannelError(f"Slack can't be reached: {error}", is_passing=True) from None
         if answer.status_code != 200:
-            is_passing = answer.status_code == BUSY or answer.status_code >= FAILING
-            raise ChannelError(f"Slack answered {answer.status_code}: {answer.body}", is_passing=is_passing)
+            raise refused(f"Slack answered {answer.status_code}: {answer.body}", answer.status_code)
+
+
+class SlackApp(Slack):
+    """A channel that an app of Slack may write to: the report as PDF stands in the thread below its message."""
+
+    def __init__(self, token: SecretStr, channel: str, url: str) -> None:
+        self._token, self.recipient, self._url = token.get_secret_value(), channel, url
+        self._threads: dict[str, str] = {}
+
+    def send(self, message: Message) -> None:
+        # Where only the file was not taken, only the file is tried again.
+        if message.key not in self._threads:
+            self._threads[message.key] = self._begun(self._told(message))
+        self._asked(
+            "files_upload_v2",
+            channel=self.recipient,
+            thread_ts=self._threads[message.key],
+            filename=f"{message.content.rules.id}-{message.content.period.start}.pdf",
+            title=message.subject,
+            content=FORMATS["pdf"][1](message.content),
+        )
+
+    def _post(self, told: dict[str, Any]) -> None:
+        self._begun(told)
+
+    def _begun(self, told: dict[str, Any]) -> str:
+        """The thread that begins with it."""
+        return str(self._asked("chat_postMessage", channel=self.recipient, **told)["ts"])
+
+    def _asked(self, method: str, **given: Any) -> Any:
+        from slack_sdk import WebClient
+        from slack_sdk.errors import SlackApiError, SlackRequestError
+
+        client = WebClient(self._token, f"{self._url.rstrip('/')}/", SECONDS)
+        try:
+            return getattr(client, method)(**given)
+        except SlackApiError as error:
+            said = error.response.get("error") or "nothing that can be read"
+            is_passing = said in SLACK_MAY_PASS or "error" not in error.response
+            raise ChannelError(f"Slack answered {said}", is_passing=is_passing) from None
+        except SlackRequestError:
+            raise ChannelError("Slack did not take the file", is_passing=True) from None
+        except TimeoutError:
+            raise ChannelError("Slack did not answer", is_passing=True, may_have_arrived=True) from None
+        except OSError as error:
+            raise ChannelError(f"Slack can't be reached: {error}", is_passing=True) from None
 
 
 class Other(Channel):
@@ -303,8 +360,8 @@ def channels_of(settings: ReportSettings) -> list[Channel]:
     found: list[Channel] = []
     if settings.smtp_url is not None:
         found += [Mail(settings.smtp_url, one.address, one.reports) for one in settings.recipients]
-    if settings.slack_webhook_url is not None:
-        found.append(Slack(settings.slack_webhook_url))
+    slack = _slack_of(settings)
+    found += [slack] if slack is not None else []
     found += [Other(url) for url in settings.other_channels]
     if settings.folder is not None:
         found.append(Folder(settings.folder))
@@ -322,7 +379,19 @@ def owner_of(settings: ReportSettings) -> Channel | None:
     """Who is told of what went wrong: the owner by mail, else Slack."""
     if settings.owner and settings.smtp_url is not None:
         return Mail(settings.smtp_url, settings.owner)
+    return _slack_of(settings)
+
+
+def _slack_of(settings: ReportSettings) -> Slack | None:
+    if settings.slack_token is not None and settings.slack_channel is not None:
+        return SlackApp(settings.slack_token, settings.slack_channel, settings.slack_api_url)
     return Slack(settings.slack_webhook_url) if settings.slack_webhook_url is not None else None
+
+
+def refused(said: str, status: int) -> ChannelError:
+    """What an answer over HTTP means that is no success."""
+    is_passing = status in (TIMED_OUT, BUSY) or status >= FAILING
+    return ChannelError(said, is_passing=is_passing, may_have_arrived=status == TIMED_OUT)
 
 
 def _refused(what: str, error: smtplib.SMTPResponseException) -> ChannelError:

@@ -1,7 +1,7 @@
 """Puts declared exports where they are to be, each once a period, by the ledger of deliveries.
 
-Files are named after their period: one that is put there again, as nobody can tell whether it arrived, takes the place
-of the first.
+Files are named after their period: one that is put there again takes the place of the first, where nobody can tell
+whether that arrived, and where a later build restated what it told.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tailtracker_bi.delivery.schedule import Due, due
 from tailtracker_bi.delivery.sending import Outcome, tell_owner
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.exports import export, put
-from tailtracker_bi.figures import data_status
+from tailtracker_bi.figures import data_status, restated
 from tailtracker_bi.settings import ReportSettings
 from tailtracker_bi.sources import readable
 
@@ -54,14 +54,22 @@ def _export(
     now: datetime,
 ) -> Outcome:
     who = ("export", ledger.hashed(folder))
-    if who in ledger.recipients(rules.id, what.period_start, 0):
-        return Outcome(rules.id, what.period_start, "done")
+    before = ledger.last_sent(rules.id, what.period_start)
+    revision = ledger.revision(rules.id, what.period_start)
+    if who in ledger.recipients(rules.id, what.period_start, revision):
+        if before is None or before.build == build.build or not _has_moved(rules, what, build, before.build):
+            return Outcome(rules.id, what.period_start, "done")
+        revision += 1
     is_troubled = _is_troubled(build, what)
-    if is_troubled and now < what.deadline:
+    if before is None and is_troubled and now < what.deadline:
         return Outcome(rules.id, what.period_start, "waiting")
     shown = urlsplit(folder).path.rpartition("/")[2] or folder
     claim = ledger.claim(
-        *(rules.id, what.period_start, 0, *who), shown=shown, build=build.build, headline={}, is_troubled=is_troubled
+        *(rules.id, what.period_start, revision, *who),
+        shown=shown,
+        build=build.build,
+        headline={},
+        is_troubled=is_troubled,
     )
     if claim is None:
         return Outcome(rules.id, what.period_start, "done")
@@ -79,6 +87,20 @@ def _export(
     reached("delivery.sent")
     ledger.end(claim)
     return Outcome(rules.id, what.period_start, "sent", 1)
+
+
+def _has_moved(rules: ExportRules, what: Due, build: Bundle, known: str) -> bool:
+    """Whether a value that the files of an earlier build had is restated by more than is declared; of a table any."""
+    told = bundle.read_if_there(build, "restatements")
+    if told.empty:
+        return False
+    rows = restated.since(told, known)
+    is_there = pd.to_datetime(rows["period_start"]) < pd.Timestamp(what.made_on)
+    if not set(rules.of) & set(bundle.tables(build)):
+        is_there &= rows["metric_id"].isin(rules.of)
+    own = rows[is_there]
+    moved = (own["new_value"] - own["old_value"]).abs() > rules.send.corrected_above * own["old_value"].abs()
+    return bool((moved | (own["old_value"].isna() != own["new_value"].isna())).any())
 
 
 def _is_troubled(build: Bundle, what: Due) -> bool:

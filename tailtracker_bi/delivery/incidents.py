@@ -18,8 +18,6 @@ import orjson
 from pydantic import SecretStr
 
 from tailtracker_bi.delivery.channels import (
-    BUSY,
-    FAILING,
     SECONDS,
     Channel,
     ChannelError,
@@ -28,6 +26,7 @@ from tailtracker_bi.delivery.channels import (
     News,
     channels_of,
     owner_of,
+    refused,
 )
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.settings import ReportSettings
@@ -68,8 +67,7 @@ class _Posting(Channel):
             lost = f"{self.shown} did not answer to the end: {error}"
             raise ChannelError(lost, is_passing=True, may_have_arrived=True) from None
         if answer.status_code not in TAKEN:
-            is_passing = answer.status_code == BUSY or answer.status_code >= FAILING
-            raise ChannelError(f"{self.shown} answered {answer.status_code}: {answer.text}", is_passing=is_passing)
+            raise refused(f"{self.shown} answered {answer.status_code}: {answer.text}", answer.status_code)
 
 
 class PagerDuty(_Posting):

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from tailtracker_bi import bundle
-from tailtracker_bi.analytics import ReportRules
+from tailtracker_bi.access import Policy, load_policy
+from tailtracker_bi.analytics import AlertRules, ReportRules
 from tailtracker_bi.bundle import Bundle, BundleError, NoBundleError
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.delivery.channels import Channel, ChannelError, Message, News, channels_of, owner_of
@@ -46,16 +48,24 @@ class Outcome:
 
 
 def send_due(
-    settings: ReportSettings, reports: Sequence[ReportRules], ledger: Ledger, now: datetime
+    settings: ReportSettings,
+    reports: Sequence[ReportRules],
+    alerts: Sequence[AlertRules],
+    ledger: Ledger,
+    now: datetime,
 ) -> Iterator[Outcome]:
-    """Send every report that is due by now and was not sent, from the current build. Raises BundleError, StoreError."""
+    """Send every report that is due by now and was not sent, from the current build, with the alerts of its period.
+
+    Raises BundleError, StoreError.
+    """
     build, paused = bundle.current(settings.home), ledger.paused()
+    policy = _policy(settings, ledger, now)
     for rules in reports:
         what = due(rules, now, settings.timezone, settings.week_start)
         if rules.id in paused:
             yield Outcome(rules.id, what.period_start, "paused")
         else:
-            yield _send(settings, rules, what, build, ledger, now)
+            yield _send(settings, rules, alerts, what, build, policy, ledger, now)
 
 
 def watch(settings: ReportSettings, ledger: Ledger, now: datetime) -> str:
@@ -73,10 +83,40 @@ def watch(settings: ReportSettings, ledger: Ledger, now: datetime) -> str:
     return said
 
 
-def send_now(settings: ReportSettings, content: Content, channels: Sequence[Channel], now: datetime) -> None:
-    """Send a report as a test, whatever was sent before, and note nothing. Raises ChannelError."""
+def send_now(
+    settings: ReportSettings, rules: ReportRules, alerts: Sequence[AlertRules], channels: Sequence[Channel]
+) -> None:
+    """Send a report as a test, whatever was sent before, and note nothing. Raises ChannelError, SettingsError."""
+    build, now = bundle.current(settings.home), settings.now
+    policy = load_policy(settings.access_file) if settings.access_file else None
     for channel in channels:
+        content = content_of(
+            rules,
+            build,
+            settings.today,
+            alerts=alerts,
+            hidden_below=_hidden_below(policy, channel),
+            timezone=settings.timezone,
+            dashboard_url=settings.dashboard_url or "",
+        )
         _try(settings, channel, Message(content, f"[TEST] {content.subject}", f"test {now.isoformat()}", now))
+
+
+def _policy(settings: ReportSettings, ledger: Ledger, now: datetime) -> Policy | None:
+    """Who has which role, where somebody has one; nobody where that can't be read, which the owner is told."""
+    if settings.access_file is None:
+        return None
+    try:
+        return load_policy(settings.access_file)
+    except SettingsError as error:
+        told = f"Parts of few people are in no report, as nobody knows who may see them: {error}"
+        tell_owner(settings, ledger, now, "access", told)
+        return Policy.model_validate({"roles": {}})
+
+
+def _hidden_below(policy: Policy | None, channel: Channel) -> int:
+    """Parts of fewer people are in no report that goes there: who reads it may see none. Without roles all may."""
+    return 0 if policy is None else policy.hidden_in_mails_to(channel.address)
 
 
 def tell_owner(settings: ReportSettings, ledger: Ledger, now: datetime, about: str, text: str) -> None:
@@ -149,22 +189,36 @@ def _claim(ledger: Ledger, channel: Channel, about: str, day: date, build: str =
 
 
 def _send(
-    settings: ReportSettings, rules: ReportRules, what: Due, build: Bundle, ledger: Ledger, now: datetime
+    settings: ReportSettings,
+    rules: ReportRules,
+    alerts: Sequence[AlertRules],
+    what: Due,
+    build: Bundle,
+    policy: Policy | None,
+    ledger: Ledger,
+    now: datetime,
 ) -> Outcome:
     channels = [channel for channel in channels_of(settings) if channel.takes(rules.id)]
     before = ledger.last_sent(rules.id, what.period_start)
     revision = ledger.revision(rules.id, what.period_start)
     if before is not None and before.build == build.build and not _is_owed(ledger, rules, what, revision, channels):
         return Outcome(rules.id, what.period_start, "done")
-    content = content_of(
-        rules,
-        build,
-        what.made_on,
-        of=what.period_start,
-        known_build=ledger.last_build(rules.id, what.period_start),
-        timezone=settings.timezone,
-        dashboard_url=settings.dashboard_url or "",
-    )
+
+    @cache
+    def seen(hidden_below: int) -> Content:
+        return content_of(
+            rules,
+            build,
+            what.made_on,
+            of=what.period_start,
+            known_build=ledger.last_build(rules.id, what.period_start),
+            alerts=alerts,
+            hidden_below=hidden_below,
+            timezone=settings.timezone,
+            dashboard_url=settings.dashboard_url or "",
+        )
+
+    content = seen(0)
     if before is None and content.is_troubled and now < what.deadline:
         return Outcome(rules.id, what.period_start, "waiting")
     if before is not None and revision == before.revision and _has_moved(rules, before.headline, content):
@@ -186,7 +240,8 @@ def _send(
         if claim is None:
             continue
         reached("delivery.begun")
-        message = Message(content, subject, _key(rules, what, revision), now, claim.may_be_twice)
+        own = seen(_hidden_below(policy, channel))
+        message = Message(own, subject, _key(rules, what, revision), now, claim.may_be_twice)
         error = _deliver(settings, ledger, channel, claim, message)
         errors += [f"{channel.shown}: {error}"] if error else []
         sent += not error

@@ -12,7 +12,8 @@ from datetime import date
 import pandas as pd
 
 from tailtracker_bi import bundle
-from tailtracker_bi.analytics import ReportRules
+from tailtracker_bi.alerts import Firing, firings, not_judged
+from tailtracker_bi.analytics import AlertRules, ReportRules
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.figures import charts, data_status, restated
 from tailtracker_bi.figures.charts import Spec
@@ -33,8 +34,13 @@ MRR_MOVEMENTS = {
 }
 DRAWN, CHART_HEIGHT = {"day": 28, "week": 12, "month": 13}, 210
 """How many periods a chart goes back."""
-MOST_EVENTS, MOST_RESTATED = 5, 5
+MOST_EVENTS, MOST_ALERTS, MOST_RESTATED = 5, 5, 5
 ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
+PAGES = {
+    "engagement": "active_users", "retention": "retention", "funnels": "funnels", "subscriptions": "revenue",
+    "payments": "payments", "pets": "pets_and_alerts", "health": "service_levels", "voice": "voice_and_acquisition",
+}  # fmt: skip
+"""The dashboard's page of each domain, for whom what takes a change apart is not open to."""
 THIS = {"day": "That day", "week": "This week", "month": "This month"}
 
 
@@ -54,7 +60,11 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a report says, as text. `links` leads from a metric to its page, where there is a dashboard."""
+    """All that a report says, as text. `links` leads from a metric to its page, where there is a dashboard.
+
+    `alerts` are those that were not over before the period began, the worst first; None where none is judged.
+    `not_judged` are metrics that one could have been told of by data that is not there.
+    """
 
     rules: ReportRules
     period: Period
@@ -71,6 +81,8 @@ class Content:
     groups: Mapping[str, Sequence[Kpi]]
     drawings: Sequence[Drawing]
     events: Sequence[str]
+    alerts: Sequence[Firing] | None
+    not_judged: Sequence[str]
     restated: Sequence[str]
     states: Sequence[TablesInAState]
     complete_through: str
@@ -90,6 +102,16 @@ class Content:
         return THIS[self.period.grain]
 
     @property
+    def told(self) -> dict[str, list[str]]:
+        """By its heading, what else there is to say of the period."""
+        found = {
+            "What happened": _the_first(self.events, MOST_EVENTS),
+            "Alerts": _alerts_in_words(self.alerts, self.not_judged, self.period.grain),
+            "Changed since the last report": _the_first(self.restated, MOST_RESTATED),
+        }
+        return {heading: lines for heading, lines in found.items() if lines}
+
+    @property
     def headline_values(self) -> dict[str, float | None]:
         """What the first sentence is about; by it a later build is seen to tell something else."""
         named = {one.metric for one in self.rules.headline}
@@ -107,17 +129,20 @@ def content_of(
     *,
     of: date | None = None,
     known_build: str | None = None,
+    alerts: Sequence[AlertRules] = (),
+    hidden_below: int = 0,
     timezone: str = "UTC",
     dashboard_url: str = "",
 ) -> Content:
     """The report as it stands on a day: without one, on the day that the build is as of.
 
     It is of the last period that was over and has a complete figure, or of the one that begins on the day `of`. What
-    was restated since an earlier build is told where one is given; what happened, in the time zone. Raises
+    was restated since an earlier build is told where one is given; what happened, in the time zone; which of these
+    alerts there were. From who may not see parts of fewer people than `hidden_below`, these are kept. Raises
     NoPeriodError.
     """
     with numbers_of(rules.numbers):
-        return _content_of(rules, build, as_of, of, known_build, timezone, dashboard_url)
+        return _content_of(rules, build, as_of, of, known_build, alerts, hidden_below, timezone, dashboard_url)
 
 
 def _content_of(
@@ -126,13 +151,15 @@ def _content_of(
     as_of: date | None,
     of: date | None,
     known_build: str | None,
+    alerts: Sequence[AlertRules],
+    hidden_below: int,
     timezone: str,
     dashboard_url: str,
 ) -> Content:
     info = bundle.read(build, "bundle_info").iloc[0]
     built_as_of = pd.Timestamp(info["as_of"]).date()
     today = as_of or built_as_of
-    figures = Figures(build, [*rules.metrics, *MRR_MOVEMENTS], str(info.get("currency", "")))
+    figures = Figures(build, [*rules.metrics, *MRR_MOVEMENTS], str(info.get("currency", "")), hidden_below)
     about = Period(rules.period, of) if of else figures.last_period(rules.period, today)
     groups = {
         section.title: [figures.kpi(key, about) for key in section.metrics if key in figures.metrics]
@@ -147,6 +174,8 @@ def _content_of(
     is_short = built_as_of <= about.end
     span = day(about.start) if about.grain == "day" else f"{day(about.start)} to {day(about.end)}"
     said = [*_streaks(figures, rules, about, kpis), *_causes(figures, rules, about, kpis)]
+    # A source in trouble is told of above all else.
+    judged = [one for one in alerts if one.metric in figures.metrics and (one.segment == "all" or not hidden_below)]
     return Content(
         rules=rules,
         period=about,
@@ -166,11 +195,19 @@ def _content_of(
         groups={name: group for name, group in groups.items() if group},
         drawings=list(_drawings(figures, rules, about)),
         events=_events(build, about, timezone),
+        alerts=_alerts(judged, build, about) if judged else None,
+        not_judged=not_judged(judged, build, about.start, about.end),
         restated=_restated(build, figures, rules, about, known_build),
         states=states,
         complete_through=data_status.complete_through(sources),
-        links={key: f"{dashboard_url.rstrip('/')}/explain?metric={key}" for key in kpis} if dashboard_url else {},
+        links=_links(kpis, dashboard_url.rstrip("/"), hidden_below) if dashboard_url else {},
     )
+
+
+def _links(kpis: Mapping[str, Kpi], dashboard_url: str, hidden_below: int) -> dict[str, str]:
+    if not hidden_below:
+        return {key: f"{dashboard_url}/explain?metric={key}" for key in kpis}
+    return {key: f"{dashboard_url}/{PAGES.get(kpi.metric.domain, '')}" for key, kpi in kpis.items()}
 
 
 def _periods_behind(about: Period, today: date) -> int:
@@ -329,8 +366,36 @@ def _events(build: Bundle, about: Period, timezone: str) -> list[str]:
     first, after = pd.Timestamp(about.start), pd.Timestamp(about.end) + pd.Timedelta(days=1)
     # An empty frame would take all the rows of what is assigned to it.
     own = found.assign(began=began)[(began < after) & (ended.fillna(began) >= first)].sort_values("began")[::-1]
-    told = [f"{row['kind'].capitalize()}, {day(row['began'])}: {row['title']}" for row in own.to_dict("records")]
-    return [*told[:MOST_EVENTS], *([f"{len(told) - MOST_EVENTS} more"] if len(told) > MOST_EVENTS else [])]
+    return [f"{row['kind'].capitalize()}, {day(row['began'])}: {row['title']}" for row in own.to_dict("records")]
+
+
+def _alerts(rules: Sequence[AlertRules], build: Bundle, about: Period) -> list[Firing]:
+    """What fired in the period, or before it and was not over, the worst first and the latest of these."""
+    found = [
+        one
+        for one in firings(rules, build)
+        if one.began <= about.end and (one.ended is None or one.ended > about.start)
+    ]
+    found.sort(key=lambda one: one.began, reverse=True)
+    return sorted(found, key=lambda one: one.rules.severity != "critical")
+
+
+def _alerts_in_words(alerts: Sequence[Firing] | None, unknown: Sequence[str], grain: str) -> list[str]:
+    """Nothing where nobody judges any."""
+    if alerts is None:
+        return []
+    lines = [
+        f"{one.rules.severity.capitalize()}: {one.said} "
+        + ("Not over yet." if one.ended is None else f"Over since {day(one.ended)}.")
+        for one in alerts
+    ]
+    none = f"None {'on' if grain == 'day' else 'in'} this {grain}{', by what is known' if unknown else ''}."
+    lines = _the_first(lines, MOST_ALERTS) or [none]
+    return [*lines, *([f"Not judged in full, as data is missing: {', '.join(unknown)}."] if unknown else [])]
+
+
+def _the_first(lines: Sequence[str], most: int) -> list[str]:
+    return [*lines[:most], *([f"{len(lines) - most} more"] if len(lines) > most else [])]
 
 
 def _restated(build: Bundle, figures: Figures, rules: ReportRules, about: Period, known: str | None) -> list[str]:
@@ -346,10 +411,9 @@ def _restated(build: Bundle, figures: Figures, rules: ReportRules, about: Period
         & (net["grain"] == about.grain)
         & (pd.to_datetime(net["period_start"]) < pd.Timestamp(about.start))
     ].to_dict("records")
-    told = [
+    return [
         f"{metric.label}, {period(row['period_start'], row['grain'])}: {number(row['old_value'], metric.format)} "
         f"before, {number(row['new_value'], metric.format)} now ({row['reason']})"
         for row in own
         for metric in [figures.metrics[row["metric_id"]]]
     ]
-    return [*told[:MOST_RESTATED], *([f"{len(told) - MOST_RESTATED} more"] if len(told) > MOST_RESTATED else [])]

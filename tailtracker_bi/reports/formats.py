@@ -141,6 +141,20 @@ def as_json(content: Content) -> bytes:
             for kpi in group
         ],
         "events": content.events,
+        "alerts": None
+        if content.alerts is None
+        else [
+            {
+                "alert": one.rules.id,
+                "severity": one.rules.severity,
+                "metric_id": one.rules.metric,
+                "began": one.began,
+                "ended": one.ended,
+                "said": one.said,
+            }
+            for one in content.alerts
+        ],
+        "not_judged": content.not_judged,
         "restated": content.restated,
         "as_of": content.as_of,
         "build": content.build,
@@ -170,7 +184,7 @@ def as_pdf(content: Content) -> bytes:
                 kpi.change,
                 f"before {kpi.shown_before}",
                 kpi.verdict if kpi.verdict in ("better", "worse") else "",
-                kpi.when,
+                ", ".join(filter(None, [kpi.when, kpi.beside])),
                 kpi.line,
             )
             for kpi in group
@@ -179,9 +193,8 @@ def as_pdf(content: Content) -> bytes:
         paper.blocks.append(Heading(drawn.title))
         notes = "\n".join(drawn.notes)
         paper.blocks.append(Said(notes, "note") if drawn.chart is None else Chart(drawn.chart, notes))
-    for title, lines in (("What happened", content.events), ("Changed since the last report", content.restated)):
-        if lines:
-            paper.blocks += [Heading(title), Said("\n".join(f"- {plain(line)}" for line in lines))]
+    for title, lines in content.told.items():
+        paper.blocks += [Heading(title), Said("\n".join(f"- {plain(line)}" for line in lines))]
     rows = [[state.share_of_source, state.last_day or "none", state.status, state.why] for state in content.states]
     columns = ["Source", "Last day", "State", "Why"]
     paper.blocks += [Heading("Where the data comes from"), Table("", columns, rows, len(rows))]
@@ -204,9 +217,8 @@ def as_slack(content: Content) -> bytes:
         for first in range(0, len(fields), SLACK_FIELDS):
             title = f"*{mrkdwn(section)}*" if not first else " "
             blocks.append(_section(title) | {"fields": fields[first : first + SLACK_FIELDS]})
-    for title, lines in (("What happened", content.events), ("Changed since the last report", content.restated)):
-        if lines:
-            blocks.append(_section(f"*{title}*\n" + "\n".join(f"• {mrkdwn(line)}" for line in lines)))
+    for title, lines in content.told.items():
+        blocks.append(_section(f"*{title}*\n" + "\n".join(f"• {mrkdwn(line)}" for line in lines)))
     foot = f"{content.span}, against {BEFORE[content.period.grain]}. Data as of {content.as_of}. Build {content.build}."
     foot_block = {"type": "context", "elements": [{"type": "mrkdwn", "text": mrkdwn(foot)}]}
     message = {"text": content.subject, "blocks": [*blocks[: SLACK_BLOCKS - 1], foot_block]}
@@ -310,8 +322,8 @@ def _field(content: Content, kpi: Kpi) -> str:
     label = f"<{link}|{mrkdwn(kpi.metric.label)}>" if link else mrkdwn(kpi.metric.label)
     changed = f" {kpi.arrow} {kpi.change}".rstrip() if kpi.change else ""
     verdict = f" _{kpi.verdict}_" if kpi.verdict else ""
-    when = f"\n{kpi.when}" if kpi.when else ""
-    return f"{label}\n*{mrkdwn(kpi.shown)}*{mrkdwn(changed)}{mrkdwn(verdict)}{mrkdwn(when)}"
+    about = "".join(f"\n{line}" for line in (kpi.when, kpi.beside) if line)
+    return f"{label}\n*{mrkdwn(kpi.shown)}*{mrkdwn(changed)}{mrkdwn(verdict)}{mrkdwn(about)}"
 
 
 def mrkdwn(text: str) -> str:

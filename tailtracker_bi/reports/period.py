@@ -10,6 +10,7 @@ from functools import cached_property
 import pandas as pd
 
 from tailtracker_bi import bundle
+from tailtracker_bi.access import without_small
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.figures import catalogue
@@ -93,12 +94,21 @@ class Kpi(Reading):
         known = self.year_before.is_complete and self.year_before.value is not None
         return number(self.year_before.value, self.metric.format) if known else ""
 
+    @property
+    def beside(self) -> str:
+        """What else there is to know of it: how it was a year ago, what it should be, who answers for it."""
+        told = {"a year ago": self.shown_year_before, "target": self.target, "owner": self.metric.owner}
+        return ", ".join(f"{name} {what}" for name, what in told.items() if what)
+
 
 class Figures:
-    """What the build says of these metrics, for everyone; totals are in this currency."""
+    """What the build says of these metrics, for everyone; totals are in this currency.
 
-    def __init__(self, build: Bundle, metric_ids: Iterable[str], currency: str) -> None:
-        self._build, self._asked = build, sorted(set(metric_ids))
+    Parts of fewer than `hidden_below` people have no say in why a metric changed.
+    """
+
+    def __init__(self, build: Bundle, metric_ids: Iterable[str], currency: str, hidden_below: int = 0) -> None:
+        self._build, self._asked, self._hidden_below = build, sorted(set(metric_ids)), hidden_below
         self.metrics = catalogue.catalog(bundle.read(build, "metric_catalog"), currency)
 
     @cached_property
@@ -145,7 +155,13 @@ class Figures:
     def explanation(self, metric_id: str, of: Period) -> Explanation:
         """Why a metric of the period differs from the one before."""
         both = {"grain": of.grain, "period_start": [of.start, of.before.start]}
-        values = bundle.read(self._build, "metric_values", None, metric_id=metric_id, **both)
+        if self._hidden_below:
+            # Of how few an amount is, another metric may say.
+            values = bundle.read(self._build, "metric_values", None, **both)
+            values = without_small(values, self.metrics, self._hidden_below)
+            values = values[values["metric_id"] == metric_id]
+        else:
+            values = bundle.read(self._build, "metric_values", None, metric_id=metric_id, **both)
         return explain(self.metrics[metric_id], values, of.start, of.before.start)
 
     def periods_in_a_row(self, metric_id: str, of: Period) -> int:

@@ -2,7 +2,7 @@
 
 Nothing lands in the lake, nothing is built, no build that readers see is touched: so a run takes a lock of its own, not
 the one of HOME, for which a refresh would wait. It leaves its turn out while a refresh is at work. Mixpanel's events
-alone are read: Stripe and the app's database tell of objects, whose states would have to be read and kept each time.
+are read, and Stripe's charges, each an event, too: of other objects the states would have to be read and kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tailtracker_bi.analytics import Analytics, plain_id
 from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.runs.lock import check_home, is_held
 from tailtracker_bi.settings import Settings
-from tailtracker_bi.sources import UnfinishedDays
+from tailtracker_bi.sources import Charge, Stripe, UnfinishedDays, recent_charges
 from tailtracker_bi.warehouse import certain_part, landed_id, plain_value
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ def update_recent(settings: Settings, analytics: Analytics, say: Callable[[str],
 
     Raises TailTrackerError where the source does not answer, or not whole: the table stays as it was.
     """
-    if not UnfinishedDays.is_on(settings):
-        raise SettingsError(f"mixpanel is off: {UnfinishedDays.why_off}, and nothing else tells of the last hours")
+    if not UnfinishedDays.is_on(settings) and not Stripe.is_on(settings):
+        off = f"mixpanel is off: {UnfinishedDays.why_off}; stripe is off: {Stripe.why_off}"
+        raise SettingsError(f"{off}: nothing tells of the last hours")
     check_home(settings.home)
     folder = recent.file_in(settings.home).parent
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -67,23 +68,47 @@ def update_recent(settings: Settings, analytics: Analytics, say: Callable[[str],
 
 
 def _read(settings: Settings, analytics: Analytics, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    now, file = settings.now, recent.file_in(settings.home)
-    spans = list(spans_of(now, settings.timezone))
+    spans, found = list(spans_of(settings.now, settings.timezone)), list[dict[str, Any]]()
+    since = min(span.starts_at for span in spans)
+    try:
+        if UnfinishedDays.is_on(settings):
+            events = _events(since, settings, analytics, say)
+            found += [row | {"source": UnfinishedDays.name} for row in _counted(events, spans)]
+        if Stripe.is_on(settings):
+            charges = _charges(recent_charges(settings, since, say))
+            found += [row | {"source": Stripe.name} for row in _counted(charges, spans)]
+    except TailTrackerError as error:
+        kept = "what was read before stays" if recent.file_in(settings.home).exists() else "nothing was read before"
+        raise type(error)(f"{error}; of the last hours, {kept}") from None
+    told = {"as_of": settings.now, "observed_at": datetime.now(UTC)}
+    return [row | told for row in found]
+
+
+def _events(since: datetime, settings: Settings, analytics: Analytics, say: Callable[[str], None]) -> pl.DataFrame:
     zone = ZoneInfo(UnfinishedDays.timezone(settings))
-    first = min(span.starts_at for span in spans).astimezone(zone).date()
     # A refresh clears its own.
-    spool = file.with_name("spool")
+    spool = recent.file_in(settings.home).with_name("spool")
     shutil.rmtree(spool, ignore_errors=True)  # what a run left that was killed
     try:
-        with UnfinishedDays(settings, say).fetch(first, UnfinishedDays.today(settings), spool) as days:
-            events = _activity(days.rows, settings, analytics, zone)
-    except TailTrackerError as error:
-        kept = "what was read before stays" if file.exists() else "nothing was read before"
-        raise type(error)(f"{error}; of the last hours, {kept}") from None
+        first, today = since.astimezone(zone).date(), UnfinishedDays.today(settings)
+        with UnfinishedDays(settings, say).fetch(first, today, spool) as days:
+            return _activity(days.rows, settings, analytics, zone)
     finally:
         shutil.rmtree(spool, ignore_errors=True)
-    told = {"source": UnfinishedDays.name, "as_of": now, "observed_at": datetime.now(UTC)}
-    return [row | told for row in _counted(events, spans)]
+
+
+def _charges(charges: Iterable[Charge]) -> pl.DataFrame:
+    """As events: paid in a currency, or failed. Who is a test account Stripe does not tell."""
+    import polars as pl
+
+    schema: Mapping[str, Any] = {
+        "event": pl.String, "occurred_at": pl.Datetime("us", "UTC"), "person": pl.String, "amount": pl.Decimal(38, 3),
+    }  # fmt: skip
+    rows = [
+        (f"Paid in {one.currency}" if one.paid is not None else "Failed", one.occurred_at, one.customer, one.paid)
+        for one in charges
+    ]
+    return pl.DataFrame(rows, schema, orient="row")
 
 
 def spans_of(now: datetime, timezone: str) -> Iterator[Span]:
@@ -180,11 +205,14 @@ def _counted(events: pl.DataFrame, spans: Iterable[Span]) -> Iterator[dict[str, 
     import polars as pl
 
     numbers = [pl.len().alias("events"), pl.col("person").drop_nulls().n_unique().alias("people")]
+    # Amounts of several currencies are no sum.
+    parts = [*numbers, pl.col("amount").sum()] if "amount" in events.columns else numbers
     for span in spans:
         own = events.filter(pl.col("occurred_at").is_between(span.starts_at, span.ends_at, closed="left"))
-        by_event = own.group_by("event").agg(numbers).sort("event").to_dicts()
+        by_event = own.group_by("event").agg(parts).sort("event").to_dicts()
         for counts in ({"event": None} | own.select(numbers).to_dicts()[0], *by_event):
             yield counts | {
+                "amount": counts.get("amount") or None,
                 "span": span.kind,
                 "is_day_before": span.is_day_before,
                 "starts_at": span.starts_at,

@@ -248,10 +248,14 @@ class ReportSettings(_DeclaredSettings, _Surroundings):
     smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
     recipients: Annotated[tuple[Recipient, ...], BeforeValidator(_recipients)] = Field((), alias="REPORT_RECIPIENTS")
     slack_webhook_url: SecretStr | None = Field(None, alias="SLACK_WEBHOOK_URL")
+    slack_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN")
+    slack_channel: str | None = Field(None, alias="SLACK_CHANNEL", pattern=r"^[CG][A-Z0-9]{5,}$")
+    slack_api_url: str = Field("https://slack.com/api", alias="SLACK_API_URL")
     other_channels: Annotated[tuple[SecretStr, ...], BeforeValidator(_words)] = Field((), alias="REPORT_CHANNELS")
     folder: str | None = Field(None, alias="REPORT_FOLDER")
     export_folder: str | None = Field(None, alias="EXPORT_FOLDER")
     owner: Annotated[str, AfterValidator(_mail_address)] | None = Field(None, alias="REPORT_OWNER")
+    access_file: AbsolutePath | None = Field(None, alias="TAILTRACKER_ACCESS")
     pagerduty_routing_key: SecretStr | None = Field(None, alias="PAGERDUTY_ROUTING_KEY")
     pagerduty_url: str = Field("https://events.pagerduty.com", alias="PAGERDUTY_URL")
     alert_webhook_url: SecretStr | None = Field(None, alias="ALERT_WEBHOOK_URL")
@@ -266,6 +270,11 @@ class ReportSettings(_DeclaredSettings, _Surroundings):
         if self.slack_webhook_url is not None:
             url = self.slack_webhook_url.get_secret_value()
             check_base_url("SLACK_WEBHOOK_URL", url, "slack.com", self.allow_loopback)
+        check_base_url("SLACK_API_URL", self.slack_api_url, "slack.com", self.allow_loopback)
+        if (self.slack_token is None) != (self.slack_channel is None):
+            raise ValueError("SLACK_BOT_TOKEN and SLACK_CHANNEL are set together: who writes, and where")
+        if self.slack_token is not None and self.slack_webhook_url is not None:
+            raise ValueError("SLACK_BOT_TOKEN and SLACK_WEBHOOK_URL are two ways to Slack: set one of them")
         check_base_url("PAGERDUTY_URL", self.pagerduty_url, "pagerduty.com", self.allow_loopback)
         if (self.alert_webhook_url is None) != (self.alert_webhook_secret is None):
             raise ValueError("ALERT_WEBHOOK_URL and ALERT_WEBHOOK_SECRET are set together: what is sent is signed")

@@ -30,7 +30,7 @@ from tailtracker_bi.sources.records import (
     each_day,
     ranges,
 )
-from tailtracker_bi.sources.stripe import Stripe
+from tailtracker_bi.sources.stripe import Charge, Stripe, recent_charges
 
 SOURCES: tuple[type[Source], ...] = (Mixpanel, Stripe, AppDb, CsvFiles, ExchangeRates, Prometheus, Annotations)
 
@@ -43,6 +43,7 @@ __all__ = [
     "AbsentTableError",
     "AppDb",
     "BadResponseError",
+    "Charge",
     "Counts",
     "DaySource",
     "Days",
@@ -56,6 +57,7 @@ __all__ = [
     "Remark",
     "Source",
     "SourceUnavailableError",
+    "Stripe",
     "Table",
     "UnfinishedDays",
     "Versions",
@@ -64,5 +66,6 @@ __all__ = [
     "http",
     "ranges",
     "readable",
+    "recent_charges",
     "row_hash",
 ]

@@ -4,7 +4,7 @@ What belongs here: whose profile is told what, sending it, and what was told. Wh
 (`dbt_project/models/marts/people/fct_profile_traits.sql`), and reading from Mixpanel (`sources/`).
 """
 
-from tailtracker_bi.traits.profiles import Profiles, current_profiles, nobody_told
-from tailtracker_bi.traits.sending import Told, planned, send
+from tailtracker_bi.traits.profiles import nobody_told
+from tailtracker_bi.traits.sending import Plan, update_profiles
 
-__all__ = ["Profiles", "Told", "current_profiles", "nobody_told", "planned", "send"]
+__all__ = ["Plan", "nobody_told", "update_profiles"]

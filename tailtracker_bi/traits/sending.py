@@ -9,7 +9,7 @@ it was taken. What was sent and not noted, as the process died, is sent again, w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -21,8 +21,11 @@ import orjson
 from tailtracker_bi.crash_points import reached
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.readers import Store
+from tailtracker_bi.runs import Progress, locked
+from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import MixpanelSettings, readable
-from tailtracker_bi.traits.profiles import PROPERTIES, Profiles
+from tailtracker_bi.traits.profiles import PROPERTIES, Profiles, current_profiles
+from tailtracker_bi.warehouse import Engine, engine_of
 
 FILE = "traits/told.sqlite3"
 MOST_AT_ONCE = 2_000
@@ -64,12 +67,16 @@ class Told:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be sent: whose profile is told what, and from whose all of it is taken away."""
+    """What is to be sent: whose profile is told what, and from whose all of it is taken away.
+
+    `too_old` says why nothing that changed is told; empty where it is.
+    """
 
     told: Mapping[str, Mapping[str, str]]
     removed: tuple[str, ...]
     unchanged: int
     without_consent: int
+    too_old: str = ""
 
     @property
     def requests(self) -> int:
@@ -83,7 +90,26 @@ def planned(profiles: Profiles, told: Told) -> Plan:
     current = {} if profiles.too_old else profiles.told
     changed = {user: own for user, own in current.items() if known.get(hashes[user]) != _digest(own)}
     removed = sorted(user for user in profiles.users - profiles.told.keys() if hashes[user] in known)
-    return Plan(changed, tuple(removed), len(current) - len(changed), profiles.without_consent)
+    return Plan(changed, tuple(removed), len(current) - len(changed), profiles.without_consent, profiles.too_old)
+
+
+def update_profiles(
+    settings: Settings,
+    progress: Progress,
+    profiles_by: Callable[[Settings, Engine], Profiles] = current_profiles,
+    *,
+    is_dry: bool = False,
+) -> Plan:
+    """Under the lock of HOME, tell profiles what changed since the last time, and say what that was; dry, it only says.
+
+    Raises TailTrackerError.
+    """
+    with locked(settings.home, progress):
+        told = Told(settings.home)
+        plan = planned(profiles_by(settings, engine_of(settings)), told)
+        if not is_dry:
+            send(plan, settings.of(MixpanelSettings), told)
+    return plan
 
 
 def send(plan: Plan, settings: MixpanelSettings, told: Told) -> None:

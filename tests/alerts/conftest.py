@@ -1,14 +1,11 @@
-"""The sample build, and somebody who takes what is posted."""
+"""The sample build."""
 
 from __future__ import annotations
 
 import pytest
 
 from tailtracker_bi.bundle import Bundle
-from tests.delivery.conftest import webhook
 from tests.worlds import sample_bundle
-
-__all__ = ["webhook"]
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,7 @@ def test_the_parts_of_a_window_add_up() -> None:
     assert funnel.window.total_seconds == 86400 + 3600 + 60 + 1
 
 
+EXPORT = '{period: day, send: {at: "07:00", deadline: "08:00"}, id: numbers'
 FUNNEL = "funnels:\n  - id: f\n    steps: [a, b]\n    window: {days: 1}\n"
 
 
@@ -141,6 +142,10 @@ FUNNEL = "funnels:\n  - id: f\n    steps: [a, b]\n    window: {days: 1}\n"
             "line 5: funnels.0.steps.1.where.0.property: 'ip' is personal data and never lands",
         ),
         ("\nmetrics:\n  dau: {owner: Growth}\n  dua: {target: 5}\n", "line 4: metrics.dua: no such metric"),
+        (
+            f"\nexports:\n  - {EXPORT}, of: [mrr, mrr_movements]}}\n  - {EXPORT}2, of: [dau, mrr_movement]}}",
+            "line 4: exports.1.of.1: no table and no metric mrr_movement; did you mean mrr_movements?",
+        ),
         ("a: b: c", "line 1: not YAML"),
         ("\nfunnels: [", "not YAML"),
         ("\t- a", "line 1: not YAML"),

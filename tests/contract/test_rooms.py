@@ -19,7 +19,7 @@ ROOMS = (
     "errors", "crash_points", "durable", "shipped",
     # In the order in which data flows.
     "settings", "privacy", "analytics", "sources", "lake", "warehouse", "inference", "bundle", "recent", "runs",
-    "figures", "access", "readers", "reports", "exports", "assistants", "delivery", "gauges", "monitoring", "alerts",
+    "figures", "access", "readers", "alerts", "reports", "exports", "assistants", "delivery", "gauges", "monitoring",
     "traits",
     # What people and Dagster call, and what tests and demos live by.
     "sandbox", "cli", "defs", "definitions",

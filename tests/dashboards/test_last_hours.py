@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +32,23 @@ def own_home(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return folder
 
 
-def write(home: Path, as_of: datetime) -> None:
-    told = {"source": "mixpanel", "as_of": as_of, "observed_at": datetime.now(UTC)}
-    recent.write(
-        home,
-        [
-            {"event": event, "events": 10 * people, "people": people - span.is_day_before}
-            | {"span": span.kind, "is_day_before": span.is_day_before}
-            | {"starts_at": span.starts_at, "ends_at": span.ends_at}
-            | told
-            for span in spans_of(as_of, "UTC")
+Charges = Mapping[str | None, tuple[int, Decimal | None]]
+
+
+def write(home: Path, as_of: datetime, charges: Charges | None = None) -> None:
+    rows = []
+    for span in spans_of(as_of, "UTC"):
+        told = {"span": span.kind, "is_day_before": span.is_day_before, "starts_at": span.starts_at}
+        told |= {"ends_at": span.ends_at, "as_of": as_of, "observed_at": datetime.now(UTC)}
+        rows += [
+            {"source": "mixpanel", "event": event, "events": 10 * people, "people": people - span.is_day_before} | told
             for event, people in PEOPLE.items()
-        ],
-    )
+        ]
+        rows += [
+            {"source": "stripe", "event": event, "events": people, "people": people, "amount": amount} | told
+            for event, (people, amount) in (charges or {}).items()
+        ]
+    recent.write(home, rows)
 
 
 def said(page: AppTest, kind: str) -> list[str]:
@@ -69,6 +75,22 @@ def test_what_was_read_lately_says_that_it_is_partial_and_as_of_when(own_home: P
     assert list(first["Event"][1:]) == ["Open", "Pet Profile Created", "Search <b>Initiated", "Alert Shared"]
     [chart] = page.get("vega_lite_chart")
     assert "06:00, so far: 40, a day before 39" in json.loads(chart.proto.spec)["description"]
+
+
+def test_charges_stand_beside_events_with_their_amounts(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    charges = {None: (9, None), "Paid in EUR": (6, Decimal("1234.5")), "Failed": (3, None)}
+    write(own_home, MORNING, charges)
+    page = open_page("Last hours")
+    assert not page.exception
+    assert [heading.value for heading in page.header][2:4] == ["Charges, the last hour", "Charges, today so far"]
+    table = page.dataframe[2].value.set_index("Charge")
+    assert table.loc["Paid in EUR"].tolist() == ["6", "6", "6", "6", "€1,234.50", "€1,234.50"]
+    assert table.loc["Failed", "Amount"] == ""
+    # Who failed are so few that nothing of them may follow from the rest.
+    monkeypatch.setattr("dashboards.access.here", lambda: Visitor((Role.executive,), 5))
+    table = open_page("Last hours").dataframe[2].value.set_index("Charge")
+    assert table.loc["Paid in EUR"].tolist() == ["hidden"] * 6
+    assert table.loc["All charges"].tolist() == ["9", "9", "9", "9", "", ""]
 
 
 def test_what_is_too_old_says_so(own_home: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import chain
 from pathlib import Path
@@ -30,6 +30,7 @@ from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import SOURCES
 from tailtracker_bi.sources.mixpanel import export
 from tailtracker_bi.sources.records import each_day
+from tailtracker_bi.traits import Plan
 from tailtracker_bi.warehouse import BuildError
 from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.sources.export_lines import event_line
@@ -542,6 +543,25 @@ def test_the_last_hours_are_off_until_turned_on_and_leave_the_build_alone(
         assert schedule.evaluate_tick(context).run_requests
         kept.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
         assert schedule.evaluate_tick(context).skip_message == "the turn before is not over"
+
+
+def test_profiles_are_told_by_a_schedule_that_is_off_until_turned_on(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tailtracker_bi.definitions import defs
+
+    [schedule] = (one for one in defs().get_repository_def().schedule_defs if one.name == "traits")
+    assert (schedule.cron_schedule, schedule.default_status.value) == ("0 9 * * *", "STOPPED")
+    job = defs().resolve_job_def("traits")
+    failed = job.execute_in_process(instance=instance, raise_on_error=False)
+    said = failed.failure_data_for_node("traits__profiles").error.message  # type: ignore[union-attr]
+    assert "set MIXPANEL_TOKEN and MIXPANEL_CONSENT" in said
+    plan = Plan({"anna": {}}, ("bob", "carl"), 0, 0)
+    monkeypatch.setattr("tailtracker_bi.defs.traits.update_profiles", lambda *_: plan)
+    [event] = job.execute_in_process(instance=instance).get_asset_materialization_events()
+    assert {name: it.value for name, it in event.materialization.metadata.items()} == {"told": 1, "taken away": 2}
+    plan = replace(plan, too_old="too long ago")
+    assert not job.execute_in_process(instance=instance, raise_on_error=False).success
 
 
 def test_every_source_table_and_model_has_an_asset_with_a_group_an_owner_and_a_description(settings: Settings) -> None:

@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tailtracker_bi import bundle
+from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.reports import formats
 from tailtracker_bi.settings import ReportSettings
 from tests.worlds import sample_bundle
@@ -65,6 +67,13 @@ class MailServer:
 
     def to(self, address: str) -> list[EmailMessage]:
         return [mail for mail in self.came if mail["To"] == address]
+
+
+def publish(home: Path, build: Bundle) -> None:
+    """Make a changed build the current one of a HOME, under a name of its own."""
+    named = home / "published" / f"20250312T07000{len(list((home / 'published').glob('*.duckdb')))}-0c0rre.duckdb"
+    build.path.rename(named)
+    (home / "published" / "current").write_text(named.stem)
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +119,8 @@ def mail(certificate: Path) -> Iterator[MailServer]:
 
 @dataclass
 class Webhook:
-    """What was posted, and the statuses to answer with: each once, then what `judge` says of a request.
+    """What was posted, and the statuses to answer with: each once, then what `judge` says of a request. Where there is
+    one, `answer` gives JSON by the path.
 
     `asked` has the path, the headers and the body of each request, taken or not.
     """
@@ -120,6 +130,7 @@ class Webhook:
     statuses: list[int] = field(default_factory=list)
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     judge: Callable[[str, bytes], int] = lambda path, body: 200
+    answer: Callable[[str], object] | None = None
 
 
 @pytest.fixture
@@ -132,11 +143,12 @@ def webhook() -> Iterator[Webhook]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             hook.asked.append((self.path, dict(self.headers), body))
             status = hook.statuses.pop(0) if hook.statuses else hook.judge(self.path, body)
-            if status < 300:
+            if status < 300 and hook.answer is None:
                 hook.came.append(orjson.loads(body))
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(b"ok" if status < 300 else b"no_service")
+            said = b"ok" if status < 300 else b"no_service"
+            self.wfile.write(said if hook.answer is None else orjson.dumps(hook.answer(self.path)))
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -155,6 +167,12 @@ def _published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("published")
     sample_bundle.publish(home)
     return home
+
+
+@pytest.fixture
+def build(_published: Path) -> Bundle:
+    """The sample build, to make others of."""
+    return bundle.current(_published)
 
 
 @pytest.fixture

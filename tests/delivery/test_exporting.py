@@ -17,8 +17,8 @@ from tailtracker_bi.delivery.sending import Outcome
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.exports import export
 from tailtracker_bi.settings import ReportSettings
-from tests.delivery.conftest import MailServer
-from tests.worlds.sample_bundle import with_mixpanel
+from tests.delivery.conftest import MailServer, publish
+from tests.worlds.sample_bundle import changed, with_mixpanel
 
 Make = Callable[..., ReportSettings]
 # Monday, of the week from 3 March on.
@@ -63,6 +63,39 @@ def test_an_export_waits_for_its_data_until_its_deadline(
     assert go(well, EARLY).what == "sent"
     # The next week has not ended in this build.
     assert go(well, EARLY + timedelta(weeks=1)).what == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("metric", "moved_to", "of", "follows"),
+    [
+        ("mrr", 102.0, ["mrr"], True),
+        ("mrr", None, ["mrr"], True),
+        # By less than is declared, of another metric, of a day that was not over.
+        ("mrr", 100.5, ["mrr"], False),
+        ("dau", 102.0, ["mrr"], False),
+        ("dau", 102.0, ["metric_values"], True),
+    ],
+)
+def test_a_file_whose_numbers_were_restated_is_put_there_anew(
+    metric: str, moved_to: float | None, of: list[str], follows: bool,
+    settings_of: Make, folder: Path, home: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    settings, own = settings_of(EXPORT_FOLDER=str(folder)), rules(of=of)
+    assert go(settings, own=own).what == "sent"
+    [file] = folder.iterdir()
+    first = file.read_bytes()
+    of_a_day, by = "'day', date '2025-03-04', 'all', 'all'", "'20250312T070001-0c0rre', date '2025-03-12'"
+    row = f"'{metric}', {of_a_day}, 100, {moved_to or 'null'}, {by}, 'late events'"
+    later = changed(
+        bundle.current(home), tmp_path / "later",
+        f"insert into restatements values ({row})",
+        "update metric_values set value = value + 1 where grain = 'day'",
+    )  # fmt: skip
+    publish(home, later)
+    assert go(settings, own=own).what == ("sent" if follows else "done")
+    assert (file.read_bytes() != first, names(folder)) == (follows, [file.name])
+    assert go(settings, own=own).what == "done"
+    assert Ledger(settings.home).revision("numbers", date(2025, 3, 3)) == int(follows)
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "xlsx"])

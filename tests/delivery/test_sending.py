@@ -19,31 +19,24 @@ import pytest
 
 from tailtracker_bi import bundle
 from tailtracker_bi.analytics import load_analytics
-from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.delivery import Ledger, channels, send_due, tell_owner, watch
 from tailtracker_bi.delivery.channels import Folder, Mail
 from tailtracker_bi.delivery.sending import STALE_AFTER, Outcome
 from tailtracker_bi.errors import SettingsError
 from tailtracker_bi.settings import ReportSettings, load_report_settings
-from tests.delivery.conftest import MailServer, Webhook
+from tests.delivery.conftest import MailServer, Webhook, publish
 from tests.worlds.sample_bundle import changed, with_mixpanel
 
-ANN, BOB = "ann@tails.example", "bob@tails.example"
-WEEKLY = [rules for rules in load_analytics().reports if rules.id == "weekly"]
+ANN, BOB, OWNER = "ann@tails.example", "bob@tails.example", "owner@tails.example"
+SHIPPED = load_analytics()
+WEEKLY = [rules for rules in SHIPPED.reports if rules.id == "weekly"]
 EARLY, NOON = datetime(2025, 3, 10, 7, 30, tzinfo=UTC), datetime(2025, 3, 10, 12, 0, tzinfo=UTC)
 Make = Callable[..., ReportSettings]
 
 
 def go(settings: ReportSettings, now: datetime = NOON) -> Outcome:
-    [outcome] = send_due(settings, WEEKLY, Ledger(settings.home), now)
+    [outcome] = send_due(settings, WEEKLY, SHIPPED.alerts, Ledger(settings.home), now)
     return outcome
-
-
-def publish(home: Path, build: Bundle) -> None:
-    """Make a changed build the current one of a HOME, under a name of its own."""
-    named = home / "published" / f"20250312T07000{len(list((home / 'published').glob('*.duckdb')))}-0c0rre.duckdb"
-    build.path.rename(named)
-    (home / "published" / "current").write_text(named.stem)
 
 
 def part(mail: EmailMessage, kind: str) -> str:
@@ -83,6 +76,42 @@ def test_a_report_goes_out_once_whatever_how_often_it_is_asked_for(settings_of: 
     more = settings_of(SMTP_URL=mail.url, REPORT_RECIPIENTS=f"{ANN}, {BOB}")
     assert go(more).sent == 1
     assert [one["To"] for one in mail.came] == [ANN, BOB]
+
+
+def test_who_may_see_no_parts_of_few_people_gets_a_report_without_them(
+    settings_of: Make, mail: MailServer, webhook: Webhook, home: Path, tmp_path: Path
+) -> None:
+    few = "update metric_values set value = 3 where metric_id = 'subscribers' and segment_value = 'France'"
+    others = "delete from metric_values where metric_id = 'mrr' and segment in ('plan', 'billing_cycle', 'currency')"
+    publish(home, changed(bundle.current(home), tmp_path / "few", few, others))
+    access = tmp_path / "access.yml"
+    access.write_text("roles: {analyst: ['@tails.example']}")
+    named = {
+        "SMTP_URL": mail.url,
+        "REPORT_RECIPIENTS": f"{ANN}, board@others.example",
+        "REPORT_OWNER": OWNER,
+    }
+    settings = settings_of(**named, SLACK_WEBHOOK_URL=webhook.url, TAILTRACKER_ACCESS=str(access))
+    assert go(settings).sent == 3
+    assert "country France" in part(mail.to(ANN)[0], "plain")
+    assert "country France" not in part(mail.to("board@others.example")[0], "plain")
+    assert "France" not in orjson.dumps(webhook.came[0]).decode()
+    # Who is an executive may not, as who has no role.
+    Ledger(settings.home).forget("weekly", date(2025, 3, 3))
+    access.write_text(f"roles: {{executive: ['{ANN}']}}")
+    go(settings)
+    assert "country France" not in part(mail.to(ANN)[1], "plain")
+    # Where nobody knows who may, nobody may, and the owner is told.
+    Ledger(settings.home).forget("weekly", date(2025, 3, 3))
+    access.write_text("roles: {analist: []}")
+    assert go(settings).what == "sent"
+    assert "country France" not in part(mail.to(ANN)[2], "plain")
+    [told] = mail.to(OWNER)
+    assert "no such role" in part(told, "plain")
+    # Without roles the dashboard is open to all on this machine, and so are reports.
+    Ledger(settings.home).forget("weekly", date(2025, 3, 3))
+    go(settings_of(**named))
+    assert "country France" in part(mail.to(ANN)[3], "plain")
 
 
 def test_a_report_waits_for_its_data_until_its_deadline_and_then_says_what_is_missing(
@@ -148,15 +177,15 @@ def test_who_is_refused_is_told_of_and_tried_again_and_the_others_have_theirs(
     settings = settings_of(
         SMTP_URL=mail.url.replace("smtp://", "smtp://me:s3cret-of-mail@"),
         REPORT_RECIPIENTS=f"{ANN}, {BOB}",
-        REPORT_OWNER="owner@tails.example",
+        REPORT_OWNER=OWNER,
     )
     outcome = go(settings)
     assert (outcome.what, outcome.sent) == ("failed", 1)
     assert outcome.errors == ("a...@tails.example: is refused: 550 no such person, said [secret]",)
-    [told] = mail.to("owner@tails.example")
+    [told] = mail.to(OWNER)
     assert "was not delivered to" in part(told, "plain")
     assert go(settings).what == "failed"
-    assert len(mail.to("owner@tails.example")) == 1
+    assert len(mail.to(OWNER)) == 1
     mail.refused = set()
     assert go(settings).what == "sent"
     assert [len(mail.to(one)) for one in (ANN, BOB)] == [1, 1]
@@ -210,7 +239,7 @@ def test_pausing_resuming_and_sending_anew(settings_of: Make, mail: MailServer) 
 
 
 def test_the_owner_is_told_once_a_day_that_nothing_is_published(settings_of: Make, mail: MailServer) -> None:
-    settings = settings_of(SMTP_URL=mail.url, REPORT_OWNER="owner@tails.example")
+    settings = settings_of(SMTP_URL=mail.url, REPORT_OWNER=OWNER)
     ledger = Ledger(settings.home)
     # The sample was built in 2025 by the clock that builds go by.
     assert datetime.now(UTC) - datetime(2025, 3, 12, 6, tzinfo=UTC) > STALE_AFTER
@@ -226,7 +255,7 @@ def test_the_owner_is_told_once_a_day_that_nothing_is_published(settings_of: Mak
 
 
 def test_two_troubles_of_a_day_are_two_mails_and_the_same_one_is_one(settings_of: Make, mail: MailServer) -> None:
-    settings = settings_of(SMTP_URL=mail.url, REPORT_OWNER="owner@tails.example")
+    settings = settings_of(SMTP_URL=mail.url, REPORT_OWNER=OWNER)
     ledger = Ledger(settings.home)
     for about, text in (("run a", "daily failed"), ("run b", "daily failed again"), ("run a", "daily failed")):
         tell_owner(settings, ledger, NOON, about, text)
@@ -258,12 +287,47 @@ def test_slack_gets_blocks_within_its_limits_and_what_passes_is_tried_again(
     settings_of: Make, webhook: Webhook
 ) -> None:
     webhook.statuses = [500, 429]
-    assert go(settings_of(SLACK_WEBHOOK_URL=webhook.url)).what == "sent"
+    settings = settings_of(SLACK_WEBHOOK_URL=webhook.url)
+    assert go(settings).what == "sent"
     [told] = webhook.came
     assert within_the_limits_of_slack(told)
     assert told["text"].startswith("[DATA LATE: MIXPANEL]")
     texts = orjson.dumps(told).decode()
     assert "*€512.77* ▲ +13.2%" in texts
+    # It waited too long for what may have come all the same.
+    webhook.statuses = [408, 408, 408]
+    Ledger(settings.home).forget("weekly", date(2025, 3, 3))
+    assert go(settings).what == "failed"
+    [tried] = [one for one in Ledger(settings.home).deliveries() if one.report == "weekly"]
+    assert (tried.state, bool(tried.may_be_twice)) == ("failed", True)
+    assert go(settings).what == "sent"
+    assert webhook.came[-1]["blocks"][-1]["elements"][-1]["text"] == channels.TWICE
+
+
+def test_an_app_of_slack_gets_the_pdf_into_the_thread_once(settings_of: Make, webhook: Webhook) -> None:
+    base = webhook.url.removesuffix("/services/T/B/x")
+    answers: dict[str, list[dict[str, Any]]] = {
+        "/api/chat.postMessage": [{"ok": False, "error": "ratelimited"}, {"ok": True, "ts": "17.4"}],
+        "/api/files.getUploadURLExternal": [{"ok": True, "file_id": "F1", "upload_url": f"{base}/upload"}] * 2,
+        "/upload": [{"ok": True}] * 2,
+        "/api/files.completeUploadExternal": [
+            {"ok": False, "error": "internal_error"}, {"ok": True, "files": [{"id": "F1"}]},
+        ],
+    }  # fmt: skip
+    webhook.answer = lambda path: answers[path].pop(0)
+    named = {"SLACK_BOT_TOKEN": "xoxb-1-s3cret", "SLACK_CHANNEL": "C0123456", "SLACK_API_URL": f"{base}/api"}
+    outcome = go(settings_of(**named))
+    assert (outcome.what, outcome.errors) == ("sent", ())
+    paths = [path for path, _, _ in webhook.asked]
+    assert [paths.count(path) for path in answers] == [2, 2, 2, 2]
+    bodies = {path: body for path, _, body in webhook.asked}
+    assert within_the_limits_of_slack(orjson.loads(bodies["/api/chat.postMessage"]))
+    assert bodies["/upload"].startswith(b"%PDF-")
+    assert b"17.4" in bodies["/api/files.completeUploadExternal"]
+    assert b"weekly-2025-03-03.pdf" in bodies["/api/files.getUploadURLExternal"]
+    webhook.answer = lambda path: {"ok": False, "error": "channel_not_found"}
+    Ledger(settings_of().home).forget("weekly", date(2025, 3, 3))
+    assert go(settings_of(**named)).errors == ("Slack: Slack answered channel_not_found",)
 
 
 def test_a_webhook_that_is_gone_is_told_without_its_address(settings_of: Make, webhook: Webhook) -> None:
@@ -318,6 +382,7 @@ def test_an_address_that_apprise_does_not_know_is_told_without_it(settings_of: M
             {"SMTP_URL": "smtp://127.0.0.1?from=a@b.example", "REPORT_RECIPIENTS": "a@b.example\nBcc: c@d.example"},
             "entry 1",
         ),
+        ({"SLACK_BOT_TOKEN": "xoxb-1"}, "are set together"),
         ({"SLACK_WEBHOOK_URL": "https://evil.example/services/x"}, "must be an https URL of slack.com"),
     ],
 )

@@ -72,6 +72,7 @@ APP = {
     "nps_responses": [{"id": "n1", "user_id": "anna", "score": "9", "created_at": CHANGED}],
     "app_store_ratings": [{"id": "r1", "platform": "ios", "score": "4", "created_at": CHANGED}],
     "support_tickets": [{"id": "t1", "user_id": "anna", "category": "billing", "created_at": CHANGED}],
+    "security_events": [{"id": "e1", "type": "brute_force_login", "occurred_at": CHANGED}],
     "marketing_metrics": [{"id": "m1", "channel": "search", "currency": "EUR", "spend": "50", "date": STARTED.date()}],
 }  # fmt: skip
 RATES = {

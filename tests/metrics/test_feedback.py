@@ -94,6 +94,13 @@ def tables(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Tables:
         on(8, object_id="well", user_id="anna", tier="premium", status="active"),
         on(8, object_id="odd", user_id="anna", tier="premium", status="incomplete"),
     )  # fmt: skip
+    land(
+        home, AppDb, "security_events",
+        {"type": "brute_force_login", "occurred_at": datetime(2024, 1, 8, 23)},  # noqa: DTZ001
+        {"type": "credential_stuffing", "occurred_at": datetime(2024, 1, 8, 1)},  # noqa: DTZ001
+        {"type": "sql_injection", "occurred_at": datetime(2024, 1, 8, 1)},  # noqa: DTZ001
+        {"type": "brute_force_login"}, {"type": "api_abuse"},
+    )  # fmt: skip
     needed = needed_for(models, "pub_metric_values", "pub_metric_catalog", "pub_not_counted")
     return sql_tables([(NOW, stripe)], needed, home, rates, APP_DATABASE_URL=APP_DATABASE)
 
@@ -131,6 +138,10 @@ def test_tickets_of_files_count_where_the_app_has_none_and_stay_when_they_are_go
     assert by_category == {"bug": (2, None, 2), "(unknown)": (1, None, 1)}
 
 
+def test_bursts_of_failed_logins_count_on_their_day(tables: Tables) -> None:
+    assert [metric(tables, "login_attacks", day) for day in (8, 9)] == [(2, None, 2), (0, None, 0)]
+
+
 def test_an_account_that_is_gone_is_none_any_more_and_stays_a_sign_up(tables: Tables) -> None:
     assert [metric(tables, "total_users", day)[2] for day in (4, 5, 14, 15, 19)] == [1, 3, 3, 2, 2]
     assert [metric(tables, "sign_ups", day)[2] for day in (1, 5, 10, 15)] == [1, 2, 0, 0]
@@ -165,6 +176,7 @@ def test_what_the_app_holds_and_no_number_takes_as_it_is_is_told(tables: Tables)
         ("exchange_rates", "marketing_metric", "amount in JPY without an exchange rate"): (1, 7, "3", 12, 12, of_spend),
         ("app_db", "pet", "no time of creation"): (1, None, "undated", 20, 20, of_pets),
         ("app_db", "pet", "created before 2000"): (1, None, "old", 1, 1, of_pets),
+        ("app_db", "security_event", "no time of occurrence"): (1, None, "3", 20, 20, "login_attacks"),
         ("app_db", "lost_pet_report", "found before it was reported"): (1, None, "early", 8, 8, hours),
         ("app_db", "lost_pet_report", "status that is not known"): (
             2, None, "none", 9, 9, f"pets_recovered,{hours},recovery_rate_30d",

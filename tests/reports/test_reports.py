@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from datetime import date
 from functools import cache
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from pypdf import PdfReader
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
@@ -30,6 +32,8 @@ from tailtracker_bi.reports import (
     report_of,
     write_report,
 )
+from tailtracker_bi.reports.content import PAGES
+from tests.alerts import rule, with_mrr
 from tests.worlds import sample_bundle
 from tests.worlds.sample_bundle import changed, with_mixpanel
 
@@ -63,11 +67,13 @@ class Reader(HTMLParser):
         return next(cells for cells in self.rows if cells and re.match(rf"{re.escape(label)}\b", cells[0]))
 
 
-RULES = load_analytics().reports
+SHIPPED = load_analytics()
+RULES = SHIPPED.reports
 
 
-def content(build: Bundle, as_of: date | None = None, name: str = "weekly", **further: str) -> Content:
-    return content_of(declared(RULES, name), build, as_of, **further)  # type: ignore[arg-type]
+def content(build: Bundle, as_of: date | None = None, name: str = "weekly", **further: object) -> Content:
+    given = {"alerts": SHIPPED.alerts} | further
+    return content_of(declared(RULES, name), build, as_of, **given)  # type: ignore[arg-type]
 
 
 def report(build: Bundle, as_of: date | None = None) -> Report:
@@ -290,6 +296,61 @@ def test_what_happened_in_the_period_is_told_in_the_zone_of_the_reports(build: B
     assert content(own, date(2025, 2, 10)).events == []
 
 
+def test_alerts_of_the_period_are_told_the_worst_first(build: Bundle, tmp_path: Path) -> None:
+    rules = [rule(metric="mrr", below=90), rule(id="two", metric="mrr", falls_by=0.5, severity="critical")]
+    days = dict.fromkeys(range(1, 16), 100.0)
+    own = with_mrr(build, tmp_path, days | {2: 80, 3: 80, 5: 80, 9: 20, 12: 80})
+
+    def told(as_of: date, **further: object) -> list[str]:
+        return content(own, as_of, alerts=rules, **further).told["Alerts"]
+
+    # Of the week from 3 to 9 February; what began before it and was not over belongs to it.
+    assert told(date(2025, 2, 10)) == [
+        "Critical: MRR, 9 Feb 2025: €20.00 after €80.00, -75.0%. Over since 10 Feb 2025.",
+        "Warning: MRR, 9 Feb 2025: €20.00, below €90.00. Over since 10 Feb 2025.",
+        "Warning: MRR, 5 Feb 2025: €80.00, below €90.00. Over since 6 Feb 2025.",
+        "Warning: MRR, 2 Feb 2025: €80.00, below €90.00. Over since 4 Feb 2025.",
+    ]
+    # What was over as the next week began is not of it. Of its last day nothing is known.
+    assert told(date(2025, 2, 17)) == [
+        "Warning: MRR, 12 Feb 2025: €80.00, below €90.00. Over since 13 Feb 2025.",
+        "Not judged in full, as data is missing: MRR.",
+    ]
+    assert told(date(2025, 2, 17), of=date(2025, 2, 24)) == [
+        "None in this week, by what is known.",
+        "Not judged in full, as data is missing: MRR.",
+    ]
+    # Without a payment there is nothing to judge, and nothing missing.
+    unpaid = changed(own, tmp_path / "unpaid", "update metric_values set value = null where metric_id = 'nrr'")
+    success = [rule(metric="nrr", grain="month", below=0)]
+    assert content(unpaid, name="board", alerts=success).told["Alerts"] == ["None in this month."]
+    assert content(own, alerts=[]).told.keys().isdisjoint({"Alerts"})
+    assert content(own, EARLIER, alerts=[rule(metric="nosuch", below=1)]).alerts is None
+    assert content(build, EARLIER, alerts=[rule(metric="mrr", below=0)]).told["Alerts"] == ["None in this week."]
+
+
+def test_who_sees_no_parts_of_few_people_is_told_of_none(build: Bundle, tmp_path: Path) -> None:
+    whole = {"hidden_below": 5, "dashboard_url": "https://bi.example"}
+    assert "country France" in content(build, **whole).causes
+    own = changed(
+        build,
+        tmp_path,
+        "update metric_values set value = 3 where metric_id = 'subscribers' and segment_value = 'France'",
+        # Only by country does it come from somewhere.
+        "delete from metric_values where metric_id = 'mrr' and segment in ('plan', 'billing_cycle', 'currency')",
+    )
+    assert "country France" in content(own).causes
+    of_france = [rule(metric="mrr", segment="country", segment_value="France", below=1e9)]
+    told = content(own, alerts=of_france, **whole)
+    assert (told.causes, told.alerts) == ("", None)
+    assert all("France" not in FORMATS[form][1](told).decode() for form in ("html", "text", "slack", "json"))
+    # Why it changed is no page of theirs.
+    assert told.links["mrr"] == "https://bi.example/revenue"
+    pages = {page.stem for page in (Path(__file__).parents[2] / "dashboards" / "app_pages").glob("*.py")}
+    domains = set(bundle.read(build, "metric_catalog")["domain"])
+    assert {PAGES[domain] for domain in domains} <= pages
+
+
 def test_a_figure_that_moved_the_same_way_for_several_weeks_is_said_to(build: Bundle, tmp_path: Path) -> None:
     weeks = {"2025-02-17": 500, "2025-02-24": 400, "2025-03-03": 300}
     own = changed(
@@ -326,8 +387,9 @@ def test_every_form_of_every_report_says_its_figures(name: str, build: Bundle) -
     assert [one["value"] for one in parsed["figures"]] == [kpi.now.value for kpi in told.kpis]
 
 
-GOLDEN = {"html": "html", "text": "txt", "markdown": "md", "slack": "slack.json", "json": "json"}
-"""What the forms of the weekly report looked like when somebody last looked at them, without their pictures.
+GOLDEN = {"html": "html", "text": "txt", "markdown": "md", "slack": "slack.json", "json": "json", "pdf": "pdf.txt"}
+"""What the forms of the weekly report looked like when somebody last looked at them, without their pictures; of a PDF
+the texts of its pages, those in its charts, too.
 
 `pytest tests/reports --snapshot-update` writes them anew: look at what differs before it is committed.
 """
@@ -342,6 +404,9 @@ def test_a_report_is_as_it_was_when_somebody_looked_at_it(
 
     told = content(build, dashboard_url="https://bi.example/")
     said = report_of(told).html.encode() if form == "html" else FORMATS[form][1](told)
+    if form == "pdf":
+        pages = PdfReader(io.BytesIO(said)).pages
+        said = "\f".join(page.extract_text() for page in pages).encode()
     assert said.replace(build.build.encode(), b"20250312T060000-golden") == snapshot(extension_class=Golden)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tailtracker_bi.runs import intraday
 from tailtracker_bi.runs.intraday import spans_of, update_recent
 from tailtracker_bi.sandbox.servers.export_api import ExportApi, serve
 from tailtracker_bi.settings.model import Settings
+from tailtracker_bi.sources import Charge
 from tailtracker_bi.sources.mixpanel import export
 from tests.sources.export_lines import event_line
 
@@ -199,6 +201,46 @@ def test_it_gives_way_to_a_run_that_is_at_work(
     assert told in said[0]
     assert list(api.requests) == []
     assert update_recent(settings, analytics, pytest.fail)
+
+
+def test_charges_are_counted_beside_events_and_without_them(
+    make_settings: MakeSettings, analytics: Analytics, api: ExportApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def charge(moment: str, who: str, paid: str | None, currency: str = "EUR") -> Charge:
+        at = datetime.fromisoformat(f"2024-{moment}+00:00")
+        return Charge(at, currency, None if paid is None else Decimal(paid), who)
+
+    charges = [
+        charge("04-02 12:10", "cus_a", "5.99"), charge("04-02 12:20", "cus_a", "50"),
+        charge("04-02 12:30", "cus_b", None), charge("04-02 09:00", "cus_c", "700", "JPY"),
+        charge("04-01 12:20", "cus_a", "5.99"), charge("04-01 12:41", "cus_b", "5.99"),
+    ]  # fmt: skip
+    asked: list[datetime] = []
+
+    def read(_: Settings, since: datetime, say: Callable[[str], None]) -> Iterator[Charge]:
+        asked.append(since)
+        yield from charges
+
+    def told(found: list[dict[str, Any]], span: str, *, is_day_before: bool = False) -> dict[str | None, Any]:
+        return {
+            row["event"]: (row["events"], row["people"], row["amount"] and float(row["amount"]))
+            for row in found
+            if (row["source"], row["span"], row["is_day_before"]) == ("stripe", span, is_day_before)
+        }
+
+    monkeypatch.setattr(intraday, "recent_charges", read)
+    named = {"STRIPE_API_KEY": "rk_test_1", "MIXPANEL_EXPORT_URL": api.url, "TAILTRACKER_NOW": NOW}
+    no_mixpanel = dict.fromkeys(("MIXPANEL_PROJECT_ID", "MIXPANEL_USERNAME", "MIXPANEL_SECRET"))
+    for off, sources in (({}, {"mixpanel", "stripe"}), (no_mixpanel, {"stripe"})):
+        settings = make_settings(**named | off)
+        assert update_recent(settings, analytics, pytest.fail)
+        found = rows(settings.home)
+        assert {row["source"] for row in found} == sources
+        last_hour = {None: (3, 2, None), "Paid in EUR": (2, 1, 55.99), "Failed": (1, 1, None)}
+        assert told(found, "last_hour") == last_hour
+        assert told(found, "day") == last_hour | {None: (4, 3, None), "Paid in JPY": (1, 1, 700.0)}
+        assert told(found, "last_hour", is_day_before=True) == {None: (1, 1, None), "Paid in EUR": (1, 1, 5.99)}
+    assert asked == [datetime(2024, 4, 1, tzinfo=UTC)] * 2
 
 
 def test_without_mixpanel_it_says_so(make_settings: MakeSettings, analytics: Analytics) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -17,8 +18,11 @@ from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.sandbox.servers.stripe_api import KEY, Request, StripeApi, serve
 from tailtracker_bi.sandbox.servers.stripe_lists import Object
 from tailtracker_bi.settings.model import Settings
+from tailtracker_bi.shipped import DBT_PROJECT
+from tailtracker_bi.sources import recent_charges
 from tailtracker_bi.sources.http import TRIES
 from tailtracker_bi.sources.records import VERSION_SCHEMA, BadResponseError, Counts, Remark, SourceUnavailableError
+from tailtracker_bi.sources.stripe import recent
 from tailtracker_bi.sources.stripe.api import API_VERSION
 from tailtracker_bi.sources.stripe.objects import (
     DECIMALS,
@@ -126,6 +130,34 @@ def test_first_time_everything_is_listed(settings: MakeSettings) -> None:
     assert received.counts["charges"] == Counts(received=250)
     assert {request.headers["stripe-version"] for request in api.requests} == {API_VERSION}
     assert not [request for request in api.requests if "x-stripe-client-telemetry" in request.headers]
+
+
+def test_charges_of_the_last_hours_are_attempts_that_came_to_an_end(settings: MakeSettings) -> None:
+    def charge(id_: str, created: int, status: str = "succeeded", **more: Any) -> Object:
+        return item("charge", id_, created, status=status, customer="cus_anna", **more)
+
+    with serve() as api:
+        api.add_all(
+            "charges",
+            [
+                charge("ch_1", AT, currency="eur", amount=599, amount_captured=599),
+                charge("ch_2", AT - 60, currency="jpy", amount=800, amount_captured=700),
+                charge("ch_3", AT - 90, "failed", currency="eur", amount=599, amount_captured=0),
+                charge("ch_4", AT - 90, "pending", currency="eur", amount=599, amount_captured=0),
+                charge("ch_5", AT - DAY, currency="eur", amount=1, amount_captured=1),
+            ],
+        )
+        found = list(recent_charges(settings(api), datetime.fromtimestamp(AT - 3600, UTC), pytest.fail))
+        assert [request.path for request in api.requests] == ["/v1/charges"]
+    assert [(one.currency, one.paid and str(one.paid), one.customer) for one in found] == [
+        ("EUR", "5.99", "cus_anna"),
+        ("JPY", "700", "cus_anna"),
+        ("EUR", None, "cus_anna"),
+    ]
+    # The same as the models have, who say it in SQL.
+    macro = (DBT_PROJECT / "macros" / "money.sql").read_text().split("macro major_unit_share")[1]
+    said = [set(re.findall("'([A-Z]{3})'", part)) for part in macro.split("then cast(")[:2]]
+    assert said == [set(recent.WITHOUT_DECIMALS), set(recent.WITH_THREE)]
 
 
 def test_api_version_is_the_one_of_the_client() -> None:

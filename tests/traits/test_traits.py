@@ -20,8 +20,9 @@ from tailtracker_bi.errors import SettingsError, TailTrackerError
 from tailtracker_bi.sandbox.servers.app_database import AppDatabase
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.sources import AppDb, MixpanelSettings
-from tailtracker_bi.traits import Told, current_profiles, planned, send, sending
-from tailtracker_bi.traits.profiles import PROPERTIES, Profiles, profiles_of
+from tailtracker_bi.traits import sending
+from tailtracker_bi.traits.profiles import PROPERTIES, Profiles, current_profiles, profiles_of
+from tailtracker_bi.traits.sending import Told, planned, send
 from tailtracker_bi.warehouse import DuckDb
 
 TOKEN = "f3a1c0de5eed4b7d9e"

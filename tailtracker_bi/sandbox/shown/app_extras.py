@@ -155,18 +155,23 @@ def ab_test_exposures(view: View) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def security_events(view: View) -> pl.DataFrame:
-    """Threats on every day, answered within hours; and each account that asked to be deleted, a week before."""
-    plot, people = view.plot, view.people
+def threats(plot: Plot) -> tuple[Ints, Ints, pl.Series]:
+    """Three on every day: their numbers, when they came, and of what kind they are."""
     key = np.arange((plot.days + plot.ahead) * 3)
-    at = plot.start + key // 3 * DAY + between(key, "threat at", 0, DAY - 1)
+    return key, plot.start + key // 3 * DAY + between(key, "threat at", 0, DAY - 1), picked(key, "threat", _THREATS)
+
+
+def security_events(view: View) -> pl.DataFrame:
+    """Threats, answered within hours; and each account that asked to be deleted, a week before."""
+    people = view.people
+    key, at, kinds = threats(view.plot)
     resolved = np.where(is_chosen(key, "resolves", 0.9), at + between(key, "resolved", 60, 12 * HOUR), NEVER)
     leavers = np.flatnonzero(people.deleted < NEVER)
     asked = np.maximum(people.deleted[leavers] - 7 * DAY, people.signed_up[leavers] + HOUR)
     nobody = pl.Series([None] * len(key), dtype=pl.String)
     times = np.concatenate((at, asked))
     done = np.concatenate((resolved, people.deleted[leavers]))
-    kinds = picked(key, "threat", _THREATS).append(pl.repeat("gdpr_deletion_request", len(leavers), eager=True))
+    kinds = kinds.append(pl.repeat("gdpr_deletion_request", len(leavers), eager=True))
     numbers = np.concatenate((key, 10**7 + leavers))
     return pl.DataFrame(
         {

@@ -13,7 +13,7 @@ from tailtracker_bi.sandbox.story.story import Story
 from tailtracker_bi.sandbox.truth.frame import Frame, Truth
 from tailtracker_bi.sandbox.truth.money import of_balance, of_payments, of_subscriptions, of_trials
 from tailtracker_bi.sandbox.truth.people import of_accounts, of_alerts, of_people
-from tailtracker_bi.sandbox.truth.voices import of_service_levels, of_voices
+from tailtracker_bi.sandbox.truth.voices import of_login_attacks, of_service_levels, of_voices
 
 UNKNOWABLE: dict[str, str] = {}
 """Metrics that nobody can know from the story, and why."""
@@ -38,6 +38,7 @@ def truth(story: Story, as_of: datetime, readings: Sequence[datetime] = ()) -> I
     yield from of_balance(frame)
     yield from of_service_levels(frame)
     yield from of_voices(frame)
+    yield from of_login_attacks(frame)
 
 
 def quotients(rows: Iterable[Truth], of: Mapping[str, tuple[str, str]]) -> Iterator[Truth]:

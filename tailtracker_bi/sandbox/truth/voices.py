@@ -13,9 +13,11 @@ from tailtracker_bi.sandbox.shown.app_extras import (
     nps_scores,
     rating_scores,
     ratings,
+    threats,
     tickets,
 )
 from tailtracker_bi.sandbox.shown.monitoring import SHARES, SLOTS_A_DAY, SLOWER, Monitoring
+from tailtracker_bi.sandbox.story.plot import NEVER
 from tailtracker_bi.sandbox.truth.frame import Frame, Truth, ratio_of, shares_of, sums_of
 
 # Service levels
@@ -61,6 +63,16 @@ def _p95(answered: int, longer: dict[float, int]) -> float | None:
             return 1000 * (lower + (bound - lower) * (rank - below) / (answered - count - below))
         lower, below = bound, answered - count
     return None
+
+
+def of_login_attacks(frame: Frame) -> Iterator[Truth]:
+    """Threats to logins that some reading of the app's database shows, by the day on which they came."""
+    by_day = [0] * frame.days
+    _, moments, kinds = threats(frame.story.plot)
+    for moment, kind in zip(moments.tolist(), kinds, strict=True):
+        if kind in ("brute_force_login", "credential_stuffing") and frame.has_been(moment):
+            by_day[frame.day_of(moment)] += frame.seen_and_missed(moment, NEVER)[0]
+    yield from sums_of(frame, "login_attacks", by_day)
 
 
 # Voices

@@ -22,6 +22,12 @@ reports as (
 
 ),
 
+attacks as (
+
+    select * from {{ ref('fct_login_attacks') }}
+
+),
+
 found as (
 
     {% for table_name, (entity, metric_ids) in created.items() %}
@@ -147,6 +153,21 @@ found as (
         observed_at
     from {{ ref('stg_app_db__subscriptions') }}
     where is_current and not is_deleted and not coalesce(status in ('active', 'cancelled', 'canceled', 'past_due', 'paused'), false)
+
+    union all
+
+    select
+        'app_db',
+        'security_event',
+        'no time of occurrence',
+        'Each counts on the day on which it was first read, as nothing tells when it came.',
+        security_event_id,
+        null,
+        null,
+        'login_attacks',
+        observed_at
+    from attacks
+    where is_undated
 
 )
 

@@ -6,19 +6,19 @@ wakes. What could not be told is tried again with each go, whichever build is th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from difflib import get_close_matches
 
 import pandas as pd
 
 from tailtracker_bi import bundle
-from tailtracker_bi.alerts.book import Book, Episode
-from tailtracker_bi.alerts.judging import firings
+from tailtracker_bi.alerts import Book, Episode, firings, is_judged
 from tailtracker_bi.analytics import AlertRules, Analytics
 from tailtracker_bi.bundle import Bundle
-from tailtracker_bi.delivery import Channel, Ledger, News, alert_channels, over_key, tell_news
-from tailtracker_bi.errors import SettingsError
+from tailtracker_bi.delivery.channels import Channel, News
+from tailtracker_bi.delivery.incidents import alert_channels
+from tailtracker_bi.delivery.ledger import Ledger
+from tailtracker_bi.delivery.sending import over_key, tell_news
 from tailtracker_bi.settings import ReportSettings
 
 OWED = timedelta(days=7)
@@ -31,7 +31,13 @@ def told_anew(
     """Note what a build shows and tell what nobody was told yet; each once. What could not be told is returned."""
     book = Book(settings.home)
     as_of = pd.Timestamp(bundle.read(build, "bundle_info", ["as_of"])["as_of"].iloc[0]).date()
-    book.note(firings(analytics.alerts, build), build.build, as_of)
+    rules = {one.id: one for one in analytics.alerts}
+
+    def may_be_over(episode: Episode) -> bool:
+        own = rules.get(episode.alert)
+        return own is None or episode.ended is not None or is_judged(own, build, episode.began)
+
+    book.note(firings(analytics.alerts, build), build.build, as_of, may_be_over)
     snoozed = book.snoozed(now)
     for episode in book.episodes():
         is_known = any(ledger.recipients(episode.key, episode.began, 0))
@@ -55,16 +61,6 @@ def untold(
             for one in _news(episode, channel, ledger, now.date(), is_snoozed=episode.alert in snoozed):
                 found.setdefault((channel.name, channel.recipient), (channel, []))[1].append(one)
     return [*found.values()]
-
-
-def declared(rules: Sequence[AlertRules], name: str) -> AlertRules:
-    """The alert of this name. Raises SettingsError where there is none."""
-    for one in rules:
-        if one.id == name:
-            return one
-    near = get_close_matches(name, [one.id for one in rules], 3)
-    meant = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise SettingsError(f"there is no alert {name!r}{meant}")
 
 
 def _may_be_told(

@@ -13,11 +13,11 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from tailtracker_bi.alerts import Book, Firing, told_anew, untold
+from tailtracker_bi.alerts import Book, Firing
 from tailtracker_bi.analytics import Alerting, AlertRules, Analytics, load_analytics
 from tailtracker_bi.bundle import Bundle
 from tailtracker_bi.cli.app import app
-from tailtracker_bi.delivery import Ledger
+from tailtracker_bi.delivery import Ledger, told_anew, untold
 from tailtracker_bi.settings import ReportSettings
 from tests.alerts import february, rule, with_mrr
 from tests.delivery.conftest import Webhook
@@ -133,6 +133,20 @@ def test_an_alert_whose_figures_are_corrected_away_is_over_and_comes_back_as_ano
     before = book.episodes()
     book.note([], "a", date(2025, 3, 12))
     assert book.episodes() == before
+
+
+def test_an_alert_whose_figures_are_not_known_any_more_is_not_over(
+    build: Bundle, falling: Bundle, settings_of: Make, webhook: Webhook, tmp_path: Path
+) -> None:
+    settings = settings_of("slack")
+    go(settings, declared(LOW), falling)
+    unknown = "update metric_values set is_complete = false where metric_id = 'mrr' and period_start >= '2025-02-02'"
+    unsure = named(changed(falling, tmp_path / "unsure", unknown), "20250312T080000-00000b")
+    go(settings, declared(LOW), unsure, NOW + timedelta(days=1))
+    assert said(webhook) == ["[WARNING] one"]
+    well = with_mrr(build, tmp_path / "well", {1: 100, 2: 100})
+    go(settings, declared(LOW), named(well, "20250312T090000-00000c"), NOW + timedelta(days=2))
+    assert said(webhook) == ["[WARNING] one", "[RESOLVED] one"]
 
 
 def test_a_source_in_trouble_is_told_once_and_once_that_it_is_well(
