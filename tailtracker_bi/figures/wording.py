@@ -71,7 +71,7 @@ def axis_locale() -> dict[str, Any]:
 
 
 def number(value: float | None, form: str, unit: str = "") -> str:
-    """`1,234 people`, `12.3%`, `0.45`, `€5.00` for the form `money EUR`; `no data` where there is none."""
+    """`1,234 people`, `1 person`, `12.3%`, `0.45`, `€5.00` for the form `money EUR`; `no data` where there is none."""
     if value is None or not math.isfinite(value):
         return NO_DATA
     if abs(value) >= HUGE:
@@ -80,7 +80,9 @@ def number(value: float | None, form: str, unit: str = "") -> str:
         return money(value, currency_of(form))
     text = {"integer": f"{value:,.0f}", "percent": f"{value:.{_places(form, value)}%}"}.get(form, f"{value:,.2f}")
     text = digits(text)
-    return text if unit in NOTHING_COUNTED else f"{text} {unit}"
+    if unit in NOTHING_COUNTED:
+        return text
+    return f"{text} {'person' if unit == 'people' else unit.removesuffix('s')}" if text == "1" else f"{text} {unit}"
 
 
 def money(value: float, currency: str) -> str:
