@@ -122,12 +122,15 @@ def yaml_with_lines(name: str, text: str) -> tuple[dict[str, Any], dict[tuple[Ha
     Raises SettingsError with the file's name, the line and what is wrong.
     """
     try:
-        content = yaml.safe_load(text)
         lines: dict[tuple[Hashable, ...], int] = {}
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if content is None or root is None:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if root is None:
             return {}, lines
         _note_lines(root, (), lines)
+        content = loader.construct_document(root)
+        if content is None:
+            return {}, lines
     except _RepeatedKeyError as error:
         raise SettingsError(f"{name}: {error}") from None
     except yaml.MarkedYAMLError as error:
@@ -147,6 +150,8 @@ class _RepeatedKeyError(ValueError):
 def _note_lines(node: yaml.Node, path: tuple[Hashable, ...], lines: dict[tuple[Hashable, ...], int]) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):  # which is refused when it is read
+                continue
             place = (*path, key.value)
             if place in lines:
                 raise _RepeatedKeyError(f"line {key.start_mark.line + 1}: {key.value} stands twice")
