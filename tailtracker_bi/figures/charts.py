@@ -7,6 +7,7 @@ What a chart is about stands above it, so that axes have no titles; their labels
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
@@ -39,6 +40,8 @@ MOST_TICKS, BETWEEN = 7, 0.25
 """Ticks of a time axis, and the share of it between two bars."""
 NARROW = 420
 """Pixels: below that a legend takes two columns."""
+LEGEND_MARK, LEGEND_LETTER = 30, 7
+"""Pixels that a legend takes for each name, and at most for each of its letters."""
 
 
 def field(shorthand: str, **properties: Any) -> Spec:
@@ -279,7 +282,7 @@ def stacks(
         "y": field("bottom:Q", title=None, axis=_value_axis(form)),
         "y2": field("top"),
         "color": field(
-            "group:N", scale={"domain": order, "range": [colors[group] for group in order]}, legend=legend(len(order))
+            "group:N", scale={"domain": order, "range": [colors[group] for group in order]}, legend=legend(order)
         ),
         "opacity": {"condition": {"test": "datum.is_complete", "value": 1}, "value": 0.4},
     }
@@ -325,9 +328,10 @@ def _band_axis(grain: str, drawn: pd.DataFrame) -> Spec:
     return field("at:O", title=None, axis=axis, scale={"domain": starts, "paddingInner": BETWEEN})
 
 
-def legend(groups: int) -> Spec:
-    """In one line, or in two columns where there is no room."""
-    columns = {"expr": f"width < {NARROW} ? 2 : {groups}"}
+def legend(names: Collection[str]) -> Spec:
+    """In one line, in two where that is too narrow for it, or in two columns on a phone."""
+    line = sum(LEGEND_MARK + LEGEND_LETTER * len(name) for name in names)
+    columns = {"expr": f"width < {NARROW} ? 2 : width < {line} ? {math.ceil(len(names) / 2)} : {len(names)}"}
     return {"title": None, "orient": "top", "columns": columns, "symbolType": "square", "labelLimit": 160}
 
 

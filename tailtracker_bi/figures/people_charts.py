@@ -139,7 +139,7 @@ def _curve(points: pd.DataFrame, grain: str, since: str, said: str) -> Spec:
         "color": field(
             "line:N",
             scale={"domain": names, "range": COLORS[: len(names)]},
-            legend=legend(len(names)) if len(names) > 1 else None,
+            legend=legend(names) if len(names) > 1 else None,
         ),
     }
     tooltip = [
