@@ -236,7 +236,10 @@ class Agreement(Section):
             found = found[known | ~found["domain"].isin(self.and_the_rest)] if self.and_the_rest else found[known]
         if found.empty:
             return
-        heading("Do the sources agree?", "The same thing counted from two sources. No figure above depends on it.")
+        heading(
+            "Do the sources agree?",
+            "The same thing counted from two sources. No figure above depends on it. An example is a hash of an id.",
+        )
         apart = found[found["difference"].isna() | (found["difference"] != 0)]
         for what, compared in found.groupby("title", sort=False):
             own = apart[apart["title"] == what]
@@ -259,6 +262,7 @@ class Agreement(Section):
                     for title, column in columns.items()
                 },
                 "Why": shown["reason"].fillna(""),
+                "Example": shown["example"].fillna("") if "example" in shown else "",
             }
         )
         if is_one:
@@ -275,5 +279,6 @@ class Agreement(Section):
             "right_value",
             "difference",
             "reason",
+            "example",
         ]
-        download(build, apart[exported], "differences")
+        download(build, apart[[column for column in exported if column in apart]], "differences")

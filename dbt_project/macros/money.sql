@@ -66,3 +66,11 @@
         when {{ item }}.billing_interval = 'day' then 'daily'
     end
 {%- endmacro %}
+
+-- What is paid for a billing period, by the month: rounded once, half up, to 6 decimals.
+{% macro monthly(amount, interval, interval_count) -%}
+    {{ exact_quotient(
+        amount ~ " * case " ~ interval ~ " when 'week' then 52 when 'day' then 365 else 1 end",
+        interval_count ~ " * case " ~ interval ~ " when 'month' then 1 else 12 end"
+    ) }}
+{%- endmacro %}

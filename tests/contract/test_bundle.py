@@ -76,7 +76,7 @@ CONTRACT = {
     "not_counted": (
         "source object_type what why objects amount currency example metric_ids first_day last_day source_title"
     ),
-    "reconciliation": "what period_start currency left_value right_value difference reason",
+    "reconciliation": "what period_start currency left_value right_value difference reason example",
     "restatements": ("metric_id grain period_start segment segment_value old_value new_value build restated_on reason"),
     "anomalies": "metric_id grain period_start value expected low high is_anomaly method false_alarms_backtested",
     "forecasts": ("metric_id grain period_start value low high level method coverage_backtested origins_backtested"),

@@ -1,8 +1,5 @@
 {{ config(materialized='table') }}
 
-{%- set times = " * case billing_interval when 'week' then 52 when 'day' then 365 else 1 end" %}
-{%- set months = "interval_count * case billing_interval when 'month' then 1 else 12 end" %}
-
 with recursive spells as (
 
     select
@@ -250,9 +247,9 @@ priced as (
 
     select
         *,
-        {{ exact_quotient('contracted_amount' ~ times, months) }} as mrr,
-        {{ exact_quotient('billed_amount' ~ times, months) }} as billed_mrr,
-        {{ exact_quotient('list_amount' ~ times, months) }} as list_mrr
+        {{ monthly('contracted_amount', 'billing_interval', 'interval_count') }} as mrr,
+        {{ monthly('billed_amount', 'billing_interval', 'interval_count') }} as billed_mrr,
+        {{ monthly('list_amount', 'billing_interval', 'interval_count') }} as list_mrr
     from amounts
     where billing_interval in ('day', 'week', 'month', 'year') and interval_count > 0
 
