@@ -19,6 +19,7 @@ from tailtracker_bi.figures.wording import words
 
 PEOPLE_OF = {
     "mrr": "subscribers",
+    "mrr_billed": "subscribers",
     "arr": "subscribers",
     "mrr_new": "subscribers_new",
     "mrr_churn": "subscribers_churned",

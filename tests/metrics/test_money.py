@@ -719,7 +719,7 @@ def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_
         [(NOW, [*told, *prices.values(), *products])],
         needed_for(
             models,
-            *("pub_mrr_movements", "pub_mrr_modes"),
+            *("pub_mrr_movements", "pub_mrr_modes", "metric_billed_mrr"),
             *("metric_revenue_retention", "agg_revenue_cohorts", "agg_subscriber_lives"),
         ),
         tmp_path,
@@ -743,6 +743,15 @@ def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_
         if row["amount"] != 0
     }
     assert differences(modes, mrr_by_mode(*world)) == {}
+    billed = {
+        (row["period_start"], row["segment_value"]): pytest.approx(row["value"])
+        for row in tables["metric_billed_mrr"]
+        if row["grain"] == "month" and row["value"] != 0
+    }
+    totals = {
+        (start, of): amount for (start, of, mode, what), amount in modes.items() if (mode, what) == ("billed", "total")
+    }
+    assert billed == {key: None if amount is None else float(amount) for key, amount in totals.items()}
     retained = {
         tuple(row[key] for key in ("metric_id", "period_start", "segment", "segment_value")): tuple(
             None if row[key] is None else pytest.approx(row[key]) for key in ("numerator", "denominator")
