@@ -82,7 +82,9 @@ class Worth(Section):
                 )
                 as_of = pd.Timestamp(known["as_of_month"].iloc[0])
                 chart = people_charts.estimates(rows, "LTV", form)
-                draw(chart, f"As of the end of {period(as_of, 'month')}. Lines: intervals for 95 %.")
+                margin = known["gross_margin"].iloc[0] if "gross_margin" in known else 1
+                of_margin = "" if margin == 1 else f" Gross margin: {number(margin, 'percent')} of revenue."
+                draw(chart, f"As of the end of {period(as_of, 'month')}. Lines: intervals for 95 %.{of_margin}")
             of = f"{page.view.of[0]}_{page.view.of[1]}".lower().replace(" ", "_")
             table_behind(page.build, _worth_table(found), found, f"ltv_predictions_{of}", "What each method says")
 
@@ -181,6 +183,9 @@ class RevenueCohorts(Section):
                     ],
                 }
             )
+            if "gross_profit_cumulative" in cohorts and cohorts["gross_profit_cumulative"].notna().any():
+                each = cohorts["gross_profit_cumulative"].astype(float) / cohorts["customers"]
+                table["Gross profit a customer"] = [number(amount, form) for amount in each]
             table_behind(page.build, table, found, "revenue_cohorts", "What cohorts keep paying")
 
 

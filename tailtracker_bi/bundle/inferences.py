@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tailtracker_bi.inference import COHORTS, FORECAST, LIVES, MONTHS, SCHEMAS, SERIES, infer, predict
 
-READ = ("metrics.metric_definitions", "metrics.agg_subscriber_lives")
+READ = ("metrics.metric_definitions", "metrics.agg_subscriber_lives", "config.run_context")
 """Of the warehouse."""
 
 _DAYS = """
@@ -98,6 +98,7 @@ INFERRED = {
             "status": "ok, or why there is no value.",
             "backtest_months": "So many months ago it was tried, on those who began next; null where it can't be.",
             "backtest_error": "How much more it said then than they brought in MRR since, as a share of that.",
+            "gross_margin": "The share of revenue that value is; 1 where no cost share is set in analytics.yml.",
         },
     ),
     "subscriber_survival": (
@@ -136,7 +137,8 @@ def add_inferences(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
         connection.sql(f"select {', '.join(schema.names)} from ({rows})").to_arrow_table().cast(schema)
         for rows, schema in ((_LIVES, LIVES), (_COHORTS, COHORTS), (_MONTHS, MONTHS))
     )
-    predictions, curves = predict(lives, cohorts, months, currency)
+    (margin,) = connection.sql("select coalesce(gross_margin, 1) from warehouse.config.run_context").fetchall()[0]
+    predictions, curves = predict(lives, cohorts, months, currency, float(margin))
     _keep(connection, "ltv_predictions", predictions)
     _keep(connection, "subscriber_survival", curves)
 

@@ -2,6 +2,8 @@
 
 What a subscriber brings within H months is ARPPU times the months that they are expected to pay for.
 
+All are less what it costs to serve them, where that is known.
+
 - `realised`: receipts by then, over the newest cohorts that are old enough; an interval would need each customer's.
 - `arppu_over_churn`: as if the share who left in the last month left in each; Wilson's interval of that share.
 - `survival` and `sbg`: by how long subscribers stayed, as `survival` has it.
@@ -82,6 +84,7 @@ PREDICTIONS = pa.schema(
         ("status", pa.string()),
         ("backtest_months", pa.int64()),
         ("backtest_error", pa.float64()),
+        ("gross_margin", pa.float64()),
     ]
 )
 CURVES = pa.schema(
@@ -137,6 +140,7 @@ class Part:
     known: Sequence[tuple[date, date | None, int]]
     cohorts: Sequence[dict[str, Any]]
     months: dict[date, dict[str, Any]]
+    margin: float
     _lives: dict[date, Lives] = field(default_factory=dict)
 
     def lives(self, through: date) -> Lives:
@@ -152,6 +156,7 @@ class Part:
             "segment": self.segment,
             "segment_value": self.value,
             "currency": self.currency,
+            "gross_margin": self.margin,
         }
         for method, horizons in HORIZONS.items():
             tried = {} if method == "realised" else self._tried(method)
@@ -164,6 +169,7 @@ class Part:
                 except TooLittleError as error:
                     yield {**of, "method": method, "horizon_months": horizon, "status": str(error)}
                     continue
+                found = found.times(self.margin)
                 yield row | {
                     "value": found.value,
                     "ci_low": found.low if method != "realised" else None,
@@ -235,15 +241,20 @@ def _told(found: Estimate) -> dict[str, float]:
     return {"share": found.value, "ci_low": found.low, "ci_high": min(found.high, 1.0)}
 
 
-def predict(lives: pa.Table, cohorts: pa.Table, months: pa.Table, currency: str) -> tuple[pa.Table, pa.Table]:
-    """PREDICTIONS and CURVES of LIVES, COHORTS and MONTHS, as of the last of these; totals are in `currency`."""
-    parts = list(_parts(lives, cohorts, months, currency))
+def predict(
+    lives: pa.Table, cohorts: pa.Table, months: pa.Table, currency: str, margin: float = 1
+) -> tuple[pa.Table, pa.Table]:
+    """PREDICTIONS and CURVES of LIVES, COHORTS and MONTHS, as of the last of these.
+
+    Totals are in `currency`; `margin` is what is left of each unit that a customer pays.
+    """
+    parts = list(_parts(lives, cohorts, months, currency, margin))
     predictions = [row for part in parts for row in part.predictions()]
     curves = [row for part in parts for row in part.curve()]
     return pa.Table.from_pylist(predictions, PREDICTIONS), pa.Table.from_pylist(curves, CURVES)
 
 
-def _parts(lives: pa.Table, cohorts: pa.Table, months: pa.Table, currency: str) -> Iterator[Part]:
+def _parts(lives: pa.Table, cohorts: pa.Table, months: pa.Table, currency: str, margin: float) -> Iterator[Part]:
     last = pc.max(months["month"]).as_py()  # None where there is none, and then no part.
     by_part = [_by_part(table) for table in (lives, cohorts.sort_by("cohort_month"), months)]
     for segment, value in sorted(by_part[2]):
@@ -257,6 +268,7 @@ def _parts(lives: pa.Table, cohorts: pa.Table, months: pa.Table, currency: str) 
                 [(row["began_month"], row["ended_month"], row["customers"]) for row in known],
                 own,
                 {row["month"]: row for row in of_months},
+                margin,
             )
 
 

@@ -58,11 +58,11 @@ CONTRACT = {
     "dunning_curve": "cohort_month segment segment_value days_since_failure payments recovered is_complete",
     "revenue_cohorts": (
         "cohort_month month_index segment segment_value customers active_customers mrr net_revenue_cumulative "
-        "is_complete"
+        "is_complete gross_profit_cumulative"
     ),
     "ltv_predictions": (
         "as_of_month segment segment_value method horizon_months currency value ci_low ci_high customers status "
-        "backtest_months backtest_error"
+        "backtest_months backtest_error gross_margin"
     ),
     "subscriber_survival": ("as_of_month segment segment_value method month_index share ci_low ci_high at_risk"),
     "trials": "cohort_month segment segment_value started running converted ended_unpaid cancelled is_complete",

@@ -560,9 +560,9 @@ COLUMNS = {
     "decline_kind",
     "dunning_curve": "cohort_month segment segment_value days_since_failure payments recovered is_complete",
     "revenue_cohorts": "cohort_month month_index segment segment_value customers active_customers mrr "
-    "net_revenue_cumulative is_complete",
+    "net_revenue_cumulative is_complete gross_profit_cumulative",
     "ltv_predictions": "as_of_month segment segment_value method horizon_months currency value ci_low ci_high "
-    "customers status backtest_months backtest_error",
+    "customers status backtest_months backtest_error gross_margin",
     "subscriber_survival": "as_of_month segment segment_value method month_index share ci_low ci_high at_risk",
     "trials": "cohort_month segment segment_value started running converted ended_unpaid cancelled is_complete",
     "mrr_modes": "period_start currency mode reason amount is_complete",
