@@ -25,13 +25,16 @@ METHODS = {
     "arppu_over_churn": "ARPPU over churn",
     "survival": "By survival so far",
     "sbg": "By a fitted survival",
+    "bg_nbd": "Bought beside",
 }
 ABOUT_WORTH = (
     "What a subscriber brings, from the month in which they begin. **Received:** charges less refunds and lost "
     "disputes, of cohorts that are old enough. **ARPPU over churn:** as if the same share left each month as in the "
     "last. **By survival so far:** ARPPU times the months that subscribers paid for (Kaplan-Meier). **By a fitted "
-    "survival:** the same beyond what was seen (shifted beta-geometric). Lines are intervals for 95 %, with ARPPU as "
-    "it is. Tried: what a method would have said months ago of those who began next, against the MRR that they brought."
+    "survival:** the same beyond what was seen (shifted beta-geometric). **Bought beside:** what a buyer pays beside "
+    "subscriptions from the first time on (BG/NBD, Gamma-Gamma), where anybody does. Lines are intervals for 95 %, "
+    "with ARPPU as it is. Tried: what a method would have said months ago of those who began next, against the MRR "
+    "that they brought."
 )
 MOST_COHORTS = 24
 # In the order in which they are stacked.

@@ -444,7 +444,7 @@ def test_old_and_new_shapes_give_equal_rows(story: Tables, models: Models, tmp_p
     names = [model.name for model in models if model.name.startswith("stg_stripe__")]
     old = [version for version in map(in_old_shape, STORY) if version]
     rows = sql_tables([(NOW, old)], needed_for(models, *names), tmp_path)
-    assert len(names) == 18
+    assert len(names) == 19
     for name in names:
         assert sorted(map(repr, rows[name])) == sorted(map(repr, story[name])), name
 

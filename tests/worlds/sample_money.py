@@ -281,7 +281,7 @@ def revenue_cohorts(customers: list[Customer]) -> Iterator[Row]:
 
 def ltv_predictions() -> Iterator[Row]:
     """as_of_month, segment, segment_value, method, horizon_months, currency, value, ci_low, ci_high, customers, status,
-    backtest_months, backtest_error, gross_margin: of everyone, and of those who pay for a year, of whom too little is known."""
+    backtest_months, backtest_error, gross_margin: of everyone, and of who pays for a year, where little is known."""
     of = (date(2025, 2, 1), "all", "all")
     yield *of, "realised", 6, TOTALS, 61.5, None, None, 120, "ok", None, None, 0.8
     yield *of, "arppu_over_churn", None, TOTALS, 140.0, 88.0, 231.0, 41, "ok", 6, 0.18, 0.8

@@ -4,6 +4,7 @@
     'fct_volumes_compared',
     'fct_invoices_compared',
     'fct_bills_compared',
+    'fct_payouts_compared',
     'fct_conversions_compared',
 ] %}
 
