@@ -564,7 +564,7 @@ def test_amounts_of_every_currency_are_exact_up_to_the_metrics(models: Models, t
 def test_what_happens_after_the_first_reading_is_of_its_own_month_and_moves_nothing_else(
     models: Models, tmp_path: Path
 ) -> None:
-    """In March a dearer plan, a cancellation, a refund and a retry of February's payment; and an end that is back-dated."""
+    """In March a dearer plan, a cancellation, a refund, a retry of a payment of February; an end that is back-dated."""
     dearer = subscription("a", "01-01", price(699))
     ended, ended_before = (
         subscription(who, "01-01", PREMIUM, status="canceled", ended_at=seconds(when))
