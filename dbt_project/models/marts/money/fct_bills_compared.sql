@@ -163,6 +163,7 @@ unbilled as (
 
 ),
 
+-- A bill is rounded to the minor unit: what MRR is less than that off is no difference.
 compared as (
 
     select
@@ -170,13 +171,15 @@ compared as (
         by_month.currency,
         by_month.subscription_id as object_id,
         by_month.billed_mrr as left_value,
-        coalesce(stood.mrr, 0) as right_value,
+        case
+            when abs(by_month.billed_mrr - stood.mrr) < by_month.minor_unit then by_month.billed_mrr
+            else coalesce(stood.mrr, 0)
+        end as right_value,
         1 as objects,
         case
-            when by_month.billed_mrr = coalesce(stood.mrr, 0) then null
+            when abs(by_month.billed_mrr - coalesce(stood.mrr, 0)) < by_month.minor_unit then null
             when stood.mrr = 0 and stood.standing in ('trials', 'paused', 'unpaid') then stood.standing
             when coalesce(stood.mrr, 0) = 0 and coalesce(stood.standing, 'over') <> 'counted' then 'over'
-            when abs(by_month.billed_mrr - stood.mrr) < by_month.minor_unit then 'rounded'
             when abs(by_month.billed_mrr - stood.mrr_before) < by_month.minor_unit then 'changed'
             when
                 abs(by_month.listed_mrr - stood.list_mrr) < by_month.minor_unit and stood.mrr = stood.list_mrr
@@ -206,7 +209,6 @@ compared as (
 )
 
 {{ compared_by_day('mrr: billed by the month for periods that began, MRR of the same', 'compared', 'landed_days', {
-    'rounded': 'bills that are rounded to the minor unit',
     'changed': 'items that were changed later on the day that they were billed',
     'coupon untold': 'bills with a coupon that no version of the subscription tells of',
     'coupons': 'items whose coupons take off another amount than their bills say',
