@@ -102,3 +102,25 @@
 {% macro of_decimals(whole, decimals) -%}
     cast(cast({{ whole }} as decimal(38, 0)) * cast(0.{{ '0' * (decimals - 1) }}1 as decimal({{ decimals }}, {{ decimals }})) as decimal(38, {{ decimals }}))
 {%- endmacro %}
+
+-- Stretches of days as steps: each opens with its amount and closes with as much less, both no earlier than the first day
+-- that is known. `stretches` has a to_date, which may be null; `covered` says which days are known.
+{% macro opened_and_closed(stretches, columns, amount, began='from_date') -%}
+    select
+        {% for column in columns %}{{ stretches }}.{{ column }},
+        {% endfor -%}
+        greatest({{ stretches }}.{{ began }}, covered.first_day) as change_date,
+        {{ stretches }}.{{ amount }} as change
+    from {{ stretches }}
+    inner join covered on {{ stretches }}.{{ began }} <= covered.last_day
+
+    union all
+
+    select
+        {% for column in columns %}{{ stretches }}.{{ column }},
+        {% endfor -%}
+        greatest({{ stretches }}.to_date, covered.first_day),
+        -{{ stretches }}.{{ amount }}
+    from {{ stretches }}
+    inner join covered on {{ stretches }}.to_date <= covered.last_day
+{%- endmacro %}
