@@ -509,7 +509,16 @@ METRIC = (
 TYPES = (
     dict.fromkeys(["numerator", "denominator", "value", "target", "old_value", "new_value"], "double")
     | dict.fromkeys(
-        ["left_value", "right_value", "difference", "amount", "mrr", "net_revenue_cumulative"], "decimal(38, 6)"
+        [
+            "left_value",
+            "right_value",
+            "difference",
+            "amount",
+            "mrr",
+            "net_revenue_cumulative",
+            "gross_profit_cumulative",
+        ],
+        "decimal(38, 6)",
     )
     | dict.fromkeys(["avg_seconds_from_previous", "median_seconds_from_previous"], "double")
     | dict.fromkeys(
@@ -536,7 +545,7 @@ TYPES = (
     | dict.fromkeys(
         ["quarantined", "excluded", "objects", "month_index", "horizon_months", "at_risk", "backtest_months"], "bigint"
     )
-    | dict.fromkeys(["ci_low", "ci_high", "share", "backtest_error"], "double")
+    | dict.fromkeys(["ci_low", "ci_high", "share", "backtest_error", "gross_margin"], "double")
     | dict.fromkeys(["budget_minutes", "consumed_minutes", "remaining_share", "burn_per_hour"], "double")
     | {"headline_rank": "integer", "month": "date", "events": "bigint", "people": "bigint", "filled_share": "double"}
     | dict.fromkeys(["is_complete", "bigger_is_better", "is_new", "is_of_money"], "boolean")
