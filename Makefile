@@ -38,6 +38,7 @@ bench: setup ## Measure what the speed claims rest on
 	$(BIN)/python -m benchmarks.readers
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.refresh
+	$(BIN)/python -m benchmarks.money
 
 lint: setup ## Style, types and SQL
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -46,6 +46,7 @@ SEGMENTS = {
     "wallet": "Wallet",
     "three_d_secure": "3-D Secure",
     "currency": "Currency",
+    "source": "Source",
     "species": "Species",
     "urgency": "Urgency",
 }

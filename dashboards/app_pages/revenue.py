@@ -17,8 +17,8 @@ from tailtracker_bi.figures import charts
 
 OTHERS = (
     "subscriber_churn_rate_30d", "subscriber_churn_rate", "subscribers_new", "subscribers_churned",
-    "mrr_net_new", "mrr_new", "mrr_reactivation", "mrr_expansion", "mrr_contraction", "mrr_churn", "arr",
-    "mrr_at_risk", "subscribers_at_risk",
+    "mrr_net_new", "mrr_new", "mrr_reactivation", "mrr_expansion", "mrr_contraction", "mrr_churn", "mrr_billed", "arr",
+    "mrr_at_risk", "subscribers_at_risk", "subscription_conversions",
 )  # fmt: skip
 
 show(

@@ -236,7 +236,10 @@ class Agreement(Section):
             found = found[known | ~found["domain"].isin(self.and_the_rest)] if self.and_the_rest else found[known]
         if found.empty:
             return
-        heading("Do the sources agree?", "The same thing counted from two sources. No figure above depends on it.")
+        heading(
+            "Do the sources agree?",
+            "The same thing counted from two sources. No figure above depends on it. An example is a hash of an id.",
+        )
         apart = found[found["difference"].isna() | (found["difference"] != 0)]
         for what, compared in found.groupby("title", sort=False):
             own = apart[apart["title"] == what]
@@ -259,11 +262,13 @@ class Agreement(Section):
                     for title, column in columns.items()
                 },
                 "Why": shown["reason"].fillna(""),
+                "Example": shown["example"].fillna("") if "example" in shown else "",
             }
         )
         if is_one:
             table = table.drop(columns="What")
-        show_table(table, "The newest days on which two sources differ", right=[*columns], wide=["Why"])
+        wide = [title for title in ("What", "Why") if title in table]
+        show_table(table, "The newest days on which two sources differ", right=[*columns], wide=wide)
         if len(apart) > MOST_DIFFERENCES:
             remark(f"The newest {MOST_DIFFERENCES} of {len(apart):,}. The CSV holds all.")
         exported = [
@@ -275,5 +280,6 @@ class Agreement(Section):
             "right_value",
             "difference",
             "reason",
+            "example",
         ]
-        download(build, apart[exported], "differences")
+        download(build, apart[[column for column in exported if column in apart]], "differences")

@@ -25,13 +25,16 @@ METHODS = {
     "arppu_over_churn": "ARPPU over churn",
     "survival": "By survival so far",
     "sbg": "By a fitted survival",
+    "bg_nbd": "Bought beside",
 }
 ABOUT_WORTH = (
     "What a subscriber brings, from the month in which they begin. **Received:** charges less refunds and lost "
     "disputes, of cohorts that are old enough. **ARPPU over churn:** as if the same share left each month as in the "
     "last. **By survival so far:** ARPPU times the months that subscribers paid for (Kaplan-Meier). **By a fitted "
-    "survival:** the same beyond what was seen (shifted beta-geometric). Lines are intervals for 95 %, with ARPPU as "
-    "it is. Tried: what a method would have said months ago of those who began next, against the MRR that they brought."
+    "survival:** the same beyond what was seen (shifted beta-geometric). **Bought beside:** what a buyer pays beside "
+    "subscriptions from the first time on (BG/NBD, Gamma-Gamma), where anybody does. Lines are intervals for 95 %, "
+    "with ARPPU as it is. Tried: what a method would have said months ago of those who began next, against the MRR "
+    "that they brought."
 )
 MOST_COHORTS = 24
 # In the order in which they are stacked.
@@ -82,7 +85,9 @@ class Worth(Section):
                 )
                 as_of = pd.Timestamp(known["as_of_month"].iloc[0])
                 chart = people_charts.estimates(rows, "LTV", form)
-                draw(chart, f"As of the end of {period(as_of, 'month')}. Lines: intervals for 95 %.")
+                margin = known["gross_margin"].iloc[0] if "gross_margin" in known else 1
+                of_margin = "" if margin == 1 else f" Gross margin: {number(margin, 'percent')} of revenue."
+                draw(chart, f"As of the end of {period(as_of, 'month')}. Lines: intervals for 95 %.{of_margin}")
             of = f"{page.view.of[0]}_{page.view.of[1]}".lower().replace(" ", "_")
             table_behind(page.build, _worth_table(found), found, f"ltv_predictions_{of}", "What each method says")
 
@@ -181,6 +186,9 @@ class RevenueCohorts(Section):
                     ],
                 }
             )
+            if "gross_profit_cumulative" in cohorts and cohorts["gross_profit_cumulative"].notna().any():
+                each = cohorts["gross_profit_cumulative"].astype(float) / cohorts["customers"]
+                table["Gross profit a customer"] = [number(amount, form) for amount in each]
             table_behind(page.build, table, found, "revenue_cohorts", "What cohorts keep paying")
 
 

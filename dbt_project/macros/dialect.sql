@@ -279,23 +279,17 @@
     (timestamp '1970-01-01' + cast({{ seconds }} as bigint) * interval '1 second')
 {%- endmacro %}
 
--- An amount that is not negative, divided by a positive one and rounded half up to so many decimals, exactly: a division
--- of decimals gives a double.
-{% macro exact_quotient(amount, divisor, decimals=6) -%}
-    {{ adapter.dispatch('exact_quotient')(amount, divisor, decimals) }}
+-- A whole number divided by another, neither negative, without the rest: a division of decimals gives a double.
+{% macro whole_quotient(whole, divisor) -%}
+    {{ adapter.dispatch('whole_quotient')(whole, divisor) }}
 {%- endmacro %}
 
-{% macro default__exact_quotient(amount, divisor, decimals) -%}
-    (cast(
-        ({{ 2 * 10 ** decimals }} * {{ whole_digits(amount) }} + {{ whole_digits(divisor) }})
-        // (2 * {{ whole_digits(divisor) }}) as decimal({{ 38 - decimals }}, 0)
-    ) * cast({{ '0.' ~ '0' * (decimals - 1) ~ '1' }} as decimal({{ decimals }}, {{ decimals }})))
+{% macro default__whole_quotient(whole, divisor) -%}
+    ({{ whole }}) // ({{ divisor }})
 {%- endmacro %}
 
-{% macro postgres__exact_quotient(amount, divisor, decimals) -%}
-    cast(div(
-        {{ 2 * 10 ** decimals }} * {{ whole_digits(amount) }} + {{ whole_digits(divisor) }}, nullif(2 * {{ whole_digits(divisor) }}, 0)
-    ) * {{ '0.' ~ '0' * (decimals - 1) ~ '1' }} as decimal(38, {{ decimals }}))
+{% macro postgres__whole_quotient(whole, divisor) -%}
+    div({{ whole }}, nullif({{ divisor }}, 0))
 {%- endmacro %}
 
 -- A decimal as a whole number of its 15th decimals.

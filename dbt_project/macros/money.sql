@@ -66,3 +66,61 @@
         when {{ item }}.billing_interval = 'day' then 'daily'
     end
 {%- endmacro %}
+
+-- What is paid for a billing period, by the month: rounded once, half up, to 6 decimals.
+{% macro monthly(amount, interval, interval_count) -%}
+    {{ exact_quotient(
+        amount ~ " * case " ~ interval ~ " when 'week' then 52 when 'day' then 365 else 1 end",
+        interval_count ~ " * case " ~ interval ~ " when 'month' then 1 else 12 end"
+    ) }}
+{%- endmacro %}
+
+-- An amount that is not negative, divided by a positive one and rounded half up to so many decimals, exactly.
+{% macro exact_quotient(amount, divisor, decimals=6) -%}
+    {{ of_decimals(whole_quotient(
+        2 * 10 ** decimals ~ ' * ' ~ whole_digits(amount) ~ ' + ' ~ whole_digits(divisor), '2 * ' ~ whole_digits(divisor)
+    ), decimals) }}
+{%- endmacro %}
+
+-- What `numerator` of `denominator` parts of an amount are, none negative, rounded half up to 15 decimals: exactly, but
+-- where the shortened fraction has too many digits. Then the quotient is rounded to 12 decimals first.
+{% macro exact_share(amount, numerator, denominator) -%}
+    {%- set common = 'gcd(' ~ whole_digits(numerator) ~ ', ' ~ whole_digits(denominator) ~ ')' -%}
+    {%- set parts = whole_quotient(whole_digits(numerator), common) -%}
+    {%- set whole = whole_quotient(whole_digits(denominator), common) -%}
+    case
+        when {{ numerator }} = {{ denominator }} then {{ amount }}
+        when cast({{ whole_digits(amount) }} as double precision) * cast({{ parts }} as double precision) < 8e37
+            then {{ of_decimals(whole_quotient(
+                '2 * ' ~ whole_digits(amount) ~ ' * (' ~ parts ~ ') + (' ~ whole ~ ')', '2 * (' ~ whole ~ ')'
+            ), 15) }}
+        else cast({{ amount }} * cast({{ exact_quotient(numerator, denominator, 12) }} as decimal(13, 12)) as decimal(38, 15))
+    end
+{%- endmacro %}
+
+-- A whole number of last decimals as the decimal that it is.
+{% macro of_decimals(whole, decimals) -%}
+    cast(cast({{ whole }} as decimal(38, 0)) * cast(0.{{ '0' * (decimals - 1) }}1 as decimal({{ decimals }}, {{ decimals }})) as decimal(38, {{ decimals }}))
+{%- endmacro %}
+
+-- Stretches of days as steps: each opens with its amount and closes with as much less, both no earlier than the first day
+-- that is known. `stretches` has a to_date, which may be null; `covered` says which days are known.
+{% macro opened_and_closed(stretches, columns, amount, began='from_date') -%}
+    select
+        {% for column in columns %}{{ stretches }}.{{ column }},
+        {% endfor -%}
+        greatest({{ stretches }}.{{ began }}, covered.first_day) as change_date,
+        {{ stretches }}.{{ amount }} as change
+    from {{ stretches }}
+    inner join covered on {{ stretches }}.{{ began }} <= covered.last_day
+
+    union all
+
+    select
+        {% for column in columns %}{{ stretches }}.{{ column }},
+        {% endfor -%}
+        greatest({{ stretches }}.to_date, covered.first_day),
+        -{{ stretches }}.{{ amount }}
+    from {{ stretches }}
+    inner join covered on {{ stretches }}.to_date <= covered.last_day
+{%- endmacro %}

@@ -13,3 +13,20 @@
         else 'all'
     end
 {%- endmacro %}
+
+-- What `measures` of step_days come to by the end of each of `days`, for each segment value of `series`.
+{% macro sums_so_far(measures) -%}
+    select
+        days.day,
+        series.segment,
+        series.segment_value{% for measure in measures %},
+        sum(coalesce(step_days.{{ measure }}, 0)) over series_so_far as {{ measure }}{% endfor %}
+    from series
+    cross join days
+    left join step_days
+        on
+            series.segment = step_days.segment
+            and series.segment_value = step_days.segment_value
+            and days.day = step_days.day
+    window series_so_far as (partition by series.segment, series.segment_value order by days.day)
+{%- endmacro %}

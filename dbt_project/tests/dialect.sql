@@ -144,6 +144,17 @@ checks as (
     union all
     select 'exact_quotient, half', cast({{ exact_quotient('0.000001', '2') }} as varchar), '0.000001' from given
     union all
+    select 'whole_quotient', cast({{ whole_quotient(whole_digits('7.5'), whole_digits('2')) }} as varchar), '3' from given
+    union all
+    select 'exact_share, half', cast({{ exact_share(
+        'cast(8.99 as decimal(38, 15))', 'cast(28.44625 as decimal(38, 15))', 'cast(35.96 as decimal(38, 15))'
+    ) }} as varchar), '7.111562500000000' from given
+    union all
+    select 'exact_share, too long a fraction', cast({{ exact_share(
+        'cast(9999999999 as decimal(38, 15))', 'cast(1000000000.000000000000001 as decimal(38, 15))',
+        'cast(3000000000 as decimal(38, 15))'
+    ) }} as varchar), '3333333332.996666666667000' from given
+    union all
     select 'whole_digits', cast({{ whole_digits('0.25') }} as varchar), '250000000000000' from given
     union all
     select 'is_in_column', cast({{ is_in_column("'number'", 'names_of_numbers', 'name') }} as varchar), 'true' from given

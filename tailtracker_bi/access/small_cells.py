@@ -19,6 +19,7 @@ from tailtracker_bi.figures.wording import words
 
 PEOPLE_OF = {
     "mrr": "subscribers",
+    "mrr_billed": "subscribers",
     "arr": "subscribers",
     "mrr_new": "subscribers_new",
     "mrr_churn": "subscribers_churned",
@@ -43,7 +44,7 @@ IN_THE_WHOLE = {
     "mrr_modes": ("currency",),
 }  # fmt: skip
 """The columns of a table that are `all` in rows of everyone. None of another table is shown in the whole."""
-ROWS_OF_SOMEBODY = {"not_counted": "example"}
+ROWS_OF_SOMEBODY = {"not_counted": "example", "reconciliation": "example"}
 """The column of a table that names an object of a single person."""
 _CELL = ["grain", "period_start", "segment", "segment_value"]
 _TOTAL = ["metric_id", "grain", "period_start", "segment"]

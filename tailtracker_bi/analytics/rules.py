@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -257,6 +258,8 @@ class Analytics(_Strict):
     funnels: list[Funnel]
     service_levels: list[ServiceLevel]
     explore: Explore = Explore()
+    cost_share: Annotated[Decimal, Field(ge=0, lt=1, decimal_places=4)] | None = None
+    """What it costs to serve customers, of what they pay; not known where it is not set."""
     reports: list[ReportRules] = []
     exports: list[ExportRules] = []
     alerting: Alerting
@@ -269,6 +272,10 @@ class Analytics(_Strict):
         steps = {step.event for funnel in self.funnels for step in funnel.steps}
         retained = {event for retention in self.retention for event in (retention.start_event, retention.return_event)}
         return {*self.activity.exclude_events, *steps, *(retained - {"any"})}
+
+    @property
+    def gross_margin(self) -> Decimal | None:
+        return None if self.cost_share is None else 1 - self.cost_share
 
     @property
     def explored_properties(self) -> list[str]:

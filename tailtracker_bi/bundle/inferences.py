@@ -7,9 +7,9 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
-from tailtracker_bi.inference import COHORTS, FORECAST, LIVES, MONTHS, SCHEMAS, SERIES, infer, predict
+from tailtracker_bi.inference import COHORTS, FORECAST, LIVES, MONTHS, PURCHASES, SCHEMAS, SERIES, infer, predict
 
-READ = ("metrics.metric_definitions", "metrics.agg_subscriber_lives")
+READ = ("metrics.metric_definitions", "metrics.agg_subscriber_lives", "marts.fct_purchases", "config.run_context")
 """Of the warehouse."""
 
 _DAYS = """
@@ -28,6 +28,9 @@ _DAYS = """
 """
 
 _LIVES = "from warehouse.metrics.agg_subscriber_lives"
+_PURCHASES = """
+    select *, dense_rank() over (order by customer_id) as buyer, purchase_date as day from warehouse.marts.fct_purchases
+"""
 _COHORTS = "from main.revenue_cohorts where is_complete"
 
 _MONTHS = """
@@ -84,12 +87,13 @@ INFERRED = {
         | _METHOD,
     ),
     "ltv_predictions": (
-        "One row per segment, segment value, method and months ahead: what a subscriber brings, by a month's end.",
+        "One row per segment, segment value, method and months ahead: what a customer brings, by a month's end.",
         {
             "method": "realised: receipts of cohorts. arppu_over_churn: as if each month lost what the last did. "
             "survival: by how long subscribers stayed. sbg: by a shifted beta-geometric fitted to that, or, where all "
-            "leave alike, by its limit, a geometric.",
-            "horizon_months": "Months from the one in which a subscriber begins, which is the first; null: for ever.",
+            "leave alike, by its limit, a geometric. bg_nbd: of who buys beside subscriptions, how often (BG/NBD) and "
+            "for how much (Gamma-Gamma).",
+            "horizon_months": "Months from the one in which a customer begins, which is the first; null: for ever.",
             "currency": "That of value.",
             "value": "Of survival and sbg ARPPU times the months that are paid for; null where status says why.",
             "ci_low": "Lower end of the interval for 95 %, which takes ARPPU as given; null where there is none.",
@@ -98,6 +102,7 @@ INFERRED = {
             "status": "ok, or why there is no value.",
             "backtest_months": "So many months ago it was tried, on those who began next; null where it can't be.",
             "backtest_error": "How much more it said then than they brought in MRR since, as a share of that.",
+            "gross_margin": "The share of revenue that value is; 1 where no cost share is set in analytics.yml.",
         },
     ),
     "subscriber_survival": (
@@ -132,11 +137,12 @@ def add_inferences(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
     for name, table in infer(_days(connection, "main"), before, as_of).items():
         _keep(connection, name, table)
     (currency,) = connection.sql("select currency from bundle_info").fetchall()[0]
-    lives, cohorts, months = (
+    lives, cohorts, months, purchases = (
         connection.sql(f"select {', '.join(schema.names)} from ({rows})").to_arrow_table().cast(schema)
-        for rows, schema in ((_LIVES, LIVES), (_COHORTS, COHORTS), (_MONTHS, MONTHS))
+        for rows, schema in ((_LIVES, LIVES), (_COHORTS, COHORTS), (_MONTHS, MONTHS), (_PURCHASES, PURCHASES))
     )
-    predictions, curves = predict(lives, cohorts, months, currency)
+    (margin,) = connection.sql("select coalesce(gross_margin, 1) from warehouse.config.run_context").fetchall()[0]
+    predictions, curves = predict(lives, cohorts, months, currency, float(margin), purchases)
     _keep(connection, "ltv_predictions", predictions)
     _keep(connection, "subscriber_survival", curves)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # readers need not load it
 
 SORTED_BY = {"metric_values": "metric_id, grain, segment, segment_value, period_start"}
 """Tables large enough for their order to matter: readers ask for one metric at a time."""
-HASHED = {"not_counted": "example"}
+HASHED = {"not_counted": "example", "reconciliation": "example"}
 """By table, the column that holds raw ids. Readers get keyed hashes: one is known again, and nobody is found by it."""
 
 

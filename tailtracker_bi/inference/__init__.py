@@ -7,7 +7,7 @@ results, however many of them an earlier build had already.
 
 from tailtracker_bi.inference.forecasts import FORECAST
 from tailtracker_bi.inference.infer import SCHEMAS, infer
-from tailtracker_bi.inference.ltv import COHORTS, LIVES, MONTHS, predict
+from tailtracker_bi.inference.ltv import COHORTS, LIVES, MONTHS, PURCHASES, predict
 from tailtracker_bi.inference.series import SERIES
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "FORECAST",
     "LIVES",
     "MONTHS",
+    "PURCHASES",
     "SCHEMAS",
     "SERIES",
     "infer",

@@ -60,10 +60,18 @@ def config_tables(
         Mixpanel.timezone(settings),
         settings.currency,
         started,
+        analytics.gross_margin,
     )
     return {
         "run_context": (
-            _schema(as_of=_DATE, timezone=_STRING, mixpanel_timezone=_STRING, currency=_STRING, history_start=_DATE),
+            _schema(
+                as_of=_DATE,
+                timezone=_STRING,
+                mixpanel_timezone=_STRING,
+                currency=_STRING,
+                history_start=_DATE,
+                gross_margin=pa.decimal128(5, 4),
+            ),
             [context],
         ),
         "sources": (

@@ -2,7 +2,8 @@
 
 All that is upstream counts, unless YAML says what for it is read. `meta.read_for` of a model says it of the model, and
 `meta.reads` of the models that it refers to: a segment's name (only that segment hangs on it), `conversion` (only
-totals over currencies do) or `test_accounts` (it tells whom to leave out, and no number). A metric's `apart_from` names
+totals over currencies do) or `test_accounts` (it tells whom to leave out, and no number). `meta.reads_all` names models
+further up that others read for less, and on which its numbers hang all the same. A metric's `apart_from` names
 models upstream of its own model that other metrics there are made of.
 """
 
@@ -81,13 +82,14 @@ def _upstream(manifest: Mapping[str, Any], metric_model: str, apart_from: Collec
         if needed_for == TEST_ACCOUNTS or not node:
             continue
         purposes = node["config"].get("meta", {}).get("reads", {})
+        named = [f"{found.rpartition('.')[0]}.{name}" for name in node["config"].get("meta", {}).get("reads_all", ())]
+        read = [(other, ALL) for other in named]
         for other in node["depends_on"]["nodes"]:
             name = other.split(".")[2]
             if other.startswith("model.") and name in apart_from:
                 continue
             meta = manifest["nodes"].get(other, {"config": {}})["config"].get("meta", {})
             purpose = purposes.get(name) or meta.get("read_for") or ALL
-            read = other, purpose if needed_for == ALL or purpose == TEST_ACCOUNTS else needed_for
-            if read not in seen:
-                seen.add(read)
-                waiting.append(read)
+            read.append((other, purpose if needed_for == ALL or purpose == TEST_ACCOUNTS else needed_for))
+        waiting += [each for each in dict.fromkeys(read) if each not in seen]
+        seen.update(read)

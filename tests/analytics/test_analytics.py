@@ -71,6 +71,7 @@ FUNNEL = "funnels:\n  - id: f\n    steps: [a, b]\n    window: {days: 1}\n"
     [
         ("activty: {}", "line 1: activty: unknown key"),
         ("activity: {}\nactivity: {}", "line 2: activity stands twice"),
+        ("cost_share: 25", "line 1: cost_share: Input should be less than 1"),
         ("metrics:\n  dau: {ownr: Growth}", "line 2: metrics.dau.ownr: unknown key"),
         ("metrics:\n  dau:\n    target: lots", "line 3: metrics.dau.target: Input should be a valid number"),
         ("metrics: {dau: {target: .nan}}", "line 1: metrics.dau.target: Input should be a finite number"),

@@ -58,11 +58,11 @@ CONTRACT = {
     "dunning_curve": "cohort_month segment segment_value days_since_failure payments recovered is_complete",
     "revenue_cohorts": (
         "cohort_month month_index segment segment_value customers active_customers mrr net_revenue_cumulative "
-        "is_complete"
+        "is_complete gross_profit_cumulative"
     ),
     "ltv_predictions": (
         "as_of_month segment segment_value method horizon_months currency value ci_low ci_high customers status "
-        "backtest_months backtest_error"
+        "backtest_months backtest_error gross_margin"
     ),
     "subscriber_survival": ("as_of_month segment segment_value method month_index share ci_low ci_high at_risk"),
     "trials": "cohort_month segment segment_value started running converted ended_unpaid cancelled is_complete",
@@ -76,7 +76,7 @@ CONTRACT = {
     "not_counted": (
         "source object_type what why objects amount currency example metric_ids first_day last_day source_title"
     ),
-    "reconciliation": "what period_start currency left_value right_value difference reason",
+    "reconciliation": "what period_start currency left_value right_value difference reason example",
     "restatements": ("metric_id grain period_start segment segment_value old_value new_value build restated_on reason"),
     "anomalies": "metric_id grain period_start value expected low high is_anomaly method false_alarms_backtested",
     "forecasts": ("metric_id grain period_start value low high level method coverage_backtested origins_backtested"),

@@ -390,7 +390,7 @@ def test_data_health_tells_the_build_and_compares_all_domains() -> None:
         "Run": "run-1",
     }
     differing = page.dataframe[2].value
-    assert list(differing.columns) == ["What", "Day", "First", "Second", "Difference", "Why"]
+    assert list(differing.columns) == ["What", "Day", "First", "Second", "Difference", "Why", "Example"]
     assert differing["What"].nunique() == 3
 
 

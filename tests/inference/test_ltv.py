@@ -96,6 +96,16 @@ def test_a_method_is_tried_on_those_who_began_after_what_it_knew() -> None:
     assert told(predictions, "survival", 6)["backtest_error"] == pytest.approx(1, abs=1e-2)
 
 
+def test_what_customers_cost_is_taken_off_all_that_they_are_worth_and_off_no_trial_of_a_method() -> None:
+    revenue, _ = predict(*a_tenth_leaves(13), currency="EUR")
+    margin, _ = predict(*a_tenth_leaves(13), currency="EUR", margin=0.75)
+    for whole, left in zip(revenue.to_pylist(), margin.to_pylist(), strict=True):
+        for bound in ("value", "ci_low", "ci_high"):
+            assert left[bound] == (None if whole[bound] is None else pytest.approx(0.75 * whole[bound]))
+        assert left["backtest_error"] == whole["backtest_error"]
+        assert (whole["gross_margin"], left["gross_margin"]) == (1, 0.75)
+
+
 def test_a_part_is_told_of_itself_in_its_own_currency_and_too_little_says_so() -> None:
     tables = [
         pa.concat_tables(pair)

@@ -96,6 +96,10 @@ STRIPE = {
         "balance_transaction", "txn_1", amount=599, fee=30, net=569, type="charge", source="ch_1", status="available",
         description=f"{NAME} {CARD}", fee_details=[{"amount": 30, "type": "stripe_fee", "description": NAME}],
     ),
+    "payouts": stripe_object(
+        "payout", "po_1", amount=569, status="paid", automatic=False, description=NAME, statement_descriptor=NAME,
+        destination={"id": "ba_1", "account_holder_name": NAME, "last4": "4242"},
+    ),
 }  # fmt: skip
 
 EVENT = event_line(

@@ -22,6 +22,7 @@ from tests.worlds.money_reference import (
 )
 from tests.worlds.random_worlds import differences
 from tests.worlds.stripe_story import (
+    INVOICE_PAYMENTS,
     NOW,
     PREMIUM,
     PREMIUM_ANNUAL,
@@ -444,7 +445,7 @@ def test_old_and_new_shapes_give_equal_rows(story: Tables, models: Models, tmp_p
     names = [model.name for model in models if model.name.startswith("stg_stripe__")]
     old = [version for version in map(in_old_shape, STORY) if version]
     rows = sql_tables([(NOW, old)], needed_for(models, *names), tmp_path)
-    assert len(names) == 18
+    assert len(names) == 19
     for name in names:
         assert sorted(map(repr, rows[name])) == sorted(map(repr, story[name])), name
 
@@ -560,28 +561,70 @@ def test_amounts_of_every_currency_are_exact_up_to_the_metrics(models: Models, t
     assert metric(tables, "refunds", "01-01", "currency", "JPY") == 9007199254740991
 
 
-def test_what_a_second_reading_tells_moves_no_day_before_it(models: Models, tmp_path: Path) -> None:
+def test_what_happens_after_the_first_reading_is_of_its_own_month_and_moves_nothing_else(
+    models: Models, tmp_path: Path
+) -> None:
+    """In March a dearer plan, a cancellation, a refund, a retry of a payment of February; an end that is back-dated."""
     dearer = subscription("a", "01-01", price(699))
-    ended = subscription("b", "01-01", PREMIUM, status="canceled", ended_at=seconds("03-10"))
-    first = [Version(subscription(who, "01-01", PREMIUM)) for who in "ab"] + [*map(Version, PRODUCTS)]
-    second = [*changed(subscription("a", "01-01", PREMIUM), dearer, "03-05"), Version(dearer), Version(ended)]
+    ended, ended_before = (
+        subscription(who, "01-01", PREMIUM, status="canceled", ended_at=seconds(when))
+        for who, when in (("b", "03-10"), ("c", "02-27"))
+    )
+    tried = charge("1a", "02-20", 599, customer="cus_a", **failed("insufficient_funds"))
+    paid = charge("2", "02-05", 899, customer="cus_b")
+    first = [
+        *(Version(subscription(who, "01-01", PREMIUM)) for who in "abc"),
+        *map(Version, [*PRODUCTS, tried, paid, balance("2", "02-05", "charge", "ch_2", 899)]),
+        *map(Version, [billed("1", "a", "02-20"), INVOICE_PAYMENTS[0]]),
+    ]
+    refund = {"id": "re_2", "object": "refund", "created": seconds("03-12"), "charge": "ch_2", "currency": "eur"}
+    retried = charge("1b", "03-04", 599, customer="cus_a")
+    second = [
+        *changed(subscription("a", "01-01", PREMIUM), dearer, "03-05"),
+        *map(
+            Version, [dearer, ended, ended_before, {**paid, "amount_refunded": 300}, {**refund, "amount": 300}, retried]
+        ),
+        *map(Version, [balance("3", "03-12", "refund", "re_2", -300), balance("4", "03-04", "charge", "ch_1b", 599)]),
+    ]
     readings = [(at("03-01"), first), (NOW, second)]
-    needed = needed_for(models, "pub_mrr_movements")
+    needed = needed_for(models, "pub_metric_values", "pub_mrr_movements", "pub_payment_outcomes")
     before, after = (sql_tables(readings[:count], needed, tmp_path / str(count)) for count in (1, 2))
 
-    def days(tables: Tables, last: str) -> dict[tuple[Any, ...], Any]:
+    def months(tables: Tables) -> dict[tuple[str, int], tuple[float | None, ...]]:
         return {
-            tuple(row[key] for key in ("period_start", "currency", "segment", "segment_value", "movement")): row[
-                "amount"
-            ]
-            for row in tables["pub_mrr_movements"]
-            if row["grain"] == "day" and row["period_start"] <= at(last).date()
+            (row["metric_id"], row["period_start"].month): (row["numerator"], row["denominator"])
+            for row in tables["pub_metric_values"]
+            if (row["grain"], row["segment"]) == ("month", "all") and row["period_start"] < date(2024, 3, 1)
         }
 
-    assert days(before, "02-29") == days(after, "02-29")
-    assert movements(after, "03-05", grain="day")["expansion"] == (1, Decimal("1"))
-    assert movements(after, "03-10", grain="day")["churn"] == (1, Decimal("5.99"))
-    assert movements(after, "03-01")["closing"] == (1, Decimal("6.99"))
+    was, now = months(before), months(after)
+    assert was.keys() == now.keys()
+    changes = {key: (was[key], now[key]) for key in was if was[key] != now[key]}
+    of_the_end = "arppu arr churn_unknown grr ltv_predicted mrr mrr_billed mrr_churn mrr_net_new nrr quick_ratio"
+    of_the_end += " quick_ratio_with_reactivation subscriber_churn_rate subscribers subscribers_churned"
+    of_the_retry = "attempt_success_rate payment_success_rate recovery_rate"
+    assert changes.keys() == {(name, 2) for name in f"{of_the_end} {of_the_retry} refund_rate".split()}
+    assert changes["mrr_churn", 2] == ((0, None), (5.99, None))
+    assert changes["payment_success_rate", 2] == ((1, 2), (2, 2))
+    assert changes["recovery_rate", 2] == ((0, 1), (1, 1))
+    assert changes["refund_rate", 2] == ((0, 1), (1, 1))
+    days = [
+        {
+            tuple(row[key] for key in ("period_start", "segment", "segment_value", "movement")): row["amount"]
+            for row in tables["pub_mrr_movements"]
+            if row["grain"] == "day" and row["currency"] == "EUR" and row["period_start"] < date(2024, 2, 27)
+        }
+        for tables in (before, after)
+    ]
+    assert days[0] == days[1]
+    assert movements(after, "03-01") == {
+        "opening": (2, Decimal("11.98")),
+        "expansion": (1, Decimal("1")),
+        "churn": (1, Decimal("5.99")),
+        "closing": (1, Decimal("6.99")),
+    }
+    assert metric(after, "refunds", "03-01") == 3
+    assert metric(after, "gross_volume", "03-01") == 5.99
 
 
 def test_what_test_accounts_pay_is_left_out(models: Models, tmp_path: Path) -> None:
@@ -719,7 +762,7 @@ def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_
         [(NOW, [*told, *prices.values(), *products])],
         needed_for(
             models,
-            *("pub_mrr_movements", "pub_mrr_modes"),
+            *("pub_mrr_movements", "pub_mrr_modes", "metric_billed_mrr"),
             *("metric_revenue_retention", "agg_revenue_cohorts", "agg_subscriber_lives"),
         ),
         tmp_path,
@@ -743,6 +786,15 @@ def test_movements_are_those_of_the_slow_version(seed: int, models: Models, tmp_
         if row["amount"] != 0
     }
     assert differences(modes, mrr_by_mode(*world)) == {}
+    billed = {
+        (row["period_start"], row["segment_value"]): pytest.approx(row["value"])
+        for row in tables["metric_billed_mrr"]
+        if row["grain"] == "month" and row["value"] != 0
+    }
+    totals = {
+        (start, of): amount for (start, of, mode, what), amount in modes.items() if (mode, what) == ("billed", "total")
+    }
+    assert billed == {key: None if amount is None else float(amount) for key, amount in totals.items()}
     retained = {
         tuple(row[key] for key in ("metric_id", "period_start", "segment", "segment_value")): tuple(
             None if row[key] is None else pytest.approx(row[key]) for key in ("numerator", "denominator")

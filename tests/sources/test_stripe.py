@@ -368,6 +368,29 @@ def test_lists_inside_objects_are_followed_to_their_end(settings: MakeSettings) 
     assert len(json.loads(received.rows["subscriptions"][0]["content"])["items"]["data"]) == 250
 
 
+def test_a_payout_says_what_it_paid_out_once_stripe_knows(settings: MakeSettings) -> None:
+    def held(received: Received) -> dict[str, Any]:
+        told = [row for row in received.rows["payouts"] if row["origin"] != "event"]
+        return {row["object_id"]: json.loads(row["content"]).get("balance_transactions") for row in told}
+
+    with serve() as api:
+        for number in range(150):
+            api.add("balance_transactions", item("balance_transaction", f"txn_{number:03}", amount=number))
+        all_but_one = [f"txn_{number:03}" for number in range(149)]
+        known: Object = {"automatic": True, "amount": 11_026, "reconciliation_status": "completed", "status": "paid"}
+        api.add("payouts", item("payout", "po_known", holds=all_but_one, **known))
+        api.add("payouts", item("payout", "po_new", **known | {"reconciliation_status": "in_progress"}))
+        api.add("payouts", item("payout", "po_by_hand", **known | {"reconciliation_status": "not_applicable"}))
+        first = held(pull(settings(api)))
+        assert {id_: own and sorted(own) for id_, own in first.items()} == {
+            "po_known": all_but_one, "po_new": None, "po_by_hand": None,
+        }  # fmt: skip
+        changes: Object = {"holds": ["txn_149"], "reconciliation_status": "completed"}
+        api.update("payouts", "po_new", changes, at=AT - 60, happened="reconciliation_completed")
+        later = pull(settings(api), YESTERDAY)
+    assert held(later) == {"po_new": ["txn_149"]}
+
+
 @pytest.mark.parametrize("amount", [2**53 - 1, 2**53 + 1, -(2**53) - 1, 2**63 - 1])
 def test_amounts_are_exact(settings: MakeSettings, amount: int) -> None:
     with serve() as api:
@@ -571,6 +594,7 @@ PERSONAL: dict[str, Object] = {
     "balance_transactions": {
         "fee_details": [{"description": CANARY}], "source": {"id": "ch_1", "billing_details": PERSON},
     },
+    "payouts": {"destination": {"id": "ba_1", "account_holder_name": CANARY}, "trace_id": {"value": CANARY}},
 }  # fmt: skip
 
 
@@ -818,7 +842,7 @@ def test_check_says_what_to_do(settings: MakeSettings) -> None:
         api.forbidden = {"charges", "balance_transactions"}
         forbidden = Stripe(settings(api)).check()
     unreachable = Stripe(settings(api)).check()
-    assert (well.is_ok, well.detail) == (True, "answers to a live key, which may read all 12 tables")
+    assert (well.is_ok, well.detail) == (True, "answers to a live key, which may read all 13 tables")
     assert (wrong.is_ok, unreachable.is_ok, forbidden.is_ok) == (False, False, False)
     assert "check STRIPE_API_KEY" in wrong.detail
     assert "can't reach" in unreachable.detail

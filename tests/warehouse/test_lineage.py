@@ -38,6 +38,7 @@ MANIFEST = {
             *("model.p.stg_accounts", "model.p.stg_events", "model.p.stg_refunds"),
             metrics=({"id": "paying", "fallback": "mixpanel.events", "fallback_for": "app_db"},),
         ),
+        "model.p.metric_who": node("model.p.int_who", metrics=("who",), reads_all=["stg_events"]),
         "model.p.int_paid": node(
             *("model.p.stg_charges", "model.p.int_who", "model.p.stg_cards", "model.p.int_rates"),
             reads={"stg_cards": "country"},
@@ -81,6 +82,11 @@ def test_a_metric_needs_all_tables_upstream_but_for_what_others_of_its_model_are
 
 def test_what_tells_a_segment_or_converts_is_needed_for_that_and_who_is_left_out_for_nothing() -> None:
     assert tables("gross") == {"stripe.charges": "all", "stripe.cards": "country", "rates.daily": "conversion"}
+
+
+def test_what_others_read_for_less_is_needed_for_all_where_a_model_says_so() -> None:
+    assert tables("who") == {"mixpanel.events": "all"}
+    assert "mixpanel.events" not in tables("net")
 
 
 def test_of_the_app_s_tables_and_files_that_stand_in_for_them_either_will_do() -> None:

@@ -283,6 +283,8 @@ def random_world(seed: int, *, crowd: int = 0) -> World:
             )
         if dice.random() < 0.1:
             properties["mp_lib"] = "load-test"
+        if number % 3:
+            properties["conversion_source"] = ["onboarding", "feature_limit"][number % 3 - 1]
         events.append({"event": dice.choice(names), "properties": properties})
     if dice.random() < 0.3:
         old, new = dice.sample([*users, *devices, "stray"], 2)

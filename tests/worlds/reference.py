@@ -11,7 +11,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -441,12 +441,16 @@ def _rolling(world: World, events: list[Seen]) -> Iterator[Measure]:
 
 def _events(world: World, events: list[Seen]) -> Iterator[Measure]:
     """Events, also those that are no activity; and those by which the app tells of a subscription."""
-    for segment in _segment_values(events):
-        for grain in GRAINS:
-            inside = [event for event in events if segment in event.segments.items()]
-            told = [event for event in inside if event.name == "Subscription Conversion"]
-            for metric_id, own in (("events", inside), ("subscription_conversions", told)):
-                number = Counter(period_of(world, grain, event.day) for event in own)
+    told = [
+        replace(event, segments=event.segments | {"source": event.properties.get("conversion_source", "(unknown)")})
+        for event in events
+        if event.name == "Subscription Conversion"
+    ]
+    for metric_id, own in (("events", events), ("subscription_conversions", told)):
+        for segment in _segment_values(own):
+            for grain in GRAINS:
+                inside = [event for event in own if segment in event.segments.items()]
+                number = Counter(period_of(world, grain, event.day) for event in inside)
                 for start in periods(world, grain):
                     end = period_end(grain, start)
                     yield Measure(metric_id, grain, start, segment, number[start], None, start, end)

@@ -432,13 +432,14 @@ def reconciliation(people: list[Person]) -> Iterator[Row]:
         lost = 1 if signed_up and day.day % 8 == 0 else 0
         reason = "events that never arrived" if lost else None
         what = "sign_ups: app database against events"
-        yield what, day, None, signed_up, signed_up - lost, lost, reason
-        yield "subscribers: app database against Stripe", day, None, 20, 20 - (day.day == 3), int(day.day == 3), None
+        yield what, day, None, signed_up, signed_up - lost, lost, reason, "3f2c" if lost else None
+        is_apart = day.day == 3
+        yield "subscribers: app database against Stripe", day, None, 20, 20 - is_apart, int(is_apart), None, None
     for month in (date(2025, 1, 1), date(2025, 2, 1)):
         fewer = Decimal("9.90") if month.month == 2 else Decimal(0)
         what = "gross_volume: charges against balance transactions"
         reason = "a charge not booked yet" if fewer else None
-        yield what, month, "EUR", Decimal(2000), Decimal(2000) - fewer, fewer, reason
+        yield what, month, "EUR", Decimal(2000), Decimal(2000) - fewer, fewer, reason, "9b1e" if fewer else None
 
 
 def metric_catalog(off: Collection[str]) -> Iterator[Row]:
@@ -508,7 +509,16 @@ METRIC = (
 TYPES = (
     dict.fromkeys(["numerator", "denominator", "value", "target", "old_value", "new_value"], "double")
     | dict.fromkeys(
-        ["left_value", "right_value", "difference", "amount", "mrr", "net_revenue_cumulative"], "decimal(38, 6)"
+        [
+            "left_value",
+            "right_value",
+            "difference",
+            "amount",
+            "mrr",
+            "net_revenue_cumulative",
+            "gross_profit_cumulative",
+        ],
+        "decimal(38, 6)",
     )
     | dict.fromkeys(["avg_seconds_from_previous", "median_seconds_from_previous"], "double")
     | dict.fromkeys(
@@ -535,7 +545,7 @@ TYPES = (
     | dict.fromkeys(
         ["quarantined", "excluded", "objects", "month_index", "horizon_months", "at_risk", "backtest_months"], "bigint"
     )
-    | dict.fromkeys(["ci_low", "ci_high", "share", "backtest_error"], "double")
+    | dict.fromkeys(["ci_low", "ci_high", "share", "backtest_error", "gross_margin"], "double")
     | dict.fromkeys(["budget_minutes", "consumed_minutes", "remaining_share", "burn_per_hour"], "double")
     | {"headline_rank": "integer", "month": "date", "events": "bigint", "people": "bigint", "filled_share": "double"}
     | dict.fromkeys(["is_complete", "bigger_is_better", "is_new", "is_of_money"], "boolean")
@@ -559,13 +569,13 @@ COLUMNS = {
     "decline_kind",
     "dunning_curve": "cohort_month segment segment_value days_since_failure payments recovered is_complete",
     "revenue_cohorts": "cohort_month month_index segment segment_value customers active_customers mrr "
-    "net_revenue_cumulative is_complete",
+    "net_revenue_cumulative is_complete gross_profit_cumulative",
     "ltv_predictions": "as_of_month segment segment_value method horizon_months currency value ci_low ci_high "
-    "customers status backtest_months backtest_error",
+    "customers status backtest_months backtest_error gross_margin",
     "subscriber_survival": "as_of_month segment segment_value method month_index share ci_low ci_high at_risk",
     "trials": "cohort_month segment segment_value started running converted ended_unpaid cancelled is_complete",
     "mrr_modes": "period_start currency mode reason amount is_complete",
-    "reconciliation": "what period_start currency left_value right_value difference reason",
+    "reconciliation": "what period_start currency left_value right_value difference reason example",
     "restatements": "metric_id grain period_start segment segment_value old_value new_value build restated_on reason",
     "not_counted": "source object_type what why objects amount currency example metric_ids first_day last_day "
     "source_title",

@@ -260,7 +260,7 @@ def mrr_modes(movements: list[Row]) -> Iterator[Row]:
 
 def revenue_cohorts(customers: list[Customer]) -> Iterator[Row]:
     """cohort_month, month_index, segment, segment_value, customers, active_customers, mrr, net_revenue_cumulative,
-    is_complete; who pays for a year has paid it at once."""
+    is_complete, gross_profit_cumulative; who pays for a year has paid it at once."""
     for segment in ("all", "billing_cycle"):
         for value in _values(customers, segment):
             own = [one for one in customers if value == "all" or getattr(one, segment) == value]
@@ -275,19 +275,34 @@ def revenue_cohorts(customers: list[Customer]) -> Iterator[Row]:
                         active = sum(amount > 0 for amount in paid)
                         mrr = sum(paid, Decimal(0)).quantize(MICRO)
                         known = is_complete("month", first)
-                        yield began, index, segment, value, len(members), active, mrr, received.quantize(MICRO), known
+                        of = (began, index, segment, value, len(members), active, mrr)
+                        yield *of, received.quantize(MICRO), known, (received * 4 / 5).quantize(MICRO)
 
 
 def ltv_predictions() -> Iterator[Row]:
     """as_of_month, segment, segment_value, method, horizon_months, currency, value, ci_low, ci_high, customers, status,
-    backtest_months, backtest_error: of everyone, and of those who pay for a year, of whom too little is known."""
+    backtest_months, backtest_error, gross_margin: of everyone, and of who pays for a year, where little is known."""
     of = (date(2025, 2, 1), "all", "all")
-    yield *of, "realised", 6, TOTALS, 61.5, None, None, 120, "ok", None, None
-    yield *of, "arppu_over_churn", None, TOTALS, 140.0, 88.0, 231.0, 41, "ok", 6, 0.18
-    yield *of, "survival", 12, TOTALS, 96.25, 90.0, 102.5, 160, "ok", 6, -0.04
-    yield *of, "sbg", 60, TOTALS, None, None, None, None, "29 subscribers ended, where 30 say something", None, None
+    yield *of, "realised", 6, TOTALS, 61.5, None, None, 120, "ok", None, None, 0.8
+    yield *of, "arppu_over_churn", None, TOTALS, 140.0, 88.0, 231.0, 41, "ok", 6, 0.18, 0.8
+    yield *of, "survival", 12, TOTALS, 96.25, 90.0, 102.5, 160, "ok", 6, -0.04, 0.8
+    yield (
+        *of,
+        "sbg",
+        60,
+        TOTALS,
+        None,
+        None,
+        None,
+        None,
+        "29 subscribers ended, where 30 say something",
+        None,
+        None,
+        0.8,
+    )
     of = (date(2025, 2, 1), "billing_cycle", "year")
-    yield *of, "survival", 12, TOTALS, None, None, None, None, "2 subscribers ended, where 30 say something", None, None
+    why = "2 subscribers ended, where 30 say something"
+    yield *of, "survival", 12, TOTALS, None, None, None, None, why, None, None, 0.8
 
 
 def subscriber_survival() -> Iterator[Row]:

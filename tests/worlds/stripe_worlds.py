@@ -100,7 +100,7 @@ def sql_tables(
     for now, versions in readings:
         land(lake, home / "spool", versions, now)
     if accounts:
-        land_objects(lake, AppDb, {"user_profiles": list(accounts)}, now, home / "spool")
+        land_objects(lake, AppDb, {"user_profiles": list(accounts), "subscriptions": []}, now, home / "spool")
     defaults = {
         "TAILTRACKER_HOME": home,
         "TAILTRACKER_NOW": now,

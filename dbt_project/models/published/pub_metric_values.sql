@@ -4,9 +4,9 @@ with computed as (
     {% for model in [
         'metric_active_users', 'metric_lifecycle', 'metric_events', 'metric_retention_headlines', 'metric_funnel_conversion',
         'metric_accounts_and_pets', 'metric_recovery',
-        'metric_subscriptions', 'metric_subscriber_churn', 'metric_churn_reasons', 'metric_mrr_at_risk', 'metric_trials', 'metric_revenue_retention',
-        'metric_customer_value', 'metric_acquisition', 'metric_payment_conversion', 'metric_payments', 'metric_volumes', 'metric_feedback',
-        'metric_service_levels', 'metric_login_attacks'
+        'metric_subscriptions', 'metric_billed_mrr', 'metric_subscriber_churn', 'metric_churn_reasons', 'metric_mrr_at_risk', 'metric_trials',
+        'metric_revenue_retention', 'metric_customer_value', 'metric_acquisition', 'metric_conversions', 'metric_payment_conversion',
+        'metric_payments', 'metric_volumes', 'metric_feedback', 'metric_service_levels', 'metric_login_attacks'
     ] %}
         select metric_id, grain, period_start, segment, segment_value, numerator, denominator, value
         from {{ ref(model) }}

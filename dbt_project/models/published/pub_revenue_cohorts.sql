@@ -50,8 +50,10 @@ select
         and cohorts.mrr is not null
         and cohorts.net_revenue_cumulative is not null,
         false
-    ) as is_complete
+    ) as is_complete,
+    cast(cohorts.net_revenue_cumulative * context.gross_margin as decimal(38, 6)) as gross_profit_cumulative
 from cohorts
+cross join {{ source('config', 'run_context') }} as context
 inner join month_ends on cohorts.period_start = month_ends.period_start
 inner join covered on covered.needed_for = 'all'
 left join covered as covered_segments on nullif(cohorts.segment, 'all') = covered_segments.needed_for

@@ -225,6 +225,9 @@ class StripeApi(Api[Request, str]):
     def _matching(self, table: str, query: Mapping[str, str]) -> Iterator[Object]:
         """The objects that a query selects: newest first, or oldest first where it asks for what comes before one."""
         objects, order = self.tables[table].objects, self.tables[table].order
+        if payout := query.get("payout"):
+            held = self.tables["payouts"].objects[payout].get("holds", [])
+            order = sorted((objects[id_]["created"], id_) for id_ in held)
         first, last = 0, len(order)
         for operator, bound in ranges(query):
             match operator:
@@ -264,6 +267,8 @@ class StripeApi(Api[Request, str]):
         for path in EXPANDABLE.get(table, ()):
             if not (self.is_expanding and any(f"{each}.".startswith(f"{path}.") for each in whole)):
                 item = collapsed(item, path.split("."))
+        if table == "payouts":  # what it holds is listed among balance transactions, where it is asked for
+            item = {name: value for name, value in item.items() if name != "holds"}
         inner = item.get(INNER_LISTS.get(table, ""))
         if isinstance(inner, dict) and len(inner["data"]) > self.inner_page:
             shown = inner | {"data": inner["data"][: self.inner_page], "has_more": True}

@@ -23,6 +23,7 @@ SELECTORS = {
     "refunds": ("charge", "payment_intent"),
     "disputes": ("charge", "payment_intent"),
     "balance_transactions": ("currency", "source", "type"),
+    "payouts": ("status",),
     "events": ("type",),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tailtracker_bi.sandbox.shown.stripe_shapes import Object
 from tailtracker_bi.sandbox.story.money import Attempt, BalanceChange, Customer, Dispute, Invoice, Payment, Refund
 from tailtracker_bi.sandbox.story.people import name_of
@@ -216,6 +218,37 @@ def balance_transaction(change: BalanceChange, at: int) -> Object:
         "source": change.source,
         "status": "available" if available <= at else "pending",
         "type": _TYPES[change.category],
+    }
+
+
+def payout(paid_out: BalanceChange, changes: Sequence[BalanceChange], at: int) -> Object:
+    """`holds` are the ids of what it paid out, itself among them: the server lists them where they are asked for."""
+    arrival = paid_out.at + 2 * DAY
+    return {
+        "id": paid_out.source,
+        "object": "payout",
+        "amount": -paid_out.cents,
+        "arrival_date": arrival - arrival % DAY,
+        "automatic": True,
+        "balance_transaction": balance_transaction(paid_out, at)["id"],
+        "created": paid_out.at,
+        "currency": paid_out.currency,
+        "description": "STRIPE PAYOUT",
+        "destination": "ba_1TailTracker",
+        "failure_balance_transaction": None,
+        "failure_code": None,
+        "failure_message": None,
+        "livemode": True,
+        "metadata": {},
+        "method": "standard",
+        "original_payout": None,
+        "reconciliation_status": "completed",
+        "reversed_by": None,
+        "source_type": "card",
+        "statement_descriptor": None,
+        "status": "paid" if arrival <= at else "in_transit",
+        "type": "bank_account",
+        "holds": [balance_transaction(change, at)["id"] for change in (paid_out, *changes)],
     }
 
 

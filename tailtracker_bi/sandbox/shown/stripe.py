@@ -6,6 +6,7 @@ before one of its moments, and as it was at it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,16 @@ from typing import NamedTuple
 from tailtracker_bi.sandbox.shown import payment_shapes, stripe_shapes
 from tailtracker_bi.sandbox.shown.files import write_lines
 from tailtracker_bi.sandbox.shown.stripe_shapes import Object
-from tailtracker_bi.sandbox.story.money import PRICES, TIERS, Customer, Invoice, Payment, balance_changes
+from tailtracker_bi.sandbox.story.money import (
+    PRICES,
+    TIERS,
+    BalanceChange,
+    Customer,
+    Invoice,
+    Payment,
+    balance_changes,
+    payday,
+)
 from tailtracker_bi.sandbox.story.plot import DAY, NEVER
 from tailtracker_bi.sandbox.story.story import Progress, Story
 
@@ -67,10 +77,10 @@ def _events(thing: _Thing, now: int) -> Iterator[Object]:
 
 
 def _as_sent(item: Object) -> Object:
-    """In events nothing is expanded."""
+    """In events nothing is expanded, and no payout tells what it holds."""
     if item["object"] == "subscription":
         return item | {"discounts": [discount["id"] for discount in item["discounts"]]}
-    return item
+    return {name: value for name, value in item.items() if name != "holds"}
 
 
 def _previous(before: Object, after: Object) -> Object:
@@ -187,6 +197,16 @@ def _balance_transactions(story: Story) -> Iterator[_Thing]:
         yield _Thing([change.at], partial(payment_shapes.balance_transaction, change))
 
 
+def _payouts(story: Story) -> Iterator[_Thing]:
+    weeks: dict[tuple[str, int], list[BalanceChange]] = defaultdict(list)
+    for change in balance_changes(story.customers, story.plot.end):
+        if change.category == "payout":
+            own = weeks.pop((change.currency, change.at), [])
+            yield _Thing([change.at, change.at + 2 * DAY], partial(payment_shapes.payout, change, own))
+        else:
+            weeks[change.currency, payday(change.at)].append(change)
+
+
 _TABLES: dict[str, Callable[[Story], Iterator[_Thing]]] = {
     "products": _products,
     "prices": _prices,
@@ -199,4 +219,5 @@ _TABLES: dict[str, Callable[[Story], Iterator[_Thing]]] = {
     "refunds": _refunds,
     "disputes": _disputes,
     "balance_transactions": _balance_transactions,
+    "payouts": _payouts,
 }

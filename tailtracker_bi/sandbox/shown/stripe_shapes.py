@@ -206,7 +206,6 @@ def invoice(of: Subscription, bill: Invoice, user_id: str, at: int) -> Object:
     status = _invoice_status(of, bill, at)
     paid_at = None if status != "paid" else payment.paid_at if payment else bill.created
     finalized = payment.created if payment else bill.created
-    off = bill.subtotal - bill.cents
     return {
         "id": bill.invoice_id,
         "object": "invoice",
@@ -257,7 +256,7 @@ def invoice(of: Subscription, bill: Invoice, user_id: str, at: int) -> Object:
         "subtotal": bill.subtotal,
         "subtotal_excluding_tax": bill.subtotal,
         "total": bill.cents,
-        "total_discount_amounts": [{"amount": off, "discount": f"di_{of.subscription_id[5:]}"}] if off else [],
+        "total_discount_amounts": _taken_off(of, bill),
         "total_excluding_tax": bill.cents,
         "total_taxes": [],
     }
@@ -273,6 +272,11 @@ def _invoice_status(of: Subscription, bill: Invoice, at: int) -> str:
     return "open" if bill.payment.created <= at else "draft"
 
 
+def _taken_off(of: Subscription, bill: Invoice) -> list[Object]:
+    off = bill.subtotal - bill.cents
+    return [{"amount": off, "discount": f"di_{of.subscription_id[5:]}"}] if off else []
+
+
 def _invoice_line(of: Subscription, bill: Invoice) -> Object:
     return {
         "id": f"il_{bill.invoice_id[3:]}",
@@ -280,6 +284,7 @@ def _invoice_line(of: Subscription, bill: Invoice) -> Object:
         "amount": bill.subtotal,
         "currency": of.customer.currency,
         "description": f"1 × {bill.price.tier.title()}",  # noqa: RUF001 - as Stripe writes it
+        "discount_amounts": _taken_off(of, bill),
         "discountable": True,
         "discounts": [],
         "invoice": bill.invoice_id,

@@ -261,7 +261,8 @@ def balance_changes(customers: Sequence[Customer], until: int) -> list[BalanceCh
         if change.at < until
     ]
     found.sort(key=lambda change: (change.at, change.source or ""))
-    return sorted([*found, *_monthly_fees(found, until), *_payouts(found, until)], key=lambda change: change.at)
+    found += _monthly_fees(found, until)
+    return sorted([*found, *_payouts(found, until)], key=lambda change: change.at)
 
 
 def _changes_of(payment: Payment, currency: str) -> Iterator[BalanceChange]:
@@ -292,13 +293,18 @@ def _monthly_fees(changes: Sequence[BalanceChange], until: int) -> Iterator[Bala
 
 def _payouts(changes: Sequence[BalanceChange], until: int) -> Iterator[BalanceChange]:
     """Each Monday at 6 what came in until then goes to the bank."""
-    week, first_monday = 7 * DAY, 4 * DAY + 6 * HOUR
     weeks: Counter[tuple[str, int]] = Counter()
     for change in changes:
-        weeks[change.currency, change.at - (change.at - first_monday) % week + week] += change.cents - change.fee
+        weeks[change.currency, payday(change.at)] += change.cents - change.fee
     for (currency, monday), cents in weeks.items():
         if cents > 0 and monday < until:
-            yield BalanceChange(monday, "payout", None, currency, -cents)
+            yield BalanceChange(monday, "payout", f"po_{currency}{monday:x}", currency, -cents)
+
+
+def payday(at: int) -> int:
+    """The next Monday at 6 after a moment."""
+    week, first_monday = 7 * DAY, 4 * DAY + 6 * HOUR
+    return at - (at - first_monday) % week + week
 
 
 def months_later(at: int, months: int) -> int:

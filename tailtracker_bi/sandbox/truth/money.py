@@ -9,8 +9,16 @@ from itertools import islice
 from tailtracker_bi.sandbox.shown.app_extras import (
     marketing_spend,
 )
-from tailtracker_bi.sandbox.story.money import Customer, Payment, Price, Subscription, balance_changes
-from tailtracker_bi.sandbox.story.plot import DAY
+from tailtracker_bi.sandbox.story.money import (
+    Coupon,
+    Customer,
+    Payment,
+    Price,
+    Subscription,
+    balance_changes,
+    months_later,
+)
+from tailtracker_bi.sandbox.story.plot import DAY, NEVER
 from tailtracker_bi.sandbox.truth.frame import Frame, Truth, ends_of, ratio_of, shares_of, sums_of
 
 MOVEMENTS = ("new", "reactivation", "expansion", "contraction", "churn")
@@ -47,6 +55,7 @@ def of_subscriptions(frame: Frame) -> Iterator[Truth]:
         yield from sums_of(frame, f"churn_{kind}", left)
     yield from ends_of(frame, "mrr", mrr)
     yield from ends_of(frame, "arr", [12 * amount for amount in mrr])
+    yield from ends_of(frame, "mrr_billed", [*_billed(frame, mrr)])
     for movement, by_day in amounts.items():
         yield from sums_of(frame, f"mrr_{movement}", by_day)
     yield from sums_of(frame, "mrr_net_new", [now - was for was, now in zip([Decimal(0), *mrr], mrr, strict=False)])
@@ -63,6 +72,30 @@ def _mrr_days(frame: Frame, customer: Customer) -> list[Decimal]:
     born = min(frame.day_of(customer.created), frame.days)
     ends = (frame.story.plot.start + (day + 1) * DAY for day in range(born, frame.days))
     return [Decimal(0)] * born + [sum((_mrr(each, end) for each in customer.subscriptions), Decimal(0)) for end in ends]
+
+
+def _billed(frame: Frame, mrr: Sequence[Decimal]) -> Iterator[Decimal]:
+    """MRR by day, less coupons that end, too. Of one that ended over 30 days before the first reading nothing tells."""
+    less, told_from = [Decimal(0)] * frame.days, min(frame.readings) - 30 * DAY
+    for customer in frame.story.customers:
+        for each in customer.subscriptions:
+            ends = _coupon_ends(each)
+            if each.coupon and told_from <= ends < NEVER:
+                for day in range(frame.day_of(each.created), min(frame.day_of(ends), frame.days)):
+                    end = frame.story.plot.start + (day + 1) * DAY
+                    if listed := _mrr(each, end):
+                        less[day] += listed - _monthly(each.price_at(end - 1), each.coupon)
+    return (whole - off for whole, off in zip(mrr, less, strict=True))
+
+
+def _coupon_ends(subscription: Subscription) -> int:
+    """When a coupon is used up: after its months, or with the first bill of more than nothing."""
+    match subscription.coupon:
+        case Coupon(duration="repeating", months=months):
+            return months_later(subscription.created, months)
+        case Coupon(duration="once"):
+            return min((bill.created for bill in subscription.invoices if bill.subtotal), default=NEVER - 1)
+    return NEVER
 
 
 def _moves(paid: Sequence[Decimal]) -> Iterator[tuple[int, str, Decimal]]:
@@ -234,14 +267,15 @@ def _mrr(subscription: Subscription, end: int) -> Decimal:
     """What a subscription brings a month just before this moment: nothing on trial, while paused, before and after."""
     if not subscription.begins_to_pay < end <= subscription.ended or subscription.pause_at(end - 1):
         return Decimal(0)
-    return _monthly(subscription.price_at(end - 1), subscription)
+    coupon = subscription.coupon
+    return _monthly(subscription.price_at(end - 1), coupon if coupon and coupon.duration == "forever" else None)
 
 
-def _monthly(price: Price, subscription: Subscription) -> Decimal:
-    """The price less a discount that lasts forever, a month, in euros, rounded half up to 6 decimals."""
+def _monthly(price: Price, coupon: Coupon | None) -> Decimal:
+    """The price less a discount, a month, in euros, rounded half up to 6 decimals."""
     cents = Decimal(price.cents)
-    if subscription.coupon and subscription.coupon.duration == "forever":
-        cents = cents * (100 - subscription.coupon.percent) / 100 - subscription.coupon.cents
+    if coupon:
+        cents = cents * (100 - coupon.percent) / 100 - coupon.cents
     return (max(cents, Decimal(0)) / 100 / price.months).quantize(Decimal("0.000001"), ROUND_HALF_UP)
 
 

@@ -115,6 +115,8 @@ class Api:
         """
         parameters = {}
         match table:
+            case "payouts":
+                return item if with_rest_of_now else self._with_transactions(item)
             case "invoices":
                 field, path = "lines", f"invoices/{quote(item['id'], safe='')}/lines"
             case "subscriptions":
@@ -135,6 +137,13 @@ class Api:
                     return item
             rest = [each for each in self._inner_lists[table, item["id"]] if each["id"] not in shown]
         return item | {field: inner | {"data": [*inner["data"], *rest], "has_more": False}}
+
+    def _with_transactions(self, payout: Object) -> Object:
+        """The payout with the ids of what it paid out, which Stripe tells of automatic ones, once it knows."""
+        if payout.get("reconciliation_status") != "completed":
+            return payout
+        paid_out = self.objects("balance_transactions", payout=payout["id"])
+        return payout | {"balance_transactions": [each["id"] for each in paid_out]}
 
     def _get(self, path: str, parameters: Object) -> Object:
         import httpx

@@ -207,6 +207,11 @@ BALANCE_TRANSACTION = only(
     " exchange_rate source",
     fee_details=only("type amount currency application"),
 )
+PAYOUT = only(
+    "id object created livemode status amount currency arrival_date automatic reconciliation_status original_payout"
+    " reversed_by balance_transaction failure_balance_transaction failure_code method source_type type"
+    " balance_transactions",  # what it paid out, which Stripe tells of the payout alone
+)
 EVENT = only("id type created api_version livemode object_id object_type", discount=DISCOUNT)
 
 TYPES: dict[str, Fields] = {
@@ -221,6 +226,7 @@ TYPES: dict[str, Fields] = {
     "refund": REFUND,
     "dispute": DISPUTE,
     "balance_transaction": BALANCE_TRANSACTION,
+    "payout": PAYOUT,
     "event": EVENT,
 }
 """By Stripe's name of the type, which is that of its list without the s."""
@@ -253,6 +259,7 @@ STATUSES: dict[str, Statuses] = {
         "warning_needs_response warning_under_review needs_response under_review",
         "warning_closed won lost prevented charge_refunded",
     ),
+    "payout": _statuses("pending in_transit", "paid canceled failed"),
 }
 """By type. An object whose status passes, or is not known, is open: it will change, with or without an event."""
 

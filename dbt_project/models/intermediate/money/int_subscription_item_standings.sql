@@ -1,7 +1,6 @@
 {{ config(materialized='table') }}
 
-{%- set times = " * case billing_interval when 'week' then 52 when 'day' then 365 else 1 end" %}
-{%- set months = "interval_count * case billing_interval when 'month' then 1 else 12 end" %}
+{%- set left_of_meant = 'case when is_of_one_whole then most_kept else amount_meant end' %}
 
 with recursive spells as (
 
@@ -144,7 +143,8 @@ scoped as (
 ),
 
 -- One discount after the other, each of what the one before left. A discount is of all items, of one, or of those of
--- some products; an amount is taken from each of them by its share, and never more than there is.
+-- some products; an amount is taken from each of them by its share, and never more than there is. What an item costs is
+-- `kept` parts of `whole` of `base`, and divided once at the end: of the same items amounts off leave the same whole.
 discounted as (
 
     select
@@ -154,7 +154,9 @@ discounted as (
         scope,
         subscription_item_id,
         product_id,
-        cast(list_amount as decimal(38, 15)) as amount,
+        cast(list_amount as decimal(38, 15)) as base,
+        cast(1 as decimal(38, 15)) as kept,
+        cast(1 as decimal(38, 15)) as whole,
         0 as step
     from scoped
 
@@ -168,37 +170,64 @@ discounted as (
         subscription_item_id,
         product_id,
         cast(case
-            when not is_meant then amount
-            when percent_off is not null then amount * cast((100 - percent_off) * 0.01 as decimal(13, 12))
-            when amount_off >= amount_meant then 0
-            else amount * cast({{ exact_quotient('amount_meant - amount_off', 'amount_meant', 12) }} as decimal(13, 12))
+            when not is_meant then base
+            when percent_off is not null then base * case when whole = 1 then share_left else 1 end
+            when amount_off >= {{ left_of_meant }} then 0
+            when is_of_one_whole then base
+            else amount
+        end as decimal(38, 15)),
+        cast(case
+            when not is_meant then kept
+            when percent_off is not null then kept * case when whole = 1 then 1 else share_left end
+            when amount_off >= {{ left_of_meant }} then 1
+            else {{ left_of_meant }} - amount_off
+        end as decimal(38, 15)),
+        cast(case
+            when not is_meant or percent_off is not null then whole
+            when amount_off >= {{ left_of_meant }} then 1
+            when is_of_one_whole then whole
+            else amount_meant
         end as decimal(38, 15)),
         step + 1
     from (
         select
-            meant.*,
-            cast(sum(case when meant.is_meant then meant.amount else 0 end) over (
-                partition by meant.subscription_id, meant.version, meant.counts_from, meant.scope
-            ) as decimal(38, 15)) as amount_meant
+            *,
+            least_kept = most_kept and least_whole = most_whole and most_whole = base_meant as is_of_one_whole
         from (
             select
-                discounted.*,
-                discounts.percent_off,
-                discounts.amount_off,
-                (discounts.subscription_item_id is null or discounted.subscription_item_id = discounts.subscription_item_id)
-                and (
-                    discounts.products is null
-                    or coalesce(position('"' || discounted.product_id || '"' in discounts.products) > 0, false)
-                ) as is_meant
-            from discounted
-            inner join discounts
-                on
-                    discounted.subscription_id = discounts.subscription_id
-                    and discounted.version = discounts.version
-                    and discounted.counts_from = discounts.counts_from
-                    and discounted.scope = discounts.scope
-                    and discounted.step + 1 = discounts.step
-        ) as meant
+                meant.*,
+                cast(sum(case when meant.is_meant then meant.amount else 0 end) over together as decimal(38, 15)) as amount_meant,
+                cast(sum(case when meant.is_meant then meant.base else 0 end) over together as decimal(38, 15)) as base_meant,
+                min(case when meant.is_meant and meant.base > 0 then meant.kept end) over together as least_kept,
+                max(case when meant.is_meant and meant.base > 0 then meant.kept end) over together as most_kept,
+                min(case when meant.is_meant and meant.base > 0 then meant.whole end) over together as least_whole,
+                max(case when meant.is_meant and meant.base > 0 then meant.whole end) over together as most_whole
+            from (
+                select
+                    discounted.*,
+                    discounts.percent_off,
+                    discounts.amount_off,
+                    cast((100 - discounts.percent_off) * 0.01 as decimal(13, 12)) as share_left,
+                    {{ exact_share('discounted.base', 'discounted.kept', 'discounted.whole') }} as amount,
+                    (
+                        discounts.subscription_item_id is null
+                        or discounted.subscription_item_id = discounts.subscription_item_id
+                    )
+                    and (
+                        discounts.products is null
+                        or coalesce(position('"' || discounted.product_id || '"' in discounts.products) > 0, false)
+                    ) as is_meant
+                from discounted
+                inner join discounts
+                    on
+                        discounted.subscription_id = discounts.subscription_id
+                        and discounted.version = discounts.version
+                        and discounted.counts_from = discounts.counts_from
+                        and discounted.scope = discounts.scope
+                        and discounted.step + 1 = discounts.step
+            ) as meant
+            window together as (partition by meant.subscription_id, meant.version, meant.counts_from, meant.scope)
+        ) as summed
     ) as next_step
 
 ),
@@ -211,7 +240,7 @@ last_steps as (
         counts_from,
         scope,
         subscription_item_id,
-        amount,
+        {{ exact_share('base', 'kept', 'whole') }} as amount,
         row_number() over (
             partition by subscription_id, version, counts_from, scope, subscription_item_id
             order by step desc
@@ -250,9 +279,9 @@ priced as (
 
     select
         *,
-        {{ exact_quotient('contracted_amount' ~ times, months) }} as mrr,
-        {{ exact_quotient('billed_amount' ~ times, months) }} as billed_mrr,
-        {{ exact_quotient('list_amount' ~ times, months) }} as list_mrr
+        {{ monthly('contracted_amount', 'billing_interval', 'interval_count') }} as mrr,
+        {{ monthly('billed_amount', 'billing_interval', 'interval_count') }} as billed_mrr,
+        {{ monthly('list_amount', 'billing_interval', 'interval_count') }} as list_mrr
     from amounts
     where billing_interval in ('day', 'week', 'month', 'year') and interval_count > 0
 

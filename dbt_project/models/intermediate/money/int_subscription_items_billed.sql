@@ -2,8 +2,7 @@
 
 with lines as (
 
-    select * from {{ ref('stg_stripe__invoice_lines') }}
-    where line_type = 'subscription' and not is_proration
+    select * from {{ ref('int_invoice_lines_recurring') }}
 
 ),
 
@@ -14,49 +13,15 @@ first_versions as (
 
 ),
 
-items as (
-
-    select * from {{ ref('stg_stripe__subscription_items') }}
-
-),
-
--- One that was made for a single subscription is in no list of prices; the item tells it, while it has it.
-told_prices as (
-
-    select price_id, billing_interval, interval_count, usage_type from {{ ref('stg_stripe__prices') }}
-    union all
-    select price_id, billing_interval, interval_count, usage_type from items
-
-),
-
-prices as (
-
-    select
-        price_id,
-        max(billing_interval) as billing_interval,
-        max(interval_count) as interval_count,
-        max(usage_type) as usage_type
-    from told_prices
-    group by price_id
-
-),
-
 -- Of the 30 days before the first version that is known, Stripe's events would have told.
 earlier_lines as (
 
     select
         lines.*,
-        prices.billing_interval,
-        prices.interval_count,
         {{ add_seconds('first_versions.effective_at', -30 * 86400) }} as known_from
     from lines
     inner join first_versions on lines.subscription_id = first_versions.subscription_id
-    left join prices on lines.price_id = prices.price_id
-    where
-        lines.period_start_at < {{ add_seconds('first_versions.effective_at', -30 * 86400) }}
-        and lines.period_start_at < lines.period_end_at
-        -- What was used is billed afterwards, and is no MRR.
-        and coalesce(prices.usage_type, 'licensed') <> 'metered'
+    where lines.period_start_at < {{ add_seconds('first_versions.effective_at', -30 * 86400) }}
 
 ),
 
@@ -84,12 +49,8 @@ covering as (
         stretches.billed_from,
         stretches.next_from,
         earlier_lines.*,
-        coalesce(earlier_lines.subscription_item_id, earlier_lines.price_id) as item_id,
         dense_rank() over (
-            partition by
-                stretches.subscription_id,
-                stretches.billed_from,
-                coalesce(earlier_lines.subscription_item_id, earlier_lines.price_id)
+            partition by stretches.subscription_id, stretches.billed_from, earlier_lines.subscription_item_id
             order by earlier_lines.period_start_at desc, earlier_lines.invoiced_at desc, earlier_lines.invoice_id desc
         ) as recency
     from stretches
@@ -107,7 +68,7 @@ billed as (
     select
         subscription_id,
         billed_from,
-        item_id as subscription_item_id,
+        subscription_item_id,
         max(product_id) as product_id,
         max(currency) as currency,
         max(billing_interval) as billing_interval,
@@ -118,7 +79,7 @@ billed as (
         max(period_end_at) as period_end_at
     from covering
     where recency = 1
-    group by subscription_id, billed_from, item_id
+    group by subscription_id, billed_from, subscription_item_id
 
 ),
 

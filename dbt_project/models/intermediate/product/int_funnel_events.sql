@@ -14,7 +14,9 @@ with events as (
 
 step_events as (
 
-    select distinct event_name from {{ source('config', 'funnel_steps') }}
+    select event_name from {{ source('config', 'funnel_steps') }}
+    union
+    select 'Subscription Conversion' as event_name
 
 )
 
@@ -31,4 +33,4 @@ select
     events.occurred_at
 from events
 inner join step_events on events.event_name = step_events.event_name
-where not events.is_excluded and events.raw_id is not null
+where not events.is_excluded

@@ -3,6 +3,7 @@
 with events as (
 
     select * from {{ ref('int_funnel_events') }}
+    where raw_id is not null
 
 ),
 

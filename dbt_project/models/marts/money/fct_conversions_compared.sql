@@ -50,9 +50,14 @@ compared_days as (
 -- A trial is a conversion; a subscription whose first payment never came is none.
 told as (
 
-    select person_id, event_date as day, events as in_events, 0 as in_stripe from event_days
+    select person_id, event_date as day, events as in_events, 0 as in_stripe, cast(null as varchar) as subscription_id from event_days
     union all
-    select customers.person_id, {{ local_date('versions.created_at', 'context.timezone') }}, 0, 1
+    select
+        customers.person_id,
+        {{ local_date('versions.created_at', 'context.timezone') }},
+        0,
+        1,
+        versions.subscription_id
     from versions
     cross join context
     inner join customers on versions.customer_id = customers.customer_id
@@ -67,6 +72,7 @@ by_person as (
         day,
         sum(in_events) as in_events,
         sum(in_stripe) as in_stripe,
+        min(subscription_id) as subscription_id,
         sum(sum(in_events)) over (partition by person_id) as events_in_all,
         sum(sum(in_stripe)) over (partition by person_id) as begun_in_all
     from told
@@ -75,13 +81,17 @@ by_person as (
 ),
 
 -- Each difference of a person has one cause, so that the causes of a day add up to its differences.
-causes as (
+compared as (
 
     select
-        *,
+        day,
+        cast(null as varchar) as currency,
+        coalesce(subscription_id, person_id) as object_id,
+        in_events as left_value,
+        in_stripe as right_value,
         abs(in_events - in_stripe) as objects,
         case
-            when in_events = in_stripe then 'none'
+            when in_events = in_stripe then null
             when person_id is null then 'nobody'
             when begun_in_all = 0 then 'no subscription'
             when events_in_all = 0 then 'no event'
@@ -89,44 +99,15 @@ causes as (
         end as cause
     from by_person
 
-),
+    union all
 
-sums as (
-
-    select
-        day,
-        sum(in_events) as in_events,
-        sum(in_stripe) as in_stripe,
-        sum(case when cause = 'nobody' then objects else 0 end) as of_nobody,
-        sum(case when cause = 'no subscription' then objects else 0 end) as without_subscription,
-        sum(case when cause = 'no event' then objects else 0 end) as without_event,
-        sum(case when cause = 'another day' then objects else 0 end) as another_day
-    from causes
-    group by day
+    select day, cast(null as varchar), cast(null as varchar), 0, 0, 0, cast(null as varchar) from compared_days
 
 )
 
-select
-    'subscription_conversions: events, subscriptions begun in Stripe' as what,
-    compared_days.day as period_start,
-    cast(null as varchar) as currency,
-    cast(coalesce(sums.in_events, 0) as decimal(38, 3)) as left_value,
-    cast(coalesce(sums.in_stripe, 0) as decimal(38, 3)) as right_value,
-    concat_ws(
-        '; ',
-        case
-            when without_event > 0
-                then 'subscriptions of people of whom no event tells: ' || cast(without_event as varchar)
-        end,
-        case
-            when without_subscription > 0
-                then 'events of people who have no subscription in Stripe: ' || cast(without_subscription as varchar)
-        end,
-        case
-            when another_day > 0
-                then 'of people who are in both, on another day or more often: ' || cast(another_day as varchar)
-        end,
-        case when of_nobody > 0 then 'subscriptions whose user is not known: ' || cast(of_nobody as varchar) end
-    ) as reason
-from compared_days
-left join sums on compared_days.day = sums.day
+{{ compared_by_day('subscription_conversions: events, subscriptions begun in Stripe', 'compared', 'compared_days', {
+    'no event': 'subscriptions of people of whom no event tells',
+    'no subscription': 'events of people who have no subscription in Stripe',
+    'another day': 'of people who are in both, on another day or more often',
+    'nobody': 'subscriptions whose user is not known',
+}) }}

@@ -60,10 +60,16 @@ compared as (
     select
         {{ local_date('invoices.paid_at', 'context.timezone') }} as day,
         invoices.currency,
-        invoices.paid_amount,
-        coalesce(captured.amount, 0) as captured_amount,
-        invoices.is_paid_out_of_band or paid_elsewhere.invoice_id is not null as is_paid_elsewhere,
-        captured.invoice_id is null as is_without_charge
+        invoices.invoice_id as object_id,
+        invoices.paid_amount as left_value,
+        coalesce(captured.amount, 0) as right_value,
+        1 as objects,
+        case
+            when invoices.paid_amount = coalesce(captured.amount, 0) then null
+            when invoices.is_paid_out_of_band or paid_elsewhere.invoice_id is not null then 'paid elsewhere'
+            when captured.invoice_id is null then 'without charge'
+            else 'unexplained'
+        end as cause
     from invoices
     cross join context
     left join customers on invoices.customer_id = customers.customer_id
@@ -74,37 +80,10 @@ compared as (
     left join paid_elsewhere on invoices.invoice_id = paid_elsewhere.invoice_id
     where not coalesce(customers.is_excluded, false) and invoices.paid_at is not null
 
-),
-
-invoice_days as (
-
-    select
-        day,
-        currency,
-        sum(paid_amount) as paid,
-        sum(captured_amount) as captured,
-        sum(case when paid_amount <> captured_amount and is_paid_elsewhere then 1 else 0 end) as paid_elsewhere,
-        sum(case when paid_amount <> captured_amount and not is_paid_elsewhere and is_without_charge then 1 else 0 end) as without_charge,
-        sum(case when paid_amount <> captured_amount and not is_paid_elsewhere and not is_without_charge then 1 else 0 end) as unexplained
-    from compared
-    group by day, currency
-
 )
 
-select
-    'gross_volume: paid invoices, what their charges captured' as what,
-    invoice_days.day as period_start,
-    invoice_days.currency,
-    cast(invoice_days.paid as decimal(38, 3)) as left_value,
-    cast(invoice_days.captured as decimal(38, 3)) as right_value,
-    concat_ws(
-        '; ',
-        case when paid_elsewhere > 0 then 'invoices paid outside of Stripe: ' || cast(paid_elsewhere as varchar) end,
-        case
-            when without_charge > 0
-                then 'invoices without a charge that is known in their currency: ' || cast(without_charge as varchar)
-        end,
-        case when unexplained > 0 then 'amounts that differ, why is not known: ' || cast(unexplained as varchar) end
-    ) as reason
-from invoice_days
-inner join landed_days on invoice_days.day = landed_days.day
+{{ compared_by_day('gross_volume: paid invoices, what their charges captured', 'compared', 'landed_days', {
+    'paid elsewhere': 'invoices paid outside of Stripe',
+    'without charge': 'invoices without a charge that is known in their currency',
+    'unexplained': 'amounts that differ, why is not known',
+}) }}

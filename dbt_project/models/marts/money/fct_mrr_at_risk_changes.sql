@@ -17,31 +17,7 @@ covered as (
 -- Each item is at risk from a day on, and is no more from another.
 steps as (
 
-    select
-        spells.customer_id,
-        spells.currency,
-        spells.plan,
-        spells.billing_cycle,
-        spells.country,
-        spells.risk,
-        greatest(spells.at_risk_from_date, covered.first_day) as change_date,
-        spells.mrr as change
-    from spells
-    inner join covered on spells.at_risk_from_date <= covered.last_day
-
-    union all
-
-    select
-        spells.customer_id,
-        spells.currency,
-        spells.plan,
-        spells.billing_cycle,
-        spells.country,
-        spells.risk,
-        greatest(spells.to_date, covered.first_day),
-        -spells.mrr
-    from spells
-    inner join covered on spells.to_date <= covered.last_day
+    {{ opened_and_closed('spells', ['customer_id', 'currency', 'plan', 'billing_cycle', 'country', 'risk'], 'mrr', 'at_risk_from_date') }}
 
 ),
 

@@ -18,7 +18,7 @@ rates as (
 
 ),
 
-known_days as (
+covered as (
 
     select first_day, last_day from {{ ref('int_sources_covered') }}
     where source = 'stripe' and table_name = 'subscriptions'
@@ -28,29 +28,7 @@ known_days as (
 -- Each item opens its spell with its MRR and closes it with as much less.
 steps as (
 
-    select
-        spells.customer_id,
-        spells.currency,
-        spells.plan,
-        spells.billing_cycle,
-        spells.country,
-        greatest(spells.from_date, known_days.first_day) as change_date,
-        spells.mrr as change
-    from spells
-    inner join known_days on spells.from_date <= known_days.last_day
-
-    union all
-
-    select
-        spells.customer_id,
-        spells.currency,
-        spells.plan,
-        spells.billing_cycle,
-        spells.country,
-        greatest(spells.to_date, known_days.first_day),
-        -spells.mrr
-    from spells
-    inner join known_days on spells.to_date <= known_days.last_day
+    {{ opened_and_closed('spells', ['customer_id', 'currency', 'plan', 'billing_cycle', 'country'], 'mrr') }}
 
 ),
 

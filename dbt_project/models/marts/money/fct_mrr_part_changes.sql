@@ -38,23 +38,7 @@ parts as (
 -- Each opens with its amount and closes with as much less.
 steps as (
 
-    select
-        parts.currency,
-        parts.part,
-        greatest(parts.from_date, covered.first_day) as change_date,
-        parts.amount as change
-    from parts
-    inner join covered on parts.from_date <= covered.last_day
-
-    union all
-
-    select
-        parts.currency,
-        parts.part,
-        greatest(parts.to_date, covered.first_day),
-        -parts.amount
-    from parts
-    inner join covered on parts.to_date <= covered.last_day
+    {{ opened_and_closed('parts', ['currency', 'part'], 'amount') }}
 
 )
 

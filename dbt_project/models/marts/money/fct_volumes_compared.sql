@@ -65,105 +65,59 @@ of_charges as (
 ),
 
 -- What is paid out in another currency than it was charged in appears under both.
-causes_of_charges as (
+gross as (
 
     select
-        of_charges.*,
-        of_charges.charged <> of_charges.settled and sides.settled_day is null as is_unsettled,
-        of_charges.charged <> of_charges.settled and sides.settled_currency <> sides.charged_currency as is_exchanged,
-        of_charges.charged <> of_charges.settled
-        and sides.settled_currency = sides.charged_currency
-        and sides.settled_day <> sides.charged_day as is_on_another_day
+        of_charges.day,
+        of_charges.currency,
+        of_charges.charge_id as object_id,
+        of_charges.charged as left_value,
+        of_charges.settled as right_value,
+        1 as objects,
+        case
+            when of_charges.charged = of_charges.settled then null
+            when sides.charge_id is not null and sides.settled_day is null then 'unsettled'
+            when sides.settled_currency <> sides.charged_currency then 'exchanged'
+            when sides.settled_day <> sides.charged_day then 'another day'
+            else 'unexplained'
+        end as cause
     from of_charges
     left join sides on of_charges.charge_id = sides.charge_id
 
 ),
 
-gross_days as (
-
-    select
-        day,
-        currency,
-        sum(charged) as charged,
-        sum(settled) as settled,
-        sum(case when is_unsettled then 1 else 0 end) as unsettled,
-        sum(case when is_exchanged then 1 else 0 end) as exchanged,
-        sum(case when is_on_another_day then 1 else 0 end) as on_another_day,
-        sum(
-            case
-                when
-                    charged <> settled
-                    and not coalesce(is_unsettled, false)
-                    and not coalesce(is_exchanged, false)
-                    and not coalesce(is_on_another_day, false)
-                    then 1
-                else 0
-            end
-        ) as unexplained
-    from causes_of_charges
-    group by day, currency
-
-),
-
 -- What the balance holds, and what of it is counted.
-movements as (
+net as (
 
     select
         {{ local_date('balance_transactions.created_at', 'context.timezone') }} as day,
         balance_transactions.currency,
-        balance_transactions.kind,
-        balance_transactions.net_amount as moved,
-        coalesce(balance_changes.net_amount, 0) as counted,
-        balance_changes.balance_transaction_id is not null as is_counted
+        balance_transactions.balance_transaction_id as object_id,
+        coalesce(balance_changes.net_amount, 0) as left_value,
+        balance_transactions.net_amount as right_value,
+        1 as objects,
+        case
+            when balance_changes.balance_transaction_id is not null then null
+            when balance_transactions.kind is null then 'unknown kind'
+            else 'test account'
+        end as cause
     from balance_transactions
     cross join context
     left join balance_changes
         on balance_transactions.balance_transaction_id = balance_changes.balance_transaction_id
 
-),
-
-net_days as (
-
-    select
-        day,
-        currency,
-        sum(counted) as counted,
-        sum(moved) as moved,
-        sum(case when kind is null then 1 else 0 end) as of_unknown_kinds,
-        sum(case when kind is not null and not is_counted then 1 else 0 end) as of_test_accounts
-    from movements
-    group by day, currency
-
 )
 
-select
-    'gross_volume: captured charges, balance transactions' as what,
-    gross_days.day as period_start,
-    gross_days.currency,
-    cast(gross_days.charged as decimal(38, 3)) as left_value,
-    cast(gross_days.settled as decimal(38, 3)) as right_value,
-    concat_ws(
-        '; ',
-        case when unsettled > 0 then 'charges without a balance transaction yet: ' || cast(unsettled as varchar) end,
-        case when exchanged > 0 then 'charges settled in another currency: ' || cast(exchanged as varchar) end,
-        case when on_another_day > 0 then 'charges settled on another day: ' || cast(on_another_day as varchar) end,
-        case when unexplained > 0 then 'amounts that differ, why is not known: ' || cast(unexplained as varchar) end
-    ) as reason
-from gross_days
-inner join landed_days on gross_days.day = landed_days.day
+{{ compared_by_day('gross_volume: captured charges, balance transactions', 'gross', 'landed_days', {
+    'unsettled': 'charges without a balance transaction yet',
+    'exchanged': 'charges settled in another currency',
+    'another day': 'charges settled on another day',
+    'unexplained': 'amounts that differ, why is not known',
+}) }}
 
 union all
 
-select
-    'net_volume: what is counted, what moved the balance' as what,
-    net_days.day as period_start,
-    net_days.currency,
-    cast(net_days.counted as decimal(38, 3)) as left_value,
-    cast(net_days.moved as decimal(38, 3)) as right_value,
-    concat_ws(
-        '; ',
-        case when of_test_accounts > 0 then 'movements of test accounts: ' || cast(of_test_accounts as varchar) end,
-        case when of_unknown_kinds > 0 then 'movements of a kind that is not known: ' || cast(of_unknown_kinds as varchar) end
-    ) as reason
-from net_days
-inner join landed_days on net_days.day = landed_days.day
+{{ compared_by_day('net_volume: what is counted, what moved the balance', 'net', 'landed_days', {
+    'test account': 'movements of test accounts',
+    'unknown kind': 'movements of a kind that is not known',
+}) }}

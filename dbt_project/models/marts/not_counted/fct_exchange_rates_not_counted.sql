@@ -94,7 +94,7 @@ amounts as (
 
     union all
 
-    select 'subscription_item', subscription_item_id, day, currency, cast(mrr as decimal(38, 6)), 'metric_subscriptions'
+    select 'subscription_item', subscription_item_id, day, currency, cast(mrr as decimal(38, 6)), 'metric_subscriptions,metric_billed_mrr'
     from items_on_days
 
     union all

@@ -77,7 +77,7 @@ found as (
         items.subscription_item_id as object_id,
         items.currency,
         cast(null as decimal(38, 6)) as amount,
-        'int_subscription_item_spells' as left_out_of,
+        'int_subscription_item_standings' as left_out_of,
         running.effective_at as told_at
     from running
     inner join items

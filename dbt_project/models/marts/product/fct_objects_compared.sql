@@ -140,7 +140,14 @@ deleted_people as (
 
 counted_causes as (
 
-    select kind, day, cause, sum(objects) as objects, min(first_event_day) as first_event_day, min(first_reading_day) as first_reading_day
+    select
+        kind,
+        day,
+        cause,
+        sum(objects) as objects,
+        min(first_event_day) as first_event_day,
+        min(first_reading_day) as first_reading_day,
+        min(nullif(person_id, '(unknown)')) as example
     from causes
     group by kind, day, cause
 
@@ -176,7 +183,8 @@ named_causes as (
         max(case when cause = 'another day' then 'in events on another day than in the app: ' || cast(objects as varchar) end)
             as another_day,
         max(case when cause = 'no account' then 'events without an account in the app, why is not known: ' || cast(objects as varchar) end)
-            as no_account
+            as no_account,
+        min(counted_causes.example) as example
     from counted_causes
     left join deleted_people on counted_causes.kind = deleted_people.kind
     group by counted_causes.kind, counted_causes.day
@@ -200,7 +208,8 @@ select
     concat_ws(
         '; ', named_causes.deleted, named_causes.no_event, named_causes.before_events, named_causes.again,
         named_causes.more_events, named_causes.another_day, named_causes.no_account
-    ) as reason
+    ) as reason,
+    named_causes.example
 from compared_days
 left join sums on compared_days.kind = sums.kind and compared_days.day = sums.day
 left join named_causes on compared_days.kind = named_causes.kind and compared_days.day = named_causes.day

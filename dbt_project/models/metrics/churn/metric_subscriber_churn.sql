@@ -87,20 +87,7 @@ series as (
 
 rolling as (
 
-    select
-        days.day,
-        series.segment,
-        series.segment_value,
-        sum(coalesce(step_days.churned, 0)) over series_so_far as churned,
-        sum(coalesce(step_days.at_risk, 0)) over series_so_far as at_risk
-    from series
-    cross join days
-    left join step_days
-        on
-            series.segment = step_days.segment
-            and series.segment_value = step_days.segment_value
-            and days.day = step_days.day
-    window series_so_far as (partition by series.segment, series.segment_value order by days.day)
+    {{ sums_so_far(['churned', 'at_risk']) }}
 
 )
 

@@ -20,6 +20,12 @@ with bounds as (
 
 ),
 
+context as (
+
+    select coalesce(gross_margin, 1) as margin from {{ source('config', 'run_context') }}
+
+),
+
 active as (
 
     select grain, period_start, value as people
@@ -100,10 +106,14 @@ per_customer as (
         period_start,
         segment,
         segment_value,
-        case when customers > 0 then {{ divide('mrr', 'customers') }} * opening_customers else 0 end as numerator,
+        case
+            when customers > 0 then {{ divide('mrr * context.margin', 'customers') }} * opening_customers
+            else 0
+        end as numerator,
         cast(case when customers > 0 and opening_customers > 0 then churned_customers else 0 end as double precision)
             as denominator
     from bounds
+    cross join context
     where grain = 'month'
 
 ),
@@ -134,10 +144,12 @@ against_cost as (
         revenue.period_start,
         case when revenue.numerator is not null and acquired.is_known then coalesce(acquired.cost, 0) end as numerator,
         case
-            when acquired.cost is not null then coalesce({{ divide('revenue.numerator', 'revenue.denominator') }}, 0)
+            when acquired.cost is not null
+                then coalesce({{ divide('revenue.numerator * context.margin', 'revenue.denominator') }}, 0)
             else 0
         end as denominator
     from per_customer as revenue
+    cross join context
     inner join acquired
         on
             revenue.period_start = acquired.period_start

@@ -25,8 +25,7 @@ by_segment as (
         event_days.event_date,
         segments.segment,
         {{ segment_value('event_days') }} as segment_value,
-        sum(event_days.events) as events,
-        sum(case when event_days.event_name = 'Subscription Conversion' then event_days.events else 0 end) as conversions
+        sum(event_days.events) as events
     from event_days
     cross join {{ segments() }}
     group by 1, 2, 3
@@ -40,8 +39,7 @@ by_period as (
         day_periods.period_start,
         by_segment.segment,
         by_segment.segment_value,
-        cast(sum(by_segment.events) as double precision) as events,
-        cast(sum(by_segment.conversions) as double precision) as conversions
+        cast(sum(by_segment.events) as double precision) as events
     from by_segment
     inner join day_periods on by_segment.event_date = day_periods.day
     where true {{ and_from_rebuilt_period('day_periods.period_start') }}
@@ -59,17 +57,3 @@ select
     cast(null as double precision) as denominator,
     events as value
 from by_period
-
-union all
-
-select
-    'subscription_conversions' as metric_id,
-    grain,
-    period_start,
-    segment,
-    segment_value,
-    conversions as numerator,
-    cast(null as double precision) as denominator,
-    conversions as value
-from by_period
-where conversions > 0

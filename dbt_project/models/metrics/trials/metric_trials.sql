@@ -72,20 +72,7 @@ series as (
 
 rolling as (
 
-    select
-        days.day,
-        series.segment,
-        series.segment_value,
-        sum(coalesce(step_days.converted, 0)) over series_so_far as converted,
-        sum(coalesce(step_days.trials, 0)) over series_so_far as trials
-    from series
-    cross join days
-    left join step_days
-        on
-            series.segment = step_days.segment
-            and series.segment_value = step_days.segment_value
-            and days.day = step_days.day
-    window series_so_far as (partition by series.segment, series.segment_value order by days.day)
+    {{ sums_so_far(['converted', 'trials']) }}
 
 )
 

@@ -26,6 +26,7 @@
     'currency': 'currency',
     'quantity': 'quantity',
     'amount': 'amount',
+    'first_discount': 'discount_amounts.0.amount',
     'period_start': 'period.start',
     'period_end': 'period.end',
 } %}
@@ -52,6 +53,7 @@ parsed as (
     select
         object_id,
         created_at,
+        element,
         {{ json_texts('element', fields.values() | list) }} as texts
     from elements
 
@@ -62,15 +64,39 @@ lines as (
     select
         object_id,
         created_at,
+        element,
         {{ named_texts(fields) }}
     from parsed
+
+),
+
+-- Of each discount that the line has.
+discounts as (
+
+    select
+        object_id,
+        line_id,
+        {{ json_elements('element', 'discount_amounts') }} as discount
+    from lines
+    where first_discount is not null
+
+),
+
+taken_off as (
+
+    select
+        object_id,
+        line_id,
+        sum(cast({{ json_text('discount', "'amount'") }} as decimal(19, 0))) as amount
+    from discounts
+    group by object_id, line_id
 
 )
 
 -- Where it belongs stands in `parent` since 2025-03, and what it cost in `pricing`.
 select
-    line_id as invoice_line_id,
-    object_id as invoice_id,
+    lines.line_id as invoice_line_id,
+    lines.object_id as invoice_id,
     case coalesce(new_type, old_type)
         when 'subscription_item_details' then 'subscription'
         when 'invoice_item_details' then 'invoiceitem'
@@ -86,8 +112,13 @@ select
         'coalesce(new_unit_amount, old_unit_amount_decimal, old_unit_amount, plan_amount_decimal, plan_amount)', 'currency'
     ) }} as unit_amount,
     cast(quantity as bigint) as quantity,
-    {{ major_units('amount', 'currency') }} as amount,
+    {{ major_units('lines.amount', 'currency') }} as amount,
+    {{ major_units('coalesce(taken_off.amount, 0)', 'currency') }} as discount_amount,
     created_at as invoiced_at,
     {{ utc_of_seconds('period_start') }} as period_start_at,
     {{ utc_of_seconds('period_end') }} as period_end_at
 from lines
+left join taken_off
+    on
+        lines.object_id = taken_off.object_id
+        and lines.line_id = taken_off.line_id
