@@ -267,8 +267,9 @@ class Agreement(Section):
         )
         if is_one:
             table = table.drop(columns="What")
-        wide = [title for title in ("What", "Why") if title in table]
-        show_table(table, "The newest days on which two sources differ", right=[*columns], wide=wide)
+        if (table["Example"] == "").all():
+            table = table.drop(columns="Example")
+        show_table(table, "The newest days on which two sources differ", right=[*columns], wide=["Why"])
         if len(apart) > MOST_DIFFERENCES:
             remark(f"The newest {MOST_DIFFERENCES} of {len(apart):,}. The CSV holds all.")
         exported = [
