@@ -137,7 +137,7 @@ def test_what_lacks_a_rate_is_told_with_its_currency_days_and_amount(converted: 
         )
         for row in converted["pub_not_counted"]
     }  # fmt: skip
-    of_mrr = "arr,mrr,mrr_churn,mrr_contraction,mrr_expansion,mrr_net_new,mrr_new,mrr_reactivation"
+    of_mrr = "arr,mrr,mrr_billed,mrr_churn,mrr_contraction,mrr_expansion,mrr_net_new,mrr_new,mrr_reactivation"
     # The rates are used up to the 16th (yen) and 17th (dollars); the last day known is the 19th. The dollar that ended
     # on the 10th is not among them, nor are charges of days with rates.
     assert told == {
