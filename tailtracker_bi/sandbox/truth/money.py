@@ -75,12 +75,16 @@ def _mrr_days(frame: Frame, customer: Customer) -> list[Decimal]:
 
 
 def _billed(frame: Frame, mrr: Sequence[Decimal]) -> Iterator[Decimal]:
-    """MRR by day, less coupons that end, too. Of one that ended over 30 days before the first reading nothing tells."""
-    less, told_from = [Decimal(0)] * frame.days, min(frame.readings) - 30 * DAY
+    """MRR by day, less coupons that end, too.
+
+    Of one that the first reading does not show any more, events tell if it or its subscription ended within 30 days.
+    """
+    less, first = [Decimal(0)] * frame.days, min(frame.readings)
     for customer in frame.story.customers:
         for each in customer.subscriptions:
             ends = _coupon_ends(each)
-            if each.coupon and told_from <= ends < NEVER:
+            is_told = first < ends or first - 30 * DAY <= min(ends, each.ended)
+            if each.coupon and ends < NEVER and is_told:
                 for day in range(frame.day_of(each.created), min(frame.day_of(ends), frame.days)):
                     end = frame.story.plot.start + (day + 1) * DAY
                     if listed := _mrr(each, end):
