@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -83,10 +84,14 @@ class Headlines(Section):
 
 
 def row(page: Page, metrics: Sequence[Metric]) -> None:
-    """Tiles, as many beside each other as fit well, and under them what none of them counts."""
-    for first in range(0, len(metrics), TILES_A_ROW):
-        shown = metrics[first : first + TILES_A_ROW]
-        for place, metric in zip(st.columns(max(len(shown), TILES_A_ROW - 1)), shown, strict=False):
+    """Tiles, as many beside each other as fit well, in rows that are full, and under them what none of them counts."""
+    rows = math.ceil(len(metrics) / TILES_A_ROW)
+    for number in range(rows):
+        first, last = (math.ceil(len(metrics) * place / rows) for place in (number, number + 1))
+        shown = metrics[first:last]
+        # A single tile, or two, need not be as wide as the page.
+        places = len(shown) if rows > 1 else max(len(shown), TILES_A_ROW - 1)
+        for place, metric in zip(st.columns(places), shown, strict=False):
             with place:
                 one(page, metric)
     say_what_is_left_out(page.build, metrics)

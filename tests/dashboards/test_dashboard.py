@@ -247,6 +247,9 @@ def test_the_overview_groups_tiles_by_what_is_asked_and_leaves_out_what_is_off(
         *("Pets", "Lost pet alerts", "Recovery rate"),
         *("Availability", "Error budget remaining"),
     ]
+    # Five are two full rows.
+    beside = [round(1 / column.weight) for column in page.columns if len(column.metric) == 1]
+    assert beside[:9] == [3, 3, 3, 2, 2, 4, 4, 4, 4]
     monkeypatch.setenv("TAILTRACKER_HOME", str(home_of_events_alone))
     assert [heading.value for heading in open_page("Overview").header][:3] == ["People", "Health", "Active people"]
     assert "MRR" not in [tile.label for tile in open_page("Overview").metric]
