@@ -26,7 +26,9 @@ from tailtracker_bi.sandbox.story.money import (
     PRICES,
     Attempt,
     Customer,
+    Extra,
     Invoice,
+    Line,
     Payment,
     Refund,
     Subscription,
@@ -297,6 +299,37 @@ def test_truth_of_people_that_can_be_counted_by_hand(small: Story) -> None:
     assert of["onboarding_conversion"][day[3]] == 1
 
 
+def test_truth_of_items_and_cycles_that_can_be_counted_by_hand(small: Story) -> None:
+    """A plan with what comes on top of it; and those of the cycles that few have."""
+    customer = Customer("cus_1", 0, at(1), "DE", "eur", ("visa", "debit"))
+
+    def begun(day: int, cycle: str, *extras: Extra, **more: Any) -> Subscription:
+        terms = [(at(day), PRICES["eur", "premium", cycle])]
+        return Subscription(
+            f"sub_{day}", customer, at(day), terms, "onboarding", paid_first=at(day), extras=[*extras], **more
+        )
+
+    trackers = Extra("tracker", [(at(1), 3), (at(4), 1)])
+    # 2 at 0.50, 0.30 for the first of them, 3 at 0.35; of messages it is not known how many there will be.
+    others = Extra("storage", [(at(1), 5)]), Extra("messages", [(at(1), 1)])
+    customer.subscriptions = [
+        begun(2, "monthly", trackers, *others, coupon=COUPONS[0], coupon_on="item", unpaid=at(6)),
+        begun(7, "weekly", ended=at(8)),
+        begun(9, "every 4 weeks", ended=at(10)),
+        begun(11, "quarterly", ended=at(12)),
+        begun(13, "monthly", others[0], coupon=COUPONS[0]),
+    ]
+    small.customers = [customer]
+    found = list(truth(small, MORNING_AFTER))
+    mrr = values(found)["mrr"]
+    plan = Decimal("4.792")
+    assert [mrr[date(2026, 10, day)] for day in (2, 4, 6, 7, 9, 11, 13)] == [
+        plan + Decimal("4.47") + Decimal("2.35"), plan + Decimal("1.49") + Decimal("2.35"), 0,
+        Decimal("7.756667"), Decimal("6.164167"), Decimal("5.33"), plan + Decimal("1.88"),
+    ]  # fmt: skip
+    assert values(found)["churn_involuntary"][date(2026, 10, 6)] == 1
+
+
 def test_truth_of_money_that_can_be_counted_by_hand(small: Story) -> None:
     """On trial from the 1st, 5.99 a month from the 5th, 80 a year from the 10th, both less 20 %; ended on the 20th."""
     customer = Customer("cus_1", 0, at(1), "DE", "eur", ("visa", "debit"))
@@ -308,7 +341,8 @@ def test_truth_of_money_that_can_be_counted_by_hand(small: Story) -> None:
     attempts = [Attempt("ch_1", at(6), "failed", "lost_card"), Attempt("ch_2", at(8), "succeeded")]
     payment = Payment("pi_1", at(6), 6400, attempts, Refund("re_1", at(9), 1000))
     price = PRICES["eur", "pro", "annual"]
-    invoice = Invoice("in_1", at(6), "subscription_cycle", price, 8000, 6400, (at(6), at(30)), payment=payment)
+    lines = (Line(0, price, 1, 8000, 1600),)
+    invoice = Invoice("in_1", at(6), "subscription_cycle", lines, (at(6), at(30)), payment=payment)
     subscription.invoices.append(invoice)
     customer.subscriptions.append(subscription)
     small.customers = [customer]

@@ -240,18 +240,45 @@ def test_a_discount_changes_what_has_it(settings: MakeSettings) -> None:
 def test_discounts_come_with_their_coupons_from_a_server_that_expands(
     settings: MakeSettings, is_expanding: bool
 ) -> None:
-    coupon = {"id": "HALF", "object": "coupon", "percent_off": 50.5, "duration": "forever", "name": CANARY}
-    discount = {"id": "di_1", "object": "discount", "source": {"type": "coupon", "coupon": coupon}}
+    coupon = {
+        "id": "HALF",
+        "object": "coupon",
+        "percent_off": 50.5,
+        "duration": "forever",
+        "created": 1,
+        "name": CANARY,
+    }
+    discount = {"id": "di_1", "object": "discount", "start": 2, "source": {"type": "coupon", "coupon": coupon}}
     with serve(is_expanding=is_expanding) as api:
         api.add("subscriptions", subscription("sub_1", discounts=[discount]))
         api.add("customers", item("customer", "cus_1", discount=discount))
         received = pull(settings(api))
     found = [json.loads(received.rows[table][0]["content"]) for table in ("subscriptions", "customers")]
-    terms = {"id": "HALF", "object": "coupon", "percent_off": 50.5, "duration": "forever"}
-    shown = {**terms, "applies_to": None, "currency_options": None} if is_expanding else "HALF"
+    shown = {key: value for key, value in coupon.items() if key != "name"} | {
+        "applies_to": None,
+        "currency_options": None,
+    }
     assert found[1]["discount"]["source"]["coupon"] == shown
     discounts: list[Any] = [discount | {"source": {"type": "coupon", "coupon": shown}}] if is_expanding else ["di_1"]
     assert found[0]["discounts"] == discounts
+
+
+def test_a_discount_on_an_item_has_the_coupon_that_was_given_if_it_is_there(settings: MakeSettings) -> None:
+    """Of an item lists show the coupon's id at most; of the twelfth item another list does more."""
+    coupon = {"id": "HALF", "object": "coupon", "percent_off": 50, "duration": "forever", "created": 5}
+
+    def part(number: int, start: int) -> Object:
+        discount = {"id": f"di_{number}", "object": "discount", "start": start}
+        return {"id": f"si_{number}", "discounts": [discount | {"source": {"type": "coupon", "coupon": coupon}}]}
+
+    parts = [part(0, 6), part(1, 4), *({"id": f"si_{number}", "discounts": []} for number in range(2, 11)), part(11, 7)]
+    with serve() as api:
+        api.add("subscriptions", subscription("sub_1", items={"object": "list", "has_more": False, "data": parts}))
+        received = pull(settings(api))
+    found = json.loads(received.rows["subscriptions"][0]["content"])["items"]["data"]
+    coupons = {each["id"]: discount["source"]["coupon"] for each in found for discount in each["discounts"]}
+    whole = coupon | {"applies_to": None, "currency_options": None}
+    assert coupons == {"si_0": whole, "si_1": "HALF", "si_11": whole}
 
 
 def test_a_coupon_says_what_it_is_limited_to_unless_it_was_made_anew(settings: MakeSettings) -> None:

@@ -42,7 +42,15 @@ EVENT_PREFIXES = {"subscription": "customer.subscription", "dispute": "charge.di
 # Where objects are kept whole, and shown by their id alone unless a request expands them.
 EXPANDABLE = {
     "customers": ("discount.source.coupon",),
-    "subscriptions": ("discounts", "discounts.source.coupon", "latest_invoice", "customer"),
+    "subscriptions": (
+        "discounts",
+        "discounts.source.coupon",
+        "items.data.discounts",
+        "items.data.discounts.source.coupon",
+        "latest_invoice",
+        "customer",
+    ),
+    "subscription_items": ("discounts", "discounts.source.coupon"),
 }
 # The list inside an object, of which only the beginning is shown, and where the rest is.
 INNER_LISTS = {"subscriptions": "items", "invoices": "lines"}
@@ -200,12 +208,10 @@ class StripeApi(Api[Request, str]):
         if id_ in self.coupons:
             return self.coupons[id_]
         with self._lock:
-            holders = [item for table in EXPANDABLE for item in self.tables[table].objects.values()]
-        for holder in holders:
-            for discount in [holder.get("discount"), *holder.get("discounts", [])]:
-                coupon = discount["source"]["coupon"] if discount else None
-                if isinstance(coupon, dict) and coupon["id"] == id_:
-                    return {"applies_to": None, "currency_options": None, **coupon}
+            holders = [item for table in ("customers", "subscriptions") for item in self.tables[table].objects.values()]
+        for coupon in _coupons(holders):
+            if coupon.get("id") == id_:
+                return {"applies_to": None, "currency_options": None, **coupon}
         raise ApiError(404, f"No such coupon: '{id_}'", "resource_missing")
 
     def _list(self, table: str, query: Mapping[str, str]) -> Object:
@@ -261,12 +267,18 @@ class StripeApi(Api[Request, str]):
         after = request.query.get("starting_after")
         start = 0 if after is None else [each["id"] for each in items].index(after) + 1
         end = start + limit(request.query)
-        return {"object": "list", "url": request.path, "has_more": end < len(items), "data": items[start:end]}
+        whole = expanded(request.query, "data.")
+        shown = [self._collapsed(request.path.split("/")[-1], each, whole) for each in items[start:end]]
+        return {"object": "list", "url": request.path, "has_more": end < len(items), "data": shown}
 
-    def _shown(self, table: str, item: Object, whole: set[str]) -> Object:
+    def _collapsed(self, table: str, item: Object, whole: set[str]) -> Object:
         for path in EXPANDABLE.get(table, ()):
             if not (self.is_expanding and any(f"{each}.".startswith(f"{path}.") for each in whole)):
                 item = collapsed(item, path.split("."))
+        return item
+
+    def _shown(self, table: str, item: Object, whole: set[str]) -> Object:
+        item = self._collapsed(table, item, whole)
         if table == "payouts":  # what it holds is listed among balance transactions, where it is asked for
             item = {name: value for name, value in item.items() if name != "holds"}
         inner = item.get(INNER_LISTS.get(table, ""))
@@ -274,6 +286,18 @@ class StripeApi(Api[Request, str]):
             shown = inner | {"data": inner["data"][: self.inner_page], "has_more": True}
             item = item | {INNER_LISTS[table]: shown}
         return item
+
+
+def _coupons(value: Any) -> Iterator[Object]:
+    """All coupons that stand somewhere in a value."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _coupons(each)
+    elif isinstance(value, dict):
+        if isinstance(coupon := value.get("coupon"), dict):
+            yield coupon
+        for each in value.values():
+            yield from _coupons(each)
 
 
 def _merged(old: Object, changes: Object) -> Object:

@@ -68,7 +68,7 @@ def collapsed(value: Any, path: Sequence[str]) -> Any:
     if not isinstance(value, dict):
         return value
     if not path:
-        return value["id"]
+        return value.get("id", value)  # what has none is no object of its own
     return value | {path[0]: collapsed(value[path[0]], path[1:])} if path[0] in value else value
 
 

@@ -20,7 +20,9 @@ from tailtracker_bi.sandbox.story.pets import SPECIES
 from tailtracker_bi.sandbox.story.plot import DAY, HOUR, NEVER, dates_of
 from tailtracker_bi.sandbox.story.story import Progress, Story
 
-_STATUSES = {"active": "active", "trialing": "active", "past_due": "past_due", "canceled": "cancelled"}
+_STATUSES = {
+    "active": "active", "trialing": "active", "past_due": "past_due", "unpaid": "past_due", "canceled": "cancelled",
+}  # fmt: skip
 """The app's word for what Stripe says of a subscription; one whose first payment never came does not exist there."""
 
 
@@ -140,7 +142,7 @@ def _subscription_rows(view: View) -> Iterator[Row]:
             "id": view.subscription_ids[customer.person],
             "user_id": view.users[customer.person],
             "tier": "free" if has_ended else price.tier,
-            "billing_cycle": price.cycle,
+            "billing_cycle": price.cycle_in_app,
             "status": status,
             "current_period_start": moment_of(period[0]),
             "current_period_end": moment_of(period[1]),
@@ -193,9 +195,9 @@ def _turns(subscription: Subscription) -> Iterator[tuple[int, str, str, str, str
     for at, price in subscription.terms:
         rises = TIERS.index(price.tier) > TIERS.index(before)
         action = "upgrade" if rises else "downgrade" if price.tier != before else "billing_cycle_change"
-        yield max(at, subscription.paid_first), action, before, price.tier, price.cycle
+        yield max(at, subscription.paid_first), action, before, price.tier, price.cycle_in_app
         before = price.tier
-    cycle = subscription.terms[-1][1].cycle
+    cycle = subscription.terms[-1][1].cycle_in_app
     if subscription.asked_to_end < NEVER:
         yield subscription.asked_to_end, "cancel", before, before, cycle
     if subscription.ended < NEVER:

@@ -251,7 +251,7 @@ class _Words:
         return {
             "subscription_id": pl.Series([subscription.subscription_id for subscription in begun]),
             "plan_type": pl.Series([price.tier for price in prices]),
-            "billing_cycle": pl.Series([price.cycle for price in prices]),
+            "billing_cycle": pl.Series([price.cycle_in_app for price in prices]),
             "price": pl.Series([price.cents / 100 for price in prices]),
             "currency": pl.Series([price.currency.upper() for price in prices]),
             "payment_method": "card",

@@ -32,7 +32,7 @@ def invoice_payment(bill: Invoice, payment: Payment, at: int) -> Object:
         "amount_paid": payment.cents if is_paid else None,
         "amount_requested": payment.cents,
         "created": payment.created,
-        "currency": bill.price.currency,
+        "currency": bill.lines[0].price.currency,
         "invoice": bill.invoice_id,
         "is_default": True,
         "livemode": True,

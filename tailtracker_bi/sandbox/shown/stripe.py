@@ -17,7 +17,6 @@ from tailtracker_bi.sandbox.shown.files import write_lines
 from tailtracker_bi.sandbox.shown.stripe_shapes import Object
 from tailtracker_bi.sandbox.story.money import (
     PRICES,
-    TIERS,
     BalanceChange,
     Customer,
     Invoice,
@@ -113,13 +112,13 @@ def _event_type(item: Object, previous: Object | None) -> str:
 
 
 def _products(story: Story) -> Iterator[_Thing]:
-    for tier in TIERS[1:]:
+    for tier in dict.fromkeys(price.tier for price in PRICES.values()):
         yield _Thing([story.plot.start], partial(stripe_shapes.product, tier, story.plot.start))
 
 
 def _prices(story: Story) -> Iterator[_Thing]:
     for price in PRICES.values():
-        yield _Thing([story.plot.start], partial(stripe_shapes.price, price, story.plot.start))
+        yield _Thing([story.plot.start], partial(stripe_shapes.listed_price, price, story.plot.start))
 
 
 def _customers(story: Story) -> Iterator[_Thing]:
@@ -136,7 +135,14 @@ def _subscriptions(story: Story) -> Iterator[_Thing]:
             starts = [invoice.period[0] for invoice in subscription.invoices]
             turns = [at for spell in [*subscription.late, *subscription.pauses] for at in spell]
             terms = [at for at, _ in subscription.terms]
-            single = [subscription.trial_ends, subscription.paid_first, subscription.asked_to_end, subscription.ended]
+            terms += [at for extra in subscription.extras for at, _ in extra.quantities]
+            single = [
+                subscription.trial_ends,
+                subscription.paid_first,
+                subscription.asked_to_end,
+                subscription.unpaid,
+                subscription.ended,
+            ]
             last = min(subscription.ended, NEVER - 1)
             moments = {at for at in [*starts, *turns, *terms, *single] if subscription.created <= at <= last}
             yield _Thing(sorted(moments), partial(stripe_shapes.subscription, subscription, user, story.plot.start))

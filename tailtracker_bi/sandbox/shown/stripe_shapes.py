@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tailtracker_bi.sandbox.story.money import Coupon, Customer, Invoice, Price, Subscription, months_later
+from tailtracker_bi.sandbox.story.money import (
+    CYCLES,
+    TIERS,
+    Coupon,
+    Customer,
+    Invoice,
+    Line,
+    Price,
+    Subscription,
+    months_later,
+)
 from tailtracker_bi.sandbox.story.people import name_of
 from tailtracker_bi.sandbox.story.plot import NEVER
 
@@ -16,16 +26,17 @@ Object = dict[str, Any]
 
 
 def product(tier: str, created: int, at: int) -> Object:
+    is_plan = tier in TIERS
     return {
         "id": _product_id(tier),
         "object": "product",
         "active": True,
         "created": created,
         "default_price": f"price_1TailTracker{tier.title()}MonthlyEur",
-        "description": f"{tier.title()} plan",
+        "description": f"{tier.title()} plan" if is_plan else f"{tier.title()}, on top of a plan",
         "images": [],
         "livemode": True,
-        "metadata": {"tier": tier},
+        "metadata": {"tier": tier} if is_plan else {},
         "name": tier.title(),
         "type": "service",
         "updated": created,
@@ -33,32 +44,49 @@ def product(tier: str, created: int, at: int) -> Object:
 
 
 def price(of: Price, created: int, at: int) -> Object:
+    """As it stands in other objects."""
+    interval, count = CYCLES[of.cycle]
     return {
         "id": of.price_id,
         "object": "price",
         "active": True,
-        "billing_scheme": "per_unit",
+        "billing_scheme": "tiered" if of.tiers else "per_unit",
         "created": created,
         "currency": of.currency,
         "livemode": True,
-        "lookup_key": f"{of.tier}_{of.cycle}",
+        "lookup_key": f"{of.tier}_{of.cycle.replace(' ', '_')}",
         "metadata": {},
         "nickname": f"{of.tier.title()} {of.cycle}",
         "product": _product_id(of.tier),
         "recurring": {
-            "interval": "year" if of.cycle == "annual" else "month",
-            "interval_count": 1,
-            "meter": None,
+            "interval": interval,
+            "interval_count": count,
+            "meter": f"mtr_{of.tier}" if of.is_metered else None,
             "trial_period_days": None,
-            "usage_type": "licensed",
+            "usage_type": "metered" if of.is_metered else "licensed",
         },
         "tax_behavior": "unspecified",
-        "tiers_mode": None,
+        "tiers_mode": "graduated" if of.tiers else None,
         "transform_quantity": None,
         "type": "recurring",
-        "unit_amount": of.cents,
-        "unit_amount_decimal": str(of.cents),
+        "unit_amount": None if of.tiers else of.cents,
+        "unit_amount_decimal": None if of.tiers else str(of.cents),
     }
+
+
+def listed_price(of: Price, created: int, at: int) -> Object:
+    """With its tiers, which it alone shows."""
+    tiers = [
+        {
+            "flat_amount": flat or None,
+            "flat_amount_decimal": str(flat) if flat else None,
+            "unit_amount": each,
+            "unit_amount_decimal": str(each),
+            "up_to": up_to,
+        }
+        for up_to, each, flat in of.tiers
+    ]
+    return price(of, created, at) | ({"tiers": tiers} if tiers else {})
 
 
 def customer(who: Customer, user_id: str, at: int) -> Object:
@@ -71,8 +99,15 @@ def customer(who: Customer, user_id: str, at: int) -> Object:
         "balance": 0,
         "created": who.created,
         "currency": who.currency,
-        "delinquent": any(each.is_late(at) for each in who.subscriptions),
-        "discount": None,
+        "delinquent": any(each.is_late(at) or each.unpaid <= at for each in who.subscriptions),
+        "discount": next(
+            (
+                _discount(each, each.coupon)
+                for each in who.subscriptions
+                if each.coupon and each.coupon_on == "customer"
+            ),
+            None,
+        ),
         "default_source": None,
         "email": f"user{who.person}@example.com",
         "invoice_settings": {"custom_fields": None, "default_payment_method": None, "footer": None},
@@ -90,8 +125,8 @@ def subscription(of: Subscription, user_id: str, products_created: int, at: int)
     asks_to_end = at >= of.asked_to_end
     has_ended = at >= of.ended
     period = next(each.period for each in reversed(of.invoices) if each.created <= at)
-    item_id = f"si_{of.subscription_id[5:19]}"
     pause = of.pause_at(at)
+    discounts = [_discount(of, of.coupon)] if of.coupon and _is_discounted(of, of.coupon, at) else []
     return {
         "id": of.subscription_id,
         "object": "subscription",
@@ -111,23 +146,24 @@ def subscription(of: Subscription, user_id: str, products_created: int, at: int)
         "default_payment_method": _payment_method(of, at),
         "default_source": None,
         "description": None,
-        "discounts": [_discount(of, of.coupon)] if of.coupon and _is_discounted(of, of.coupon, at) else [],
+        "discounts": discounts if of.coupon_on == "subscription" else [],
         "ended_at": of.ended if has_ended else None,
         "items": {
             "object": "list",
             "data": [
                 {
-                    "id": item_id,
+                    "id": _item_id(of, place),
                     "object": "subscription_item",
                     "created": of.created,
                     "current_period_end": period[1],
                     "current_period_start": period[0],
-                    "discounts": [],
+                    "discounts": discounts if of.coupon_on == "item" and place == 0 else [],
                     "metadata": {},
-                    "price": price(of.price_at(at), products_created, at),
-                    "quantity": 1,
+                    "price": price(of_item, products_created, at),
                     "subscription": of.subscription_id,
                 }
+                | ({} if of_item.is_metered else {"quantity": quantity})
+                for place, of_item, quantity in of.items_at(at)
             ],
             "has_more": False,
             "url": f"/v1/subscription_items?subscription={of.subscription_id}",
@@ -135,7 +171,9 @@ def subscription(of: Subscription, user_id: str, products_created: int, at: int)
         "latest_invoice": next(each.invoice_id for each in reversed(of.invoices) if each.created <= at),
         "livemode": True,
         "metadata": {"supabase_user_id": user_id},
-        "pause_collection": {"behavior": "void", "resumes_at": pause[1]} if pause else None,
+        "pause_collection": {"behavior": "void", "resumes_at": pause[1] if of.says_when_it_resumes else None}
+        if pause
+        else None,
         "schedule": None,
         "start_date": of.created,
         "status": subscription_status(of, at),
@@ -159,6 +197,8 @@ def subscription_status(of: Subscription, at: int) -> str:
         return "incomplete"
     if at < of.trial_ends:
         return "trialing"
+    if at >= of.unpaid:
+        return "unpaid"
     return "past_due" if of.is_late(at) else "active"
 
 
@@ -196,8 +236,8 @@ def _discount(of: Subscription, coupon: Coupon) -> Object:
             "type": "coupon",
         },
         "start": of.created,
-        "subscription": of.subscription_id,
-        "subscription_item": None,
+        "subscription": None if of.coupon_on == "customer" else of.subscription_id,
+        "subscription_item": _item_id(of, 0) if of.coupon_on == "item" else None,
     }
 
 
@@ -230,7 +270,7 @@ def invoice(of: Subscription, bill: Invoice, user_id: str, at: int) -> Object:
         "effective_at": finalized if finalized <= at else None,
         "lines": {
             "object": "list",
-            "data": [_invoice_line(of, bill)],
+            "data": [_invoice_line(of, bill, line) for line in bill.lines],
             "has_more": False,
             "url": f"/v1/invoices/{bill.invoice_id}/lines",
         },
@@ -256,7 +296,7 @@ def invoice(of: Subscription, bill: Invoice, user_id: str, at: int) -> Object:
         "subtotal": bill.subtotal,
         "subtotal_excluding_tax": bill.subtotal,
         "total": bill.cents,
-        "total_discount_amounts": _taken_off(of, bill),
+        "total_discount_amounts": _taken_off(of, bill.subtotal - bill.cents),
         "total_excluding_tax": bill.cents,
         "total_taxes": [],
     }
@@ -272,19 +312,18 @@ def _invoice_status(of: Subscription, bill: Invoice, at: int) -> str:
     return "open" if bill.payment.created <= at else "draft"
 
 
-def _taken_off(of: Subscription, bill: Invoice) -> list[Object]:
-    off = bill.subtotal - bill.cents
+def _taken_off(of: Subscription, off: int) -> list[Object]:
     return [{"amount": off, "discount": f"di_{of.subscription_id[5:]}"}] if off else []
 
 
-def _invoice_line(of: Subscription, bill: Invoice) -> Object:
+def _invoice_line(of: Subscription, bill: Invoice, line: Line) -> Object:
     return {
-        "id": f"il_{bill.invoice_id[3:]}",
+        "id": f"il_{bill.invoice_id[3:]}{line.place or ''}",
         "object": "line_item",
-        "amount": bill.subtotal,
+        "amount": line.cents,
         "currency": of.customer.currency,
-        "description": f"1 × {bill.price.tier.title()}",  # noqa: RUF001 - as Stripe writes it
-        "discount_amounts": _taken_off(of, bill),
+        "description": f"{line.quantity} × {line.price.tier.title()}",  # noqa: RUF001 - as Stripe writes it
+        "discount_amounts": _taken_off(of, line.off),
         "discountable": True,
         "discounts": [],
         "invoice": bill.invoice_id,
@@ -293,22 +332,26 @@ def _invoice_line(of: Subscription, bill: Invoice) -> Object:
             "invoice_item_details": None,
             "subscription_item_details": {
                 "invoice_item": None,
-                "proration": bill.subtotal not in {0, bill.price.cents},
+                "proration": line.is_proration,
                 "subscription": of.subscription_id,
-                "subscription_item": f"si_{of.subscription_id[5:19]}",
+                "subscription_item": _item_id(of, line.place),
             },
             "type": "subscription_item_details",
         },
         "period": {"end": bill.period[1], "start": bill.period[0]},
         "pricing": {
-            "price_details": {"price": bill.price.price_id, "product": _product_id(bill.price.tier)},
+            "price_details": {"price": line.price.price_id, "product": _product_id(line.price.tier)},
             "type": "price_details",
-            "unit_amount_decimal": str(bill.price.cents),
+            "unit_amount_decimal": None if line.price.tiers else str(line.price.cents),
         },
-        "quantity": 1,
-        "subtotal": bill.subtotal,
+        "quantity": line.quantity,
+        "subtotal": line.cents,
         "taxes": [],
     }
+
+
+def _item_id(of: Subscription, place: int) -> str:
+    return f"si_{of.subscription_id[5:19]}{place or ''}"
 
 
 def _product_id(tier: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 
 import numpy as np
@@ -11,9 +12,11 @@ from tailtracker_bi.sandbox.story.money import (
     COUPONS,
     PRICES,
     Attempt,
+    Coupon,
     Customer,
     Dispute,
     Invoice,
+    Line,
     Payment,
     Price,
     Refund,
@@ -47,7 +50,7 @@ def invent(people: People, plot: Plot, seed: int) -> list[Customer]:
     subscribes = (random.random(accounts) < likely) & (begins < np.minimum(plot.end, people.deleted[:accounts] - DAY))
     who = np.flatnonzero(subscribes)
     who = who[np.argsort(begins[who], kind="stable")]
-    lives = _Lives(plot, Random(seed), chance.of_rare_things(accounts))
+    lives = Lives(plot, Random(seed), chance.of_rare_things(accounts))
     return [
         lives.customer(
             person,
@@ -60,7 +63,7 @@ def invent(people: People, plot: Plot, seed: int) -> list[Customer]:
     ]
 
 
-class _Lives:
+class Lives:
     """Lets customers live, with the chances of one story."""
 
     def __init__(self, plot: Plot, random: Random, of_rare_things: float) -> None:
@@ -102,9 +105,9 @@ class _Lives:
             self._spend_trial(subscription, deleted)
             anchor = subscription.trial_ends
         begins = anchor
-        while begins < min(self._plot.end, subscription.ended):
+        while begins < min(self._plot.end, subscription.ended, subscription.unpaid):
             price = subscription.price_at(begins)
-            ends = months_later(anchor, (periods + 1) * price.months)
+            ends = price.after(anchor, periods + 1)
             self._bill(subscription, price, begins, ends, reason)
             if subscription.ended == NEVER:
                 settled = max([begins + 2 * DAY, *(until + DAY for _, until in subscription.late)])
@@ -112,7 +115,7 @@ class _Lives:
                 if following is not None:
                     return following
             switched_at, now = subscription.terms[-1]
-            if switched_at > begins and now.months != price.months:  # another cycle begins at once
+            if switched_at > begins and now.cycle != price.cycle:  # another cycle begins at once
                 anchor, periods, begins, reason = switched_at, 0, switched_at, "subscription_update"
             else:
                 begins, periods, reason = ends, periods + 1, ""
@@ -123,9 +126,8 @@ class _Lives:
         subscription.paid_first = subscription.created
         price = subscription.terms[0][1]
         period = (subscription.created, subscription.trial_ends)
-        subscription.invoices.append(
-            Invoice(self._id("in"), subscription.created, "subscription_create", price, 0, 0, period)
-        )
+        free = (Line(0, price, 1, 0),)
+        subscription.invoices.append(Invoice(self._id("in"), subscription.created, "subscription_create", free, period))
         if self._is(0.35):
             self._ask_to_end(subscription, subscription.created + HOUR, subscription.trial_ends)
         elif deleted < subscription.trial_ends:
@@ -134,10 +136,9 @@ class _Lives:
     def _bill(self, subscription: Subscription, price: Price, begins: int, ends: int, reason: str = "") -> None:
         is_first = not subscription.invoices
         is_cycle = not (is_first or reason)
-        discount = self._discount(subscription, price.cents, begins)
         invoice = Invoice(
-            self._id("in"), begins, reason or ("subscription_create" if is_first else "subscription_cycle"), price,
-            price.cents, price.cents - discount, (begins, ends),
+            self._id("in"), begins, reason or ("subscription_create" if is_first else "subscription_cycle"),
+            tuple(self._lines(subscription, begins)), (begins, ends),
             is_after_trial=begins == subscription.trial_ends, is_void=subscription.pause_at(begins) is not None,
         )  # fmt: skip
         subscription.invoices.append(invoice)
@@ -153,16 +154,23 @@ class _Lives:
         if payment.paid_at < NEVER:
             self._regret(subscription, payment)
 
-    def _discount(self, subscription: Subscription, cents: int, at: int) -> int:
-        coupon = subscription.coupon
-        if coupon is None:
-            return 0
-        lasts = {
-            "forever": True,
-            "repeating": at < months_later(subscription.created, coupon.months),
-            "once": not any(invoice.subtotal for invoice in subscription.invoices),
-        }
-        return coupon.off(cents) if lasts[coupon.duration] else 0
+    def _lines(self, subscription: Subscription, at: int) -> Iterator[Line]:
+        """A line for each item; of what is metered, for what was used before."""
+        lasts = self._has_discount(subscription, at)
+        for place, price, quantity in subscription.items_at(at):
+            if price.is_metered:
+                yield Line(place, price, used := self._random.randrange(40), 7 * used)
+            else:
+                cents = price.cents_of(quantity)
+                yield Line(place, price, quantity, cents, subscription.off(place, cents) if lasts else 0)
+
+    def _has_discount(self, subscription: Subscription, at: int) -> bool:
+        match subscription.coupon:
+            case Coupon(duration="repeating", months=months):
+                return at < months_later(subscription.created, months)
+            case Coupon(duration="once"):
+                return not any(invoice.subtotal for invoice in subscription.invoices)
+        return subscription.coupon is not None
 
     def _pay_first(self, subscription: Subscription, invoice: Invoice, payment: Payment) -> None:
         """With the customer at hand: who fails tries again at once, or gives up."""
@@ -251,7 +259,8 @@ class _Lives:
         cents = (after.cents - before.cents) * (ends - at) // (ends - begins)
         if cents < 50:  # less than Stripe charges
             return
-        invoice = Invoice(self._id("in"), at, "subscription_update", after, cents, cents, (at, ends))
+        line = Line(0, after, 1, cents, is_proration=True)
+        invoice = Invoice(self._id("in"), at, "subscription_update", (line,), (at, ends))
         invoice.payment = Payment(self._id("pi"), at, cents, [Attempt(self._id("ch"), at, "succeeded")])
         subscription.invoices.append(invoice)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -19,20 +20,61 @@ import numpy as np
 from tailtracker_bi.sandbox.story.chance import Ints
 from tailtracker_bi.sandbox.story.plot import DAY, HOUR, NEVER
 
+CYCLES = {
+    "weekly": ("week", 1), "every 4 weeks": ("week", 4), "monthly": ("month", 1), "quarterly": ("month", 3),
+    "annual": ("year", 1),
+}  # fmt: skip
+"""How often is billed: Stripe's interval, and how many of them."""
+_MONTHS = {"week": Fraction(12, 52), "month": Fraction(1), "year": Fraction(12)}
+
 
 @dataclass(frozen=True)
 class Price:
-    """What a plan costs: cents each month or year."""
+    """What a plan, or what comes on top of one, costs each cycle: cents a piece or, in tiers, by how many there are.
+
+    `tiers` are graduated: up to so many pieces (None: without end), cents a piece, and cents for having reached the
+    tier. What is metered is paid for as it was used.
+    """
 
     price_id: str
     tier: str
+    """The plan, or what comes on top."""
     cycle: str
     cents: int
     currency: str
+    tiers: tuple[tuple[int | None, int, int], ...] = ()
+    is_metered: bool = False
 
     @property
-    def months(self) -> int:
-        return 12 if self.cycle == "annual" else 1
+    def months(self) -> Fraction:
+        """How long a cycle is, as Stripe reckons."""
+        interval, count = CYCLES[self.cycle]
+        return _MONTHS[interval] * count
+
+    @property
+    def cycle_in_app(self) -> str:
+        """The app, which knows of two, takes the others for months."""
+        return "annual" if self.cycle == "annual" else "monthly"
+
+    def after(self, anchor: int, cycles: int) -> int:
+        """The moment so many cycles after another."""
+        interval, count = CYCLES[self.cycle]
+        if interval == "week":
+            return anchor + cycles * count * 7 * DAY
+        return months_later(anchor, int(cycles * self.months))
+
+    def cents_of(self, quantity: int) -> int:
+        """What so many cost a cycle; what is metered costs nothing before it is used."""
+        if self.is_metered:
+            return 0
+        if not self.tiers:
+            return self.cents * quantity
+        cents = reached = 0
+        for up_to, each, flat in self.tiers:
+            if quantity > reached:
+                cents += flat + each * (min(quantity, up_to or quantity) - reached)
+            reached = up_to or quantity
+        return cents
 
 
 @dataclass(frozen=True)
@@ -53,16 +95,23 @@ class Coupon:
 
 TIERS = ("free", "premium", "pro")
 _PRICE_LIST = {
-    "eur": {("premium", "monthly"): 599, ("premium", "annual"): 5000, ("pro", "monthly"): 899, ("pro", "annual"): 8000}
-}
+    "eur": {
+        ("premium", "monthly"): 599, ("premium", "annual"): 5000, ("pro", "monthly"): 899, ("pro", "annual"): 8000,
+        ("premium", "weekly"): 179, ("premium", "every 4 weeks"): 569, ("premium", "quarterly"): 1599,
+        ("tracker", "monthly"): 149, ("tracker", "annual"): 1490, ("badge", "monthly"): 0,
+        ("storage", "monthly"): 0, ("messages", "monthly"): 0,
+    }
+}  # fmt: skip
 """Cents, by currency. A second currency makes totals unknown where there is no rate."""
+_STORAGE = ((2, 50, 30), (None, 35, 0))
 PRICES = {
     (currency, tier, cycle): Price(
-        f"price_1TailTracker{tier.title()}{cycle.title()}{currency.title()}", tier, cycle, cents, currency
+        f"price_1TailTracker{tier.title()}{cycle.title().replace(' ', '')}{currency.title()}", tier, cycle, cents,
+        currency, _STORAGE if tier == "storage" else (), is_metered=tier == "messages",
     )
     for currency, prices in _PRICE_LIST.items()
     for (tier, cycle), cents in prices.items()
-}
+}  # fmt: skip
 COUPONS = (
     Coupon("FOUNDERS20", "forever", percent=20),
     Coupon("SUMMER50", "repeating", percent=50, months=3),
@@ -115,6 +164,19 @@ class Payment:
         return last.at if last.outcome == "succeeded" else NEVER
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a bill says of an item, and what coupons take off; a proration is for a part of the period."""
+
+    place: int
+    """Of the item in its subscription: 0 is the plan."""
+    price: Price
+    quantity: int
+    cents: int
+    off: int = 0
+    is_proration: bool = False
+
+
 @dataclass(slots=True)
 class Invoice:
     """A bill: `payment` is None where nothing is to pay, or where it is voided at once."""
@@ -122,14 +184,31 @@ class Invoice:
     invoice_id: str
     created: int
     reason: str
-    price: Price
-    subtotal: int
-    cents: int
+    lines: tuple[Line, ...]
     period: tuple[int, int]
     is_after_trial: bool = False
     is_void: bool = False
     payment: Payment | None = None
     given_up: int = NEVER
+
+    @property
+    def subtotal(self) -> int:
+        return sum(line.cents for line in self.lines)
+
+    @property
+    def cents(self) -> int:
+        return sum(line.cents - line.off for line in self.lines)
+
+
+@dataclass(slots=True)
+class Extra:
+    """What comes on top of a plan, as an item of its own: from when on how many."""
+
+    tier: str
+    quantities: list[tuple[int, int]]
+
+    def quantity_at(self, at: int) -> int:
+        return next((quantity for since, quantity in reversed(self.quantities) if since <= at), self.quantities[0][1])
 
 
 @dataclass(slots=True)
@@ -155,6 +234,13 @@ class Subscription:
     """When the customer cancelled to the end of the period."""
     ended: int = NEVER
     end_reason: str | None = None
+    unpaid: int = NEVER
+    """From when on it stays without being paid for."""
+    extras: list[Extra] = field(default_factory=list)
+    coupon_on: str = "subscription"
+    """Or the `customer`, or the `item` that is the plan, so that it takes nothing off the others."""
+    says_when_it_resumes: bool = True
+    """Of a pause."""
 
     @property
     def begins_to_pay(self) -> int:
@@ -163,6 +249,18 @@ class Subscription:
 
     def price_at(self, at: int) -> Price:
         return next((price for begins, price in reversed(self.terms) if begins <= at), self.terms[0][1])
+
+    def items_at(self, at: int) -> Iterator[tuple[int, Price, int]]:
+        """Place, price and quantity of each item: the plan, and what comes on top of it, in the same cycle."""
+        plan = self.price_at(at)
+        yield 0, plan, 1
+        for place, extra in enumerate(self.extras, 1):
+            yield place, PRICES[plan.currency, extra.tier, plan.cycle], extra.quantity_at(at)
+
+    def off(self, place: int, cents: int) -> int:
+        """What the coupon, while it lasts, takes off these cents of an item."""
+        takes_off = self.coupon and (place == 0 or self.coupon_on != "item")
+        return self.coupon.off(cents) if self.coupon and takes_off else 0
 
     def is_late(self, at: int) -> bool:
         return any(begins <= at < ends for begins, ends in self.late)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from tailtracker_bi.sandbox.story import behaviour, billing, money, people, pets
+from tailtracker_bi.sandbox.story import behaviour, billing, money, people, pets, rarities
 from tailtracker_bi.sandbox.story.plot import Plot
 
 Progress = Callable[[str, int, int], None]
@@ -45,7 +45,9 @@ class Story:
         progress("people", 0, 4)
         self.people = people.invent(scenario.people, plot, seed)
         progress("subscriptions", 1, 4)
-        self.customers = billing.invent(self.people, plot, seed)
+        customers = billing.invent(self.people, plot, seed)
+        customers += rarities.invent(self.people, plot, seed, {customer.person for customer in customers})
+        self.customers = sorted(customers, key=lambda customer: customer.created)
         self.plans = money.Plans(self.customers)
         progress("pets", 2, 4)
         self.pets = pets.invent_pets(self.people, self.plans, plot, seed)

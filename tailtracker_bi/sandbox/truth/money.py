@@ -13,7 +13,6 @@ from tailtracker_bi.sandbox.story.money import (
     Coupon,
     Customer,
     Payment,
-    Price,
     Subscription,
     balance_changes,
     months_later,
@@ -88,7 +87,7 @@ def _billed(frame: Frame, mrr: Sequence[Decimal]) -> Iterator[Decimal]:
                 for day in range(frame.day_of(each.created), min(frame.day_of(ends), frame.days)):
                     end = frame.story.plot.start + (day + 1) * DAY
                     if listed := _mrr(each, end):
-                        less[day] += listed - _monthly(each.price_at(end - 1), each.coupon)
+                        less[day] += listed - _monthly(each, end - 1, each.coupon)
     return (whole - off for whole, off in zip(mrr, less, strict=True))
 
 
@@ -250,6 +249,7 @@ def _why_left(customer: Customer, begins: int, ends: int) -> str:
         for each in customer.subscriptions
         for at, kind in [
             (each.ended, KINDS.get(each.end_reason or "", "unknown")),
+            (each.unpaid, "involuntary"),
             *((since, "unknown") for since, _ in each.pauses),
         ]
         if begins <= at < ends and _mrr(each, begins) and _mrr(each, at)
@@ -269,18 +269,24 @@ def _movement(before: Decimal, after: Decimal, has_paid: bool) -> str | None:
 
 def _mrr(subscription: Subscription, end: int) -> Decimal:
     """What a subscription brings a month just before this moment: nothing on trial, while paused, before and after."""
-    if not subscription.begins_to_pay < end <= subscription.ended or subscription.pause_at(end - 1):
+    if not subscription.begins_to_pay < end <= min(subscription.ended, subscription.unpaid):
+        return Decimal(0)
+    if subscription.pause_at(end - 1):
         return Decimal(0)
     coupon = subscription.coupon
-    return _monthly(subscription.price_at(end - 1), coupon if coupon and coupon.duration == "forever" else None)
+    return _monthly(subscription, end - 1, coupon if coupon and coupon.duration == "forever" else None)
 
 
-def _monthly(price: Price, coupon: Coupon | None) -> Decimal:
-    """The price less a discount, a month, in euros, rounded half up to 6 decimals."""
-    cents = Decimal(price.cents)
-    if coupon:
-        cents = cents * (100 - coupon.percent) / 100 - coupon.cents
-    return (max(cents, Decimal(0)) / 100 / price.months).quantize(Decimal("0.000001"), ROUND_HALF_UP)
+def _monthly(subscription: Subscription, at: int, coupon: Coupon | None) -> Decimal:
+    """What its items cost less a discount, a month, in euros, each rounded half up to 6 decimals."""
+    found = Decimal(0)
+    for place, price, quantity in subscription.items_at(at):
+        cents = Decimal(price.cents_of(quantity))
+        if coupon and (place == 0 or subscription.coupon_on != "item"):
+            cents = max(cents * (100 - coupon.percent) / 100 - coupon.cents, Decimal(0))
+        months = Decimal(price.months.numerator), Decimal(price.months.denominator)
+        found += (cents * months[1] / 100 / months[0]).quantize(Decimal("0.000001"), ROUND_HALF_UP)
+    return found
 
 
 # Payments

@@ -113,14 +113,15 @@ class Api:
         What an event shows is of its time. The rest of its list (`with_rest_of_now`) can only be had as it is now;
         where the object is gone, it stays incomplete.
         """
-        parameters = {}
+        parameters: Object = {}
         match table:
             case "payouts":
                 return item if with_rest_of_now else self._with_transactions(item)
             case "invoices":
                 field, path = "lines", f"invoices/{quote(item['id'], safe='')}/lines"
             case "subscriptions":
-                field, path, parameters = "items", "subscription_items", {"subscription": item["id"]}
+                field, path = "items", "subscription_items"
+                parameters = {"subscription": item["id"], "expand": ["data.discounts.source.coupon"]}
             case _:
                 return item
         inner = as_object(item.get(field))

@@ -67,7 +67,8 @@ MANY_MISSING = 20
 
 EXPANDED = {
     "customers": ["discount.source.coupon"],
-    "subscriptions": ["discounts.source.coupon"],
+    # Of those on items, coupons would be too deep.
+    "subscriptions": ["discounts.source.coupon", "items.data.discounts"],
     "prices": ["currency_options", "tiers"],
 }
 COUPON_PARTS = ["applies_to", "currency_options"]
@@ -206,21 +207,23 @@ class _Session:
 
     def _whole(self, table: str, item: Object, *, with_rest_of_now: bool = False) -> Object:
         """The object with what Stripe shows of it only in part: the list inside it, and its coupons."""
-        if table in COUPON_PLACES:
-            item = _with_discounts(item, self._with_limits)
-        return self.open_api.completed(table, item, with_rest_of_now=with_rest_of_now)
+        whole = self.open_api.completed(table, item, with_rest_of_now=with_rest_of_now)
+        return _with_discounts(whole, self._with_limits) if table in COUPON_PLACES else whole
 
     def _with_limits(self, discount: Object) -> Object:
-        """A discount whose coupon says which products it is limited to, and what it is worth in other currencies.
+        """A discount whose coupon says which products it is limited to, and what it is worth in other currencies; where
+        its id alone is shown, all else, too.
 
         A coupon that was made anew under its id is another one, and tells nothing of the one that was given.
         """
         place = "source" if isinstance(discount.get("source"), dict) else None
         holder = as_object(discount.get("source")) if place else discount
-        coupon = as_object(holder.get("coupon"))
-        id_ = coupon.get("id")
+        shown = holder.get("coupon")
+        coupon = as_object(shown)
+        id_ = shown if isinstance(shown, str) else coupon.get("id")
         # Others lower no MRR.
-        if not isinstance(id_, str) or coupon.get("duration") != "forever" or "applies_to" in coupon:
+        is_enough = coupon and (coupon.get("duration") != "forever" or "applies_to" in coupon)
+        if not isinstance(id_, str) or is_enough:
             return discount
         if id_ not in self._coupons:
             try:
@@ -228,10 +231,16 @@ class _Session:
             except BadResponseError:
                 self._coupons[id_] = {}
         now = self._coupons[id_]
-        if now.get("id") != id_ or now.get("created") != coupon.get("created"):
-            self._unread_coupons.add(id_)
+        if coupon:
+            is_another = now.get("created") != coupon.get("created")
+        else:
+            made, given = now.get("created"), discount.get("start")
+            is_another = not (isinstance(made, int) and isinstance(given, int) and made <= given)
+        if now.get("id") != id_ or is_another:
+            if coupon:
+                self._unread_coupons.add(id_)
             return discount
-        whole = holder | {"coupon": coupon | {part: now.get(part) for part in COUPON_PARTS}}
+        whole = holder | {"coupon": coupon | {part: now.get(part) for part in COUPON_PARTS} if coupon else now}
         return discount | {"source": whole} if place else whole
 
     @contextmanager

@@ -1,4 +1,5 @@
--- The total of all currencies by segment, and each currency in its own units.
+-- The total of all currencies by segment, and each currency in its own units. Where nobody is at a bound there is no row
+-- of it, which is nothing; an amount that is not known is null.
 with bounds as (
 
     select
@@ -6,9 +7,12 @@ with bounds as (
         period_start,
         case when currency = 'all' then segment else 'currency' end as segment,
         case when currency = 'all' then segment_value else currency end as segment_value,
-        max(case when movement = 'closing' then amount end) as mrr,
-        max(case when movement = 'closing' then customers end) as customers,
-        max(case when movement = 'opening' then customers end) as opening_customers,
+        case
+            when count(case when movement = 'closing' then 1 end) = 0 then 0
+            else max(case when movement = 'closing' then amount end)
+        end as mrr,
+        coalesce(max(case when movement = 'closing' then customers end), 0) as customers,
+        coalesce(max(case when movement = 'opening' then customers end), 0) as opening_customers,
         coalesce(max(case when movement = 'churn' then customers end), 0) as churned_customers
     from {{ ref('agg_mrr_movements') }}
     where currency = 'all' or segment = 'all'
