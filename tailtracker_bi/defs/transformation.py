@@ -58,6 +58,11 @@ def promise(test: Mapping[str, Any]) -> str:
         return " ".join(line.removeprefix("--").strip() for line in comment)
     given = about["kwargs"]
     match about["name"]:
+        case "primary_key":
+            keys = given.get("columns") or [given["column_name"]]
+            return f"Every row has {', '.join(keys)}, and no two have the same."
+        case "filled":
+            return f"{', '.join(given['columns'])} are in every row."
         case "not_null":
             return f"{given['column_name']} is in every row."
         case "unique":

@@ -125,3 +125,37 @@ def test_every_node_of_the_project_comes_after_what_it_reads(tmp_path: Path) -> 
     assert {one.kind for one in nodes} == {"view", "table", "incremental", "test"}
     # What a build took in is asked by those alone that tell what to do again: all else follows from the lake.
     assert {one.name for one in nodes if one.tells_what_to_do} == {"stg_lake__pending_days", "int_rebuild_start"}
+
+
+@pytest.mark.parametrize(
+    ("test", "table", "rows", "failing"),
+    [
+        ("primary_key_fct_payments_payment_id", "fct_payments (payment_id)", "('a'), ('b')", 0),
+        ("primary_key_fct_payments_payment_id", "fct_payments (payment_id)", "('a'), ('b'), ('a'), (null)", 2),
+        ("primary_key_stg_app_db__pets_", "stg_app_db__pets (pet_id, version_number)", "('a', 1), ('a', 2)", 0),
+        (
+            "primary_key_stg_app_db__pets_",
+            "stg_app_db__pets (pet_id, version_number)",
+            "('a', 1), ('a', 1), (null, 1), ('b', null)",
+            3,
+        ),
+        ("filled_stg_mixpanel__events_", "stg_mixpanel__events (export_day, occurred_at, event_name)", "(1, 2, 3)", 0),
+        (
+            "filled_stg_mixpanel__events_",
+            "stg_mixpanel__events (export_day, occurred_at, event_name)",
+            "(1, 2, 3), (null, 2, 3), (1, null, 3), (1, 2, null)",
+            3,
+        ),
+    ],
+)
+def test_a_data_test_finds_rows_without_a_key_or_with_the_same(
+    tmp_path: Path, test: str, table: str, rows: str, failing: int
+) -> None:
+    nodes = nodes_of(compiled_manifest(DuckDb(tmp_path)))
+    [asked] = [node for node in nodes if node.name.startswith(test)]
+    [about] = [node for node in nodes if node.id in asked.reads]
+    assert table.startswith(f"{about.name} ")
+    with DuckDb(tmp_path).session() as session:
+        session.create_schemas([about.schema])
+        session.fill(about.schema, about.name, f"select * from (values {rows}) as {table.replace(about.name, 'made')}")
+        assert session.rows(f"select count(*) from ({asked.sql})") == [(failing,)]
