@@ -239,8 +239,17 @@
     {{ adapter.dispatch('try_decimal')(text, precision, scale) }}
 {%- endmacro %}
 
+-- One of more than 18 digits takes a hundred times as long: most texts are shorter.
 {% macro default__try_decimal(text, precision, scale) -%}
+    {%- if scale >= 6 and precision - scale >= 12 -%}
+    case
+        when regexp_full_match({{ text }}, '-?[0-9]{1,12}([.][0-9]{1,6})?')
+            then cast(cast({{ text }} as decimal(18, 6)) as decimal({{ precision }}, {{ scale }}))
+        else try_cast({{ text }} as decimal({{ precision }}, {{ scale }}))
+    end
+    {%- else -%}
     try_cast({{ text }} as decimal({{ precision }}, {{ scale }}))
+    {%- endif -%}
 {%- endmacro %}
 
 -- The text of a literal is read before the case asks for it, unless it is a text first.
@@ -251,6 +260,19 @@
         when abs(round(cast({{ text }} as numeric), {{ scale }})) < 1e{{ precision - scale }}
             then cast({{ text }} as decimal({{ precision }}, {{ scale }}))
     end
+{%- endmacro %}
+
+-- A whole number of up to 64 bits from its text, as a decimal.
+{% macro whole_number(text) -%}
+    {{ adapter.dispatch('whole_number')(text) }}
+{%- endmacro %}
+
+{% macro default__whole_number(text) -%}
+    cast(cast({{ text }} as bigint) as decimal(19, 0))
+{%- endmacro %}
+
+{% macro postgres__whole_number(text) -%}
+    cast({{ text }} as decimal(19, 0))
 {%- endmacro %}
 
 -- The texts of a group, in order, with commas between.
@@ -329,6 +351,19 @@
 
 {% macro postgres__is_run_date(column, name) -%}
     {{ column }} = any(cast(nullif(current_setting('tailtracker.{{ name }}', true), '') as date[]))
+{%- endmacro %}
+
+-- Whether the run was told that it is so; false where it was told nothing.
+{% macro is_run(name) -%}
+    {{ adapter.dispatch('is_run')(name) }}
+{%- endmacro %}
+
+{% macro default__is_run(name) -%}
+    coalesce(getvariable('{{ name }}'), false)
+{%- endmacro %}
+
+{% macro postgres__is_run(name) -%}
+    (coalesce(current_setting('tailtracker.{{ name }}', true), '') = 'true')
 {%- endmacro %}
 
 -- Whether a text is in a column of a small relation. Never an `in (select ...)` on DuckDB, which makes a join of it, and joins

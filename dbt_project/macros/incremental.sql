@@ -1,5 +1,5 @@
--- Incremental by what landed. Whole days are replaced, never rows merged, so a day that shrank or became empty is right
--- too, and an incremental build equals a full one. The strategies below are named in the models' configuration.
+-- Incremental by what landed. Whole days, or all of an object, are replaced, never rows merged, so a day that shrank or became
+-- empty is right too, and an incremental build equals a full one. The strategies below are named in the models' configuration.
 --
 -- What a refresh runs is compiled once, and told at run time which dates are its own (`models.py`): an engine that knows
 -- them as it plans opens the files of these days and no other. `dbt build` by hand looks them up in the same SQL.
@@ -23,6 +23,26 @@
     where {{ arguments['unique_key'] }} in (
         select source_day from {{ ref('stg_lake__pending_days') }}
         where source = '{{ origin[0] }}' and table_name = '{{ origin[1] }}'
+    );
+    {{ insert_all(arguments) }}
+{%- endmacro %}
+
+-- Versions of those objects of a source's table of which some landed since the last finished build; all in a full build.
+{% macro where_landed(source, table_name) -%}
+    {%- set landed = ref('stg_' ~ source ~ '__objects_landed') -%}
+    {%- if var('for_refresh', false) or is_incremental() -%}
+    where {{ 'not ' ~ is_run('in_part') ~ ' or' if var('for_refresh', false) }} object_id in (
+        select object_id from {{ landed }} where table_name = '{{ table_name }}'
+    )
+    {%- endif -%}
+{%- endmacro %}
+
+-- Strategy `replace_landed`: delete the objects of `where_landed` and insert them anew. The unique key names the object.
+{% macro get_incremental_replace_landed_sql(arguments) -%}
+    {%- set origin = config.get('meta')['replaces'].split('.') -%}
+    delete from {{ arguments['target_relation'] }}
+    where {{ arguments['unique_key'] }} in (
+        select object_id from {{ ref('stg_' ~ origin[0] ~ '__objects_landed') }} where table_name = '{{ origin[1] }}'
     );
     {{ insert_all(arguments) }}
 {%- endmacro %}

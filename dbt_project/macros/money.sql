@@ -1,7 +1,7 @@
 -- An amount in a currency's minor unit, as Stripe gives it, in the major unit. Most currencies have 2 decimals; ISK and
 -- UGX, which have none, are charged as if they had 2. All that fits an integer of 64 bits fits here.
 {% macro major_units(minor_units, currency) -%}
-    cast(cast({{ minor_units }} as decimal(19, 0)) * {{ major_unit_share(currency) }} as decimal(22, 3))
+    cast({{ whole_number(minor_units) }} * {{ major_unit_share(currency) }} as decimal(22, 3))
 {%- endmacro %}
 
 -- The same of the price of one unit, which may be a fraction of the minor unit: 12 digits before the point and 12 behind

@@ -26,6 +26,7 @@
                         content_hash
                 ) as recency
             from {{ source('raw_stripe', table) }}
+            {{ where_landed('stripe', table) }}
         ) as versions
         where recency = 1
     ) as current_objects
@@ -81,6 +82,7 @@
                         else 0
                     end as is_told_twice
                 from {{ source('raw_stripe', 'subscriptions') }}
+                {{ where_landed('stripe', 'subscriptions') }}
                 window same_content as (partition by object_id, effective_at, content_hash)
             ) as told
             window by_place as (partition by object_id order by {{ order }} landing, content_hash)

@@ -137,6 +137,13 @@ checks as (
     union all
     select 'exact_quotient, to 12 decimals', cast({{ exact_quotient('2', '3', 12) }} as varchar), '0.666666666667' from given
     union all
+    select 'try_decimal, short', cast({{ try_decimal("'-12.345'", 24, 12) }} as varchar), '-12.345000000000' from given
+    union all
+    select 'try_decimal, long', cast({{ try_decimal("'123456789012.1234567'", 24, 12) }} as varchar), '123456789012.123456700000'
+    from given
+    union all
+    select 'whole_number', cast({{ whole_number("'-9223372036854775808'") }} as varchar), '-9223372036854775808' from given
+    union all
     select 'sorted_list', {{ sorted_list('names.name') }}, 'C,a,b'
     from (values ('b'), ('C'), ('a')) as names (name)
     union all
@@ -174,6 +181,8 @@ checks as (
     select 'run_date', cast({{ run_date('a_date_that_nobody_gave') }} as varchar), null from given
     union all
     select 'is_run_date', cast({{ is_run_date("date '2024-01-01'", 'dates_that_nobody_gave') }} as varchar), null from given
+    union all
+    select 'is_run', cast({{ is_run('what_nobody_told') }} as varchar), 'false' from given
     union all
     select 'exact_quotient, large', cast({{ exact_quotient('123456789012345.67', '1') }} as varchar), '123456789012345.670000' from given
 

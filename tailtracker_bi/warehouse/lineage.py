@@ -9,10 +9,12 @@ models upstream of its own model that other metrics there are made of.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 ALL, EITHER = "all", "either"
+IS_MARK = re.compile(r"source\.tailtracker\.marks\.").match
 TEST_ACCOUNTS = "test_accounts"
 
 
@@ -79,7 +81,8 @@ def _upstream(manifest: Mapping[str, Any], metric_model: str, apart_from: Collec
         found, needed_for = waiting.pop()
         yield found, needed_for
         node = manifest["nodes"].get(found, {})
-        if needed_for == TEST_ACCOUNTS or not node:
+        # What tells what to do again has no say in what comes of it.
+        if needed_for == TEST_ACCOUNTS or not node or any(map(IS_MARK, node["depends_on"]["nodes"])):
             continue
         purposes = node["config"].get("meta", {}).get("reads", {})
         named = [f"{found.rpartition('.')[0]}.{name}" for name in node["config"].get("meta", {}).get("reads_all", ())]

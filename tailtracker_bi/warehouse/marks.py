@@ -34,6 +34,24 @@ FROM_REBUILD_START = (
 FAMILIES = {
     "people": ("intermediate.int_identity_ties", "intermediate.int_raw_id_days", *FROM_REBUILD_START),
     "funnels": ("intermediate.int_funnel_events",),
+    "objects": (
+        "staging.stg_stripe__balance_transactions",
+        "staging.stg_stripe__charges",
+        "staging.stg_stripe__customers",
+        "staging.stg_stripe__disputes",
+        "staging.stg_stripe__invoice_lines",
+        "staging.stg_stripe__invoice_payment_objects",
+        "staging.stg_stripe__invoices",
+        "staging.stg_stripe__payment_intents",
+        "staging.stg_stripe__payouts",
+        "staging.stg_stripe__price_tiers",
+        "staging.stg_stripe__prices",
+        "staging.stg_stripe__products",
+        "staging.stg_stripe__refunds",
+        "staging.stg_stripe__subscription_discounts",
+        "staging.stg_stripe__subscription_items",
+        "staging.stg_stripe__subscriptions",
+    ),
 }
 """Tables that keep what earlier builds computed, in families that are rebuilt together."""
 FAMILY_SQL = ("macros", "models/staging", "models/intermediate", "models/marts", "models/metrics")
@@ -216,7 +234,7 @@ def fingerprints(settings: Settings, analytics: Analytics) -> dict[str, str]:
         ],
         "funnels": sorted({step.event for funnel in analytics.funnels for step in funnel.steps}),
     }
-    return {family: _hash([common, own[family]]) for family in FAMILIES}
+    return {family: _hash([common, own.get(family)]) for family in FAMILIES}
 
 
 def definition(settings: Settings, analytics: Analytics) -> str:

@@ -183,9 +183,14 @@ def _run(session: Session, node: Node, is_there: bool) -> tuple[str, str | None]
 
 
 def _replace(session: Session, node: Node, is_there: bool) -> None:
-    """Do again the dates that are to be done again; where the table is not there, all of them."""
+    """Do again the dates, or the objects, that are to be done again; where the table is not there, all of them."""
     key, strategy = node.config["unique_key"], node.config["incremental_strategy"]
-    if strategy == "replace_pending":
+    if strategy == "replace_landed":
+        source, table = node.config["meta"]["replaces"].split(".")
+        session.tell("in_part", is_there)
+        landed = session.named(f"staging.stg_{source}__objects_landed")
+        replaced = f"{key} in (select object_id from {landed} where table_name = '{table}')"
+    elif strategy == "replace_pending":
         source, table = node.config["meta"]["replaces"].split(".")
         origin, landed = ("pending_days", "") if is_there else ("landings", "and status = 'landed'")
         found = session.rows(

@@ -442,12 +442,21 @@ def test_days_order_and_reasons_of_payments_are_those_of_the_reporting_zone(mode
 
 
 def test_old_and_new_shapes_give_equal_rows(story: Tables, models: Models, tmp_path: Path) -> None:
-    names = [model.name for model in models if model.name.startswith("stg_stripe__")]
+    # Of what pays an invoice each shape has other objects tell, and stg_stripe__invoice_payments makes one of it.
+    of_a_shape = {"stg_stripe__objects_landed", "stg_stripe__invoice_payment_objects"}
+    names = [model.name for model in models if model.name.startswith("stg_stripe__") and model.name not in of_a_shape]
     old = [version for version in map(in_old_shape, STORY) if version]
     rows = sql_tables([(NOW, old)], needed_for(models, *names), tmp_path)
     assert len(names) == 19
+
+    def plain(tables: Tables, name: str) -> list[str]:
+        return sorted(
+            repr({column: value for column, value in row.items() if not column.startswith("named_")})
+            for row in tables[name]
+        )
+
     for name in names:
-        assert sorted(map(repr, rows[name])) == sorted(map(repr, story[name])), name
+        assert plain(rows, name) == plain(story, name), name
 
 
 def test_events_of_one_second_that_go_round_end_where_they_began(models: Models, tmp_path: Path) -> None:

@@ -77,6 +77,10 @@ class Session(ABC):
         """The same of one date: `run_date`."""
 
     @abstractmethod
+    def tell(self, name: str, is_so: bool) -> None:
+        """The same of whether something is so: `is_run`."""
+
+    @abstractmethod
     def drop(self, table: str) -> None:
         """Remove a table, `schema.name`, if it is there."""
 

@@ -108,6 +108,9 @@ class DuckDbSession(Session):
     def give_date(self, name: str, day: date | None) -> None:
         self._connection.execute(f"set variable {name} = cast({_literal(str(day)) if day else 'null'} as date)")
 
+    def tell(self, name: str, is_so: bool) -> None:
+        self._connection.execute(f"set variable {name} = {is_so}")
+
     def drop(self, table: str) -> None:
         self._connection.execute(f"drop table if exists {table}")
 

@@ -106,17 +106,69 @@ wholes as (
         ) = 1 as is_whole
     from amounts
 
+),
+
+-- Bill after bill says the same: while it does, and none is missing, all of it is one stretch.
+told as (
+
+    select
+        subscription_id,
+        billed_from,
+        max(billed_to) as billed_to,
+        {{ sorted_list(
+            "concat(subscription_item_id, ' ', product_id, ' ', currency, ' ', billing_interval, ' ', interval_count, ' ', list_amount)"
+        ) }} as items
+    from wholes
+    where is_whole
+    group by subscription_id, billed_from
+
+),
+
+with_news as (
+
+    select
+        *,
+        case
+            when lag(items) over in_time = items and lag(billed_to) over in_time = billed_from then 0
+            else 1
+        end as is_news
+    from told
+    window in_time as (partition by subscription_id order by billed_from)
+
+),
+
+numbered as (
+
+    select
+        *,
+        sum(is_news) over (partition by subscription_id order by billed_from) as number
+    from with_news
+
+),
+
+joined as (
+
+    select
+        subscription_id,
+        min(billed_from) as billed_from,
+        max(billed_to) as billed_to
+    from numbered
+    group by subscription_id, number
+
 )
 
 select
-    subscription_id,
-    subscription_item_id,
-    billed_from,
-    billed_to,
-    product_id,
-    currency,
-    billing_interval,
-    interval_count,
-    cast(case when list_amount < {{ largest_amount() }} then list_amount end as decimal(38, 15)) as list_amount
+    wholes.subscription_id,
+    wholes.subscription_item_id,
+    wholes.billed_from,
+    joined.billed_to,
+    wholes.product_id,
+    wholes.currency,
+    wholes.billing_interval,
+    wholes.interval_count,
+    cast(case when wholes.list_amount < {{ largest_amount() }} then wholes.list_amount end as decimal(38, 15)) as list_amount
 from wholes
-where is_whole
+inner join joined
+    on
+        wholes.subscription_id = joined.subscription_id
+        and wholes.billed_from = joined.billed_from

@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='balance_transaction_id',
+    meta={'replaces': 'stripe.balance_transactions'}
+) }}
+
 with balance_transactions as (
 
     {{ stripe_objects('balance_transactions', {

@@ -1,10 +1,16 @@
-{{ config(materialized='table') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='charge_id',
+    meta={'replaces': 'stripe.charges'}
+) }}
 
 with charges as (
 
     {{ stripe_objects('charges', {
         'customer_id': 'customer',
         'payment_intent_id': 'payment_intent',
+        'named_invoice_id': 'invoice',
         'status': 'status',
         'currency': 'currency',
         'amount': 'amount',
@@ -47,6 +53,7 @@ select
     object_id as charge_id,
     customer_id,
     payment_intent_id,
+    named_invoice_id,
     status,
     coalesce(outcome_type = 'blocked', false) as is_blocked,
     is_captured = 'true' as is_captured,

@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='customer_id',
+    meta={'replaces': 'stripe.customers'}
+) }}
+
 with customers as (
 
     {{ stripe_objects('customers', {

@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='dispute_id',
+    meta={'replaces': 'stripe.disputes'}
+) }}
+
 with disputes as (
 
     {{ stripe_objects('disputes', {

@@ -1,4 +1,9 @@
-{{ config(materialized='table') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='invoice_id',
+    meta={'replaces': 'stripe.invoices'}
+) }}
 
 {%- set fields = {
     'line_id': 'id',
@@ -87,7 +92,7 @@ taken_off as (
     select
         object_id,
         line_id,
-        sum(cast({{ json_text('discount', "'amount'") }} as decimal(19, 0))) as amount
+        sum({{ whole_number(json_text('discount', "'amount'")) }}) as amount
     from discounts
     group by object_id, line_id
 

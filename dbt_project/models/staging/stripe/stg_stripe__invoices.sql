@@ -1,9 +1,18 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='invoice_id',
+    meta={'replaces': 'stripe.invoices'}
+) }}
+
 with invoices as (
 
     {{ stripe_objects('invoices', {
         'customer_id': 'customer',
         'old_subscription_id': 'subscription',
         'new_subscription_id': 'parent.subscription_details.subscription',
+        'named_payment_intent_id': 'payment_intent',
+        'named_charge_id': 'charge',
         'status': 'status',
         'billing_reason': 'billing_reason',
         'currency': 'currency',
@@ -21,6 +30,8 @@ select
     object_id as invoice_id,
     customer_id,
     coalesce(old_subscription_id, new_subscription_id) as subscription_id,
+    named_payment_intent_id,
+    named_charge_id,
     status,
     billing_reason,
     upper(currency) as currency,

@@ -1,7 +1,15 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='payment_intent_id',
+    meta={'replaces': 'stripe.payment_intents'}
+) }}
+
 with payment_intents as (
 
     {{ stripe_objects('payment_intents', {
         'customer_id': 'customer',
+        'named_invoice_id': 'invoice',
         'status': 'status',
         'currency': 'currency',
         'amount': 'amount',
@@ -15,6 +23,7 @@ with payment_intents as (
 select
     object_id as payment_intent_id,
     customer_id,
+    named_invoice_id,
     status,
     upper(currency) as currency,
     {{ major_units('amount', 'currency') }} as amount,

@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='payout_id',
+    meta={'replaces': 'stripe.payouts'}
+) }}
+
 with payouts as (
 
     {{ stripe_objects('payouts', {

@@ -1,4 +1,9 @@
-{{ config(materialized='table') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='price_id',
+    meta={'replaces': 'stripe.prices'}
+) }}
 
 with prices as (
 

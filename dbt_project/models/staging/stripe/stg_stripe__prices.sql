@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='price_id',
+    meta={'replaces': 'stripe.prices'}
+) }}
+
 with prices as (
 
     {{ stripe_objects('prices', {

@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='product_id',
+    meta={'replaces': 'stripe.products'}
+) }}
+
 with products as (
 
     {{ stripe_objects('products', {

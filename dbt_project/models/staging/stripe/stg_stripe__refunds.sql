@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='refund_id',
+    meta={'replaces': 'stripe.refunds'}
+) }}
+
 with refunds as (
 
     {{ stripe_objects('refunds', {

@@ -1,4 +1,9 @@
-{{ config(materialized='table') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_landed',
+    unique_key='subscription_id',
+    meta={'replaces': 'stripe.subscriptions'}
+) }}
 
 with versions as (
 

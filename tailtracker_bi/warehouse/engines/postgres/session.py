@@ -201,6 +201,9 @@ class PostgresSession(Session):
     def give_date(self, name: str, day: date | None) -> None:
         self.rows(f"select set_config('tailtracker.{name}', '{day or ''}', false)")
 
+    def tell(self, name: str, is_so: bool) -> None:
+        self.rows(f"select set_config('tailtracker.{name}', '{str(is_so).lower()}', false)")
+
     def drop(self, table: str) -> None:
         self._drop(*table.split("."))
 
