@@ -100,40 +100,46 @@ wholes as (
 
     select
         *,
-        least(until, max(period_end_at) over (partition by subscription_id, billed_from)) as billed_to,
-        min(case when billing_interval is null or list_amount is null then 0 else 1 end) over (
-            partition by subscription_id, billed_from
-        ) = 1 as is_whole
+        least(until, max(period_end_at) over together) as billed_to,
+        count(*) over together as items,
+        min(case when billing_interval is null or list_amount is null then 0 else 1 end) over together = 1 as is_whole
     from amounts
+    window together as (partition by subscription_id, billed_from)
 
 ),
 
--- Bill after bill says the same: while it does, and none is missing, all of it is one stretch.
+-- Bill after bill says the same: while each does, and none is missing, all of it is one stretch.
+repeated as (
+
+    select
+        *,
+        case
+            when
+                billed_from = lag(billed_to) over bill_after_bill
+                and items = lag(items) over bill_after_bill
+                and list_amount = lag(list_amount) over bill_after_bill
+                and currency = lag(currency) over bill_after_bill
+                and billing_interval = lag(billing_interval) over bill_after_bill
+                and interval_count = lag(interval_count) over bill_after_bill
+                and coalesce(product_id, '') = coalesce(lag(product_id) over bill_after_bill, '')
+                then 0
+            else 1
+        end as is_news
+    from wholes
+    where is_whole
+    window bill_after_bill as (partition by subscription_id, subscription_item_id order by billed_from)
+
+),
+
 told as (
 
     select
         subscription_id,
         billed_from,
         max(billed_to) as billed_to,
-        {{ sorted_list(
-            "concat(subscription_item_id, ' ', product_id, ' ', currency, ' ', billing_interval, ' ', interval_count, ' ', list_amount)"
-        ) }} as items
-    from wholes
-    where is_whole
+        max(is_news) as is_news
+    from repeated
     group by subscription_id, billed_from
-
-),
-
-with_news as (
-
-    select
-        *,
-        case
-            when lag(items) over in_time = items and lag(billed_to) over in_time = billed_from then 0
-            else 1
-        end as is_news
-    from told
-    window in_time as (partition by subscription_id order by billed_from)
 
 ),
 
@@ -142,7 +148,7 @@ numbered as (
     select
         *,
         sum(is_news) over (partition by subscription_id order by billed_from) as number
-    from with_news
+    from told
 
 ),
 
