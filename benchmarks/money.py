@@ -4,7 +4,7 @@
 
 Customers begin evenly over the months, and one in thirty leaves each month; each bill has its payment, charge and
 balance transaction. The lake is made here, each build is a process of its own, on DuckDB. The reference is one scan of
-the staged invoices: a sum over `stg_stripe__invoices`, without the start of Python and DuckDB.
+the invoices: their totals, taken out of the JSON of each one's latest version, without the start of Python and DuckDB.
 """
 
 from __future__ import annotations
@@ -40,7 +40,17 @@ QUARANTINE = pa.schema([("day", pa.date32()), ("reason", pa.string()), ("record"
 """Of which objects land, and are set aside."""
 SIZES = ("20000:6", "20000:36")
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
-SCAN = "import duckdb; duckdb.connect({!r}).execute('select sum(total_amount) from staging.stg_stripe__invoices')"
+SCAN = """
+import duckdb
+duckdb.connect({!r}).execute('''
+    select sum(cast(json_extract_string(content, '/total') as bigint))
+    from (
+        select content, row_number() over (partition by object_id order by landing desc) as recency
+        from raw_stripe.invoices
+    )
+    where recency = 1
+''')
+"""
 START = "import duckdb; duckdb.connect().execute('select 1')"
 
 STORY = """

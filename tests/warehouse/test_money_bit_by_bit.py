@@ -13,9 +13,11 @@ import pytest
 from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.settings.environment import load_settings
+from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.warehouse.models import TEST, nodes_of
 from tailtracker_bi.warehouse.warehouse import LAYERS, Warehouse
+from tests.worlds.both_engines import Both
 from tests.worlds.random_worlds import InMemory, land_objects
 from tests.worlds.stripe_story import NOW, PREMIUM, PRO, PRO_ANNUAL, STORY, discount, line, price, seconds
 from tests.worlds.stripe_worlds import Object, Version, land, land_rates
@@ -133,21 +135,24 @@ def _without_data_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def settings_of(home: Path, now: datetime, timezone: str) -> Settings:
+    return load_settings(
+        TAILTRACKER_HOME=home,
+        TAILTRACKER_NOW=now,
+        TAILTRACKER_TIMEZONE=timezone,
+        TAILTRACKER_HISTORY_START="2023-12-01",
+        STRIPE_API_KEY="rk_live_key_of_the_tests",
+        EXCHANGE_RATES_URL="https://www.ecb.europa.eu/eurofxref-hist.xml",
+        APP_DATABASE_URL="postgresql://reader@app-database.example/app",
+    )
+
+
 @pytest.mark.parametrize("seed", WORLDS)
 def test_each_build_gives_what_one_in_full_does(seed: int, tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
-    kept, dice = InMemory(tmp_path), random.Random(seed)
-    timezone = dice.choice(["UTC", "Europe/Berlin", "Pacific/Auckland"])
+    lake, kept = Lake(tmp_path), InMemory(tmp_path)
+    timezone = ["UTC", "Europe/Berlin", "Pacific/Auckland"][seed % 3]
     for number, now in enumerate(landings(seed, lake, tmp_path / "spool")):
-        settings = load_settings(
-            TAILTRACKER_HOME=tmp_path,
-            TAILTRACKER_NOW=now,
-            TAILTRACKER_TIMEZONE=timezone,
-            TAILTRACKER_HISTORY_START="2023-12-01",
-            STRIPE_API_KEY="rk_live_key_of_the_tests",
-            EXCHANGE_RATES_URL="https://www.ecb.europa.eu/eurofxref-hist.xml",
-            APP_DATABASE_URL="postgresql://reader@app-database.example/app",
-        )
+        settings = settings_of(tmp_path, now, timezone)
         found = []
         for engine in (kept, InMemory(tmp_path)):
             warehouse = Warehouse(settings, load_analytics(settings.analytics_path), lake)
@@ -158,3 +163,14 @@ def test_each_build_gives_what_one_in_full_does(seed: int, tmp_path: Path) -> No
         in_part, in_full = found
         assert in_part.keys() == in_full.keys()
         assert [name for name in in_full if in_part[name] != in_full[name]] == [], f"landing {number}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_both_engines_publish_the_same_after_each_build(seed: int, tmp_path: Path, warehouse_url: str) -> None:
+    lake = Lake(tmp_path)
+    for number, now in enumerate(landings(seed, lake, tmp_path / "spool")):
+        settings = settings_of(tmp_path, now, "Europe/Berlin")
+        both = Both.of(settings, load_analytics(settings.analytics_path), lake, warehouse_url)
+        both.build()
+        assert both.differences() == [], f"landing {number}"

@@ -1,27 +1,8 @@
 {{ config(materialized='table') }}
 
-with lines as (
+with earlier_lines as (
 
-    select * from {{ ref('int_invoice_lines_recurring') }}
-
-),
-
-first_versions as (
-
-    select subscription_id, effective_at from {{ ref('stg_stripe__subscriptions') }}
-    where version = 1
-
-),
-
--- Of the 30 days before the first version that is known, Stripe's events would have told.
-earlier_lines as (
-
-    select
-        lines.*,
-        {{ add_seconds('first_versions.effective_at', -30 * 86400) }} as known_from
-    from lines
-    inner join first_versions on lines.subscription_id = first_versions.subscription_id
-    where lines.period_start_at < {{ add_seconds('first_versions.effective_at', -30 * 86400) }}
+    select * from {{ ref('int_invoice_lines_earlier') }}
 
 ),
 

@@ -77,15 +77,36 @@ bills as (
 
 ),
 
-by_month as (
+-- Bills are many, and the amounts in them few.
+amounts as (
 
     select
         *,
         {{ monthly('listed', 'billing_interval', 'interval_count') }} as listed_mrr,
         {{ monthly('billed', 'billing_interval', 'interval_count') }} as billed_mrr,
         {{ monthly(major_unit_share('currency'), 'billing_interval', 'interval_count') }} as minor_unit
+    from (
+        select distinct currency, billing_interval, interval_count, listed, billed from bills
+        where billed < {{ largest_amount() }} and listed < {{ largest_amount() }}
+    ) as different
+
+),
+
+by_month as (
+
+    select
+        bills.*,
+        amounts.listed_mrr,
+        amounts.billed_mrr,
+        amounts.minor_unit
     from bills
-    where billed < {{ largest_amount() }} and listed < {{ largest_amount() }}
+    inner join amounts
+        on
+            bills.currency is not distinct from amounts.currency
+            and bills.billing_interval = amounts.billing_interval
+            and bills.interval_count = amounts.interval_count
+            and bills.listed = amounts.listed
+            and bills.billed = amounts.billed
 
 ),
 

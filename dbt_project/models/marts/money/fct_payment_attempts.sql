@@ -74,12 +74,32 @@ attempts as (
         and charges.currency is not null
         and charges.amount is not null
 
+),
+
+-- Nearly all payments are one attempt: only where there are several is there something to be put in order.
+repeated as (
+
+    select payment_id from attempts
+    group by payment_id
+    having count(*) > 1
+
+),
+
+numbered as (
+
+    select
+        attempts.charge_id,
+        row_number() over (
+            partition by attempts.payment_id
+            order by attempts.created_at, case when attempts.outcome = 'succeeded' then 1 else 0 end, attempts.charge_id
+        ) as attempt_number
+    from attempts
+    inner join repeated on attempts.payment_id = repeated.payment_id
+
 )
 
 select
-    *,
-    row_number() over (
-        partition by payment_id
-        order by created_at, case when outcome = 'succeeded' then 1 else 0 end, charge_id
-    ) as attempt_number
+    attempts.*,
+    coalesce(numbered.attempt_number, 1) as attempt_number
 from attempts
+left join numbered on attempts.charge_id = numbered.charge_id

@@ -53,11 +53,20 @@ invoices_after_trials as (
 
 recurring_invoices as (
 
-    select invoice_id from invoices
-    where billing_reason = 'subscription_cycle'
-    except
-    select invoice_id from invoices_after_trials
-    where position = 1
+    select invoices.invoice_id
+    from invoices
+    left join invoices_after_trials
+        on
+            invoices.invoice_id = invoices_after_trials.invoice_id
+            and invoices_after_trials.position = 1
+    where invoices.billing_reason = 'subscription_cycle' and invoices_after_trials.invoice_id is null
+
+),
+
+declines as (
+
+    select payment_id, attempt_number, decline_code from attempts
+    where decline_code is not null
 
 ),
 
@@ -108,7 +117,7 @@ inner join attempts as first_attempts
     on
         decided.payment_id = first_attempts.payment_id
         and first_attempts.attempt_number = 1
-left join attempts as first_declines
+left join declines as first_declines
     on
         decided.payment_id = first_declines.payment_id
         and decided.first_declined = first_declines.attempt_number

@@ -50,21 +50,36 @@ known_days as (
 
 ),
 
+days_without_a_rate as (
+
+    select
+        currencies.currency,
+        known_days.day
+    from (select distinct currency from items) as currencies
+    cross join context
+    cross join known_days
+    left join rates
+        on
+            known_days.day = rates.day
+            and currencies.currency = rates.currency
+    where rates.day is null and currencies.currency <> context.currency
+
+),
+
 -- What an item pays a month is converted anew on each day that it is there.
 items_on_days as (
 
     select
         items.subscription_item_id,
         items.currency,
-        known_days.day,
+        days_without_a_rate.day,
         items.mrr
     from items
-    cross join context
-    inner join known_days
+    inner join days_without_a_rate
         on
-            items.from_date <= known_days.day
-            and (items.to_date is null or items.to_date > known_days.day)
-    where items.currency <> context.currency
+            items.currency = days_without_a_rate.currency
+            and items.from_date <= days_without_a_rate.day
+    where items.to_date is null or items.to_date > days_without_a_rate.day
 
 ),
 

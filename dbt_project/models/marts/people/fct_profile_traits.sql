@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 with profiles as (
 
     select * from {{ ref('stg_app_db__user_profiles') }}

@@ -1,0 +1,40 @@
+-- A table: a day that brings none, as nearly all do, leaves alone what follows from them.
+{{ config(materialized='table') }}
+
+with lines as (
+
+    select * from {{ ref('int_invoice_lines_recurring') }}
+
+),
+
+-- Of the 30 days before the first version that is known, Stripe's events would have told.
+first_versions as (
+
+    select
+        subscription_id,
+        {{ add_seconds('effective_at', -30 * 86400) }} as known_from
+    from {{ ref('stg_stripe__subscriptions') }}
+    where version = 1
+
+)
+
+select
+    lines.invoice_id,
+    lines.subscription_id,
+    lines.subscription_item_id,
+    lines.product_id,
+    lines.currency,
+    lines.unit_amount,
+    lines.quantity,
+    lines.amount,
+    lines.invoiced_at,
+    lines.period_start_at,
+    lines.period_end_at,
+    lines.billing_interval,
+    lines.interval_count,
+    first_versions.known_from
+from lines
+inner join first_versions
+    on
+        lines.subscription_id = first_versions.subscription_id
+        and lines.period_start_at < first_versions.known_from
