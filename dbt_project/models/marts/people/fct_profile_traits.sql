@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 with profiles as (
 
     select * from {{ ref('stg_app_db__user_profiles') }}
