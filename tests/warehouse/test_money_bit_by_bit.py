@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.app_db.reading import AppDb
+from tailtracker_bi.warehouse import Engine
 from tailtracker_bi.warehouse.models import TEST, nodes_of
 from tailtracker_bi.warehouse.warehouse import LAYERS, Warehouse
 from tests.worlds.both_engines import Both
@@ -23,6 +24,8 @@ from tests.worlds.stripe_story import NOW, PREMIUM, PRO, PRO_ANNUAL, STORY, disc
 from tests.worlds.stripe_worlds import Object, Version, land, land_rates
 
 WORLDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 9))]
+BROKEN_OFF = 2
+"""Of the landings the one whose build does not come to its end."""
 PEOPLE = ["trial", "annual", "price", "forever", "cancel", "switch", "yen", "stray"]
 
 
@@ -118,14 +121,6 @@ def landings(seed: int, lake: Lake, spool: Path) -> Iterator[datetime]:
         yield now
 
 
-def rows_by_table(warehouse: Warehouse) -> dict[str, list[str]]:
-    with warehouse.engine.session() as session:
-        return {
-            f"{schema}.{name}": sorted(map(repr, session.rows(f"select * from {schema}.{name}")))
-            for schema, name in session.tables(LAYERS)
-        }
-
-
 @pytest.fixture(autouse=True)
 def _without_data_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects change here as Stripe would not let them."""
@@ -133,6 +128,15 @@ def _without_data_tests(monkeypatch: pytest.MonkeyPatch) -> None:
         "tailtracker_bi.warehouse.warehouse.nodes_of",
         lambda manifest: [node for node in nodes_of(manifest) if node.kind != TEST],
     )
+
+
+class BrokenOffError(Exception):
+    """A build that does not come to its end."""
+
+
+def break_off(_: str, done: int, total: int) -> None:
+    if done > total / 2:
+        raise BrokenOffError
 
 
 def settings_of(home: Path, now: datetime, timezone: str) -> Settings:
@@ -147,20 +151,32 @@ def settings_of(home: Path, now: datetime, timezone: str) -> Settings:
     )
 
 
+def built(
+    engine: Engine, settings: Settings, lake: Lake, progress: Callable[[str, int, int], None] = lambda *_: None
+) -> dict[str, list[str]]:
+    """The rows of each table that a build leaves."""
+    warehouse = Warehouse(settings, load_analytics(settings.analytics_path), lake)
+    warehouse.engine = engine
+    warehouse.prepare()
+    warehouse.build(progress)
+    with engine.session() as session:
+        return {
+            f"{schema}.{name}": sorted(map(repr, session.rows(f"select * from {schema}.{name}")))
+            for schema, name in session.tables(LAYERS)
+        }
+
+
 @pytest.mark.parametrize("seed", WORLDS)
 def test_each_build_gives_what_one_in_full_does(seed: int, tmp_path: Path) -> None:
     lake, kept = Lake(tmp_path), InMemory(tmp_path)
     timezone = ["UTC", "Europe/Berlin", "Pacific/Auckland"][seed % 3]
     for number, now in enumerate(landings(seed, lake, tmp_path / "spool")):
         settings = settings_of(tmp_path, now, timezone)
-        found = []
-        for engine in (kept, InMemory(tmp_path)):
-            warehouse = Warehouse(settings, load_analytics(settings.analytics_path), lake)
-            warehouse.engine = engine
-            warehouse.prepare()
-            warehouse.build()
-            found.append(rows_by_table(warehouse))
-        in_part, in_full = found
+        if number == BROKEN_OFF:
+            with pytest.raises(BrokenOffError):
+                built(kept, settings, lake, break_off)
+            continue
+        in_part, in_full = built(kept, settings, lake), built(InMemory(tmp_path), settings, lake)
         assert in_part.keys() == in_full.keys()
         assert [name for name in in_full if in_part[name] != in_full[name]] == [], f"landing {number}"
 
