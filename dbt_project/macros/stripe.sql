@@ -41,7 +41,7 @@
 -- was before an event comes before what it was after it, and that before what was read at the same instant. Of several
 -- events of one instant that one comes last whose outcome no other event began with.
 {% macro stripe_subscription_versions() -%}
-    {%- set columns = 'object_id, effective_at, origin, is_deleted, landing, created_at, content_hash, content' -%}
+    {%- set columns = 'object_id, effective_at, origin, is_deleted, landing, observed_at, created_at, content_hash, content' -%}
     {%- set order %}
                 effective_at,
                 case origin when 'before' then 0 when 'event' then 1 else 2 end,

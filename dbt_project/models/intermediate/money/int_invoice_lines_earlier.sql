@@ -7,14 +7,14 @@ with lines as (
 
 ),
 
--- Of the 30 days before the first version that is known, Stripe's events would have told.
-first_versions as (
+-- Of the 30 days before a subscription was read first, Stripe's events would have told.
+first_readings as (
 
     select
         subscription_id,
-        {{ add_seconds('effective_at', -30 * 86400) }} as known_from
+        {{ add_seconds('min(observed_at)', -30 * 86400) }} as known_from
     from {{ ref('stg_stripe__subscriptions') }}
-    where version = 1
+    group by subscription_id
 
 )
 
@@ -32,9 +32,9 @@ select
     lines.period_end_at,
     lines.billing_interval,
     lines.interval_count,
-    first_versions.known_from
+    first_readings.known_from
 from lines
-inner join first_versions
+inner join first_readings
     on
-        lines.subscription_id = first_versions.subscription_id
-        and lines.period_start_at < first_versions.known_from
+        lines.subscription_id = first_readings.subscription_id
+        and lines.period_start_at < first_readings.known_from

@@ -43,6 +43,7 @@ parsed as (
         effective_at,
         origin,
         is_deleted,
+        observed_at,
         created_at,
         position('"default_payment_method":' in content) > 0 as tells_payment_method,
         {{ json_texts('content', fields.values() | list) }} as texts
@@ -58,6 +59,7 @@ subscriptions as (
         effective_at,
         origin,
         is_deleted,
+        observed_at,
         created_at,
         tells_payment_method,
         {{ named_texts(fields) }}
@@ -71,6 +73,7 @@ select
     effective_at,
     origin,
     is_deleted,
+    observed_at,
     customer_id,
     nullif(user_id, '') as user_id,
     status,
