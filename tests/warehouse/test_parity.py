@@ -55,7 +55,7 @@ def landings(world: World, seed: int, lake: Lake, home: Path) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("seeds", WORLDS, ids=lambda seeds: f"{seeds[0]} to {seeds[-1]}")
+@pytest.mark.parametrize("seeds", WORLDS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 def test_worlds_that_land_bit_by_bit_are_the_same_after_each_build(
     seeds: range, tmp_path: Path, warehouse_url: str
 ) -> None:
@@ -68,8 +68,7 @@ def test_worlds_that_land_bit_by_bit_are_the_same_after_each_build(
     both.theirs.drop()
     both.theirs.prepare()
     both.theirs.build()
-    assert both.differences() == []
-    assert both.unequal("intermediate", "marts", "metrics") == {}
+    assert both.unequal("intermediate", "marts", "metrics", "published") == {}
 
 
 def test_worlds_that_share_a_warehouse_know_nothing_of_each_other() -> None:
