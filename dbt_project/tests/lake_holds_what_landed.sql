@@ -1,8 +1,13 @@
--- Every day holds as many rows as its landing loaded, and every landing accounts for all it received.
+-- Every day holds as many rows as its landing loaded, each event with its name and time, and every landing accounts for
+-- all it received.
 {{ config(meta={'dagster': {'ref': {'name': 'stg_mixpanel__events'}}}) }}
 with held as (
 
-    select 'mixpanel' as source, export_day as source_day, count(*) as rows_held
+    -- One look at all events for all that is asked of each.
+    select
+        'mixpanel' as source,
+        export_day as source_day,
+        sum(case when event_name is not null and occurred_at is not null then 1 else 0 end) as rows_held
     from {{ ref('stg_mixpanel__events') }}
     group by export_day
 

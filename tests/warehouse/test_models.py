@@ -143,12 +143,17 @@ def test_every_node_of_the_project_comes_after_what_it_reads(tmp_path: Path) -> 
             "('a', 1), ('a', 1), (null, 1), ('b', null)",
             3,
         ),
-        ("filled_stg_mixpanel__events_", "stg_mixpanel__events (export_day, occurred_at, event_name)", "(1, 2, 3)", 0),
         (
-            "filled_stg_mixpanel__events_",
-            "stg_mixpanel__events (export_day, occurred_at, event_name)",
-            "(1, 2, 3), (null, 2, 3), (1, null, 3), (1, 2, null)",
-            3,
+            "filled_stg_prometheus__service_levels_",
+            "stg_prometheus__service_levels (source_day, starts_at)",
+            "(1, 2)",
+            0,
+        ),
+        (
+            "filled_stg_prometheus__service_levels_",
+            "stg_prometheus__service_levels (source_day, starts_at)",
+            "(1, 2), (null, 2), (1, null)",
+            2,
         ),
     ],
 )

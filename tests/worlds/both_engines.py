@@ -7,6 +7,8 @@ too, and compared.
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,12 +25,15 @@ from tailtracker_bi.shipped import DBT_PROJECT
 from tailtracker_bi.warehouse.dbt_runner import compiled_manifest
 from tailtracker_bi.warehouse.engines import Session
 from tailtracker_bi.warehouse.engines.postgres import Postgres
-from tailtracker_bi.warehouse.models import TEST, Node, nodes_of
+from tailtracker_bi.warehouse.models import INCREMENTAL, TABLE, TEST, Node, nodes_of
 from tailtracker_bi.warehouse.warehouse import Warehouse
 from tests.worlds import random_worlds
 
 if TYPE_CHECKING:
     from tailtracker_bi.sandbox.servers.app_database import AppServer
+
+OF_A_WORLD = re.compile(r"\bw[0-9]+-")
+"""What ids of one of `worlds_in_one` begin with."""
 
 
 def in_postgres(settings: Settings, url: str) -> Settings:
@@ -60,6 +65,21 @@ class Both:
         return [
             f"{found.where}: {found.wrong}" for found in compare_engines(self.ours.engine, self.theirs.engine).findings
         ]
+
+    def unequal(self, *layers: str) -> dict[str, list[str]]:
+        """The tables of these layers that differ, each with the worlds by whose names its rows on one side begin.
+
+        Where none is named, the first of these rows.
+        """
+        nodes = [node for node in nodes_of(self.ours._manifest) if node.kind in {TABLE, INCREMENTAL}]
+        found = {}
+        with self.ours.engine.session() as ours, self.theirs.engine.session() as theirs:
+            for node in (node for node in nodes if node.schema in layers):
+                mine, others = (Counter(map(plain, _rows(session, node))) for session in (ours, theirs))
+                alone = sorted((mine - others) + (others - mine))
+                if alone:
+                    found[node.table] = sorted({*OF_A_WORLD.findall(" ".join(alone))}) or alone[:3]
+        return found
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -232,17 +233,18 @@ def fill(warehouse: Warehouse, models: list[Node]) -> None:
                 session.fill(model.schema, model.name, model.sql, model.columns)
 
 
-def random_world(seed: int, *, crowd: int = 0) -> World:
+def random_world(seed: int, *, crowd: int = 0, name: str = "") -> World:
     """A few people over a few weeks: devices before users, shared devices, segments, repeats, gaps, ties in time.
 
-    With a crowd there are so many more of them, each as busy as one of the few.
+    With a crowd there are so many more of them, each as busy as one of the few. With a name all its ids begin with it,
+    and it is the version of the app that its people have.
     """
     dice = random.Random(seed)
     first = date(2024, dice.choice([2, 3, 10]), dice.randint(1, 28))
     length = dice.randint(8, 45)
     names = ["A", "B", "C", "Subscription Conversion", "Server"]
-    users = [f"u{number}" for number in range(crowd + dice.randint(1, 5))]
-    devices = [f"d{number}" for number in range(crowd + dice.randint(1, 5))]
+    users = [f"{name}u{number}" for number in range(crowd + dice.randint(1, 5))]
+    devices = [f"{name}d{number}" for number in range(crowd + dice.randint(1, 5))]
     # Few distinct times of day, so that events share instants and stand exactly at the ends of windows.
     seconds = [dice.randrange(86_400) for _ in range(3)] + [0, 86_399]
     events: list[Event] = []
@@ -250,7 +252,9 @@ def random_world(seed: int, *, crowd: int = 0) -> World:
         moment = datetime.combine(first, datetime.min.time(), UTC) + timedelta(
             days=dice.randrange(length), seconds=dice.choice(seconds)
         )
-        properties: dict[str, Any] = {"time": int(moment.timestamp()), "$insert_id": f"i{number:03}"}
+        properties: dict[str, Any] = {"time": int(moment.timestamp()), "$insert_id": f"{name}i{number:03}"}
+        if name:
+            properties["$app_version_string"] = name
         device, user = dice.choice(devices), dice.choice(users)
         if dice.random() < 0.05:
             user = dice.choice(["undefined", "NULL ", "0", "$device:00-00", '"null"'])
@@ -287,7 +291,7 @@ def random_world(seed: int, *, crowd: int = 0) -> World:
             properties["conversion_source"] = ["onboarding", "feature_limit"][number % 3 - 1]
         events.append({"event": dice.choice(names), "properties": properties})
     if dice.random() < 0.3:
-        old, new = dice.sample([*users, *devices, "stray"], 2)
+        old, new = dice.sample([*users, *devices, f"{name}stray"], 2)
         event, properties = dice.choice(
             [
                 ("$identify", {"$anon_id": old, "$identified_id": new}),
@@ -316,7 +320,7 @@ def random_world(seed: int, *, crowd: int = 0) -> World:
         landed_days=landed,
         history_start=first + timedelta(days=dice.choice([-5, 0, 3])),
         exclude_events={"Server"},
-        excluded_user_ids={"u1"} if dice.random() < 0.2 else set(),
+        excluded_user_ids={f"{name}u1"} if dice.random() < 0.2 else set(),
         excluded_properties=[("mp_lib", "load-test"), ("price", 'say "5" \\ 5')],
         plans=plans,
         retention=[
@@ -353,6 +357,28 @@ def random_world(seed: int, *, crowd: int = 0) -> World:
             },
         ],
     )  # fmt: skip
+
+
+def worlds_in_one(seeds: Sequence[int]) -> World:
+    """Random worlds that know nothing of each other, in one: each has ids and a version of the app of its own, `w7-`.
+
+    Where one differs, so do rows in which its name stands. What belongs to a warehouse, time zone, weeks, retentions,
+    funnels, is that of the one that lasts longest, within whose days the others begin somewhere.
+    """
+    worlds = {seed: random_world(seed, name=f"w{seed}-") for seed in seeds}
+    whole = max(worlds.values(), key=lambda world: len(world.landed_days))
+    plans = dict[str, list[tuple[int, str]]]()
+    events, first, dice = list[Event](), min(whole.landed_days), random.Random(seeds[0])
+    for world in worlds.values():
+        spare = max((max(whole.landed_days) - first) - (max(world.landed_days) - min(world.landed_days)), timedelta())
+        later = (first - min(world.landed_days)).days + dice.randint(0, spare.days)
+        for event in world.events:
+            properties = event["properties"]
+            events.append({**event, "properties": {**properties, "time": properties["time"] + later * 86_400}})
+        for user, changes in world.plans.items():
+            plans[user] = [(time + later * 86_400, plan) for time, plan in changes]
+    excluded = set().union(*(world.excluded_user_ids for world in worlds.values()))
+    return replace(whole, events=events, plans=plans, excluded_user_ids=excluded)
 
 
 def by_key(rows: Rows, keys: tuple[str, ...], values: tuple[str, ...]) -> dict[tuple[Any, ...], tuple[Any, ...]]:

@@ -8,10 +8,18 @@
 
 {%- set longest_window = 30 %}
 
+-- How many people have an active day with the same one before: no more of a person is asked for.
 with person_days as (
 
-    select * from {{ ref('fct_person_days') }}
+    select
+        segment,
+        segment_value,
+        event_date,
+        previous_event_date,
+        count(*) as people
+    from {{ ref('fct_person_days') }}
     where true {{ and_from_rebuilt_period('event_date', days_before=longest_window) }}
+    group by segment, segment_value, event_date, previous_event_date
 
 ),
 
@@ -31,7 +39,7 @@ calendar_periods as (
         day_periods.period_start,
         person_days.segment,
         person_days.segment_value,
-        count(*) as people
+        cast(sum(person_days.people) as bigint) as people
     from person_days
     inner join day_periods on person_days.event_date = day_periods.day
     where person_days.previous_event_date is null or person_days.previous_event_date < day_periods.period_start
@@ -59,7 +67,8 @@ counted_spells as (
             person_days.event_date,
             coalesce({{ add_days('person_days.previous_event_date', 'windows.length') }}, person_days.event_date)
         ) as first_day,
-        {{ add_days('person_days.event_date', 'windows.length') }} as day_after
+        {{ add_days('person_days.event_date', 'windows.length') }} as day_after,
+        person_days.people
     from person_days
     cross join windows
 
@@ -67,10 +76,10 @@ counted_spells as (
 
 changes as (
 
-    select metric_id, segment, segment_value, first_day as day, 1 as people
+    select metric_id, segment, segment_value, first_day as day, people
     from counted_spells
     union all
-    select metric_id, segment, segment_value, day_after as day, -1 as people
+    select metric_id, segment, segment_value, day_after as day, -people as people
     from counted_spells
 
 ),

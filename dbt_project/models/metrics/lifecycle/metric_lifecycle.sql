@@ -9,10 +9,18 @@
 -- The month before the first that is done again is read, too.
 {%- set days_before = 62 %}
 
+-- How many people have an active day with the same one before: no more of a person is asked for.
 with person_days as (
 
-    select * from {{ ref('fct_person_days') }}
+    select
+        segment,
+        segment_value,
+        event_date,
+        previous_event_date,
+        count(*) as people
+    from {{ ref('fct_person_days') }}
     where true {{ and_from_rebuilt_period('event_date', days_before=days_before) }}
+    group by segment, segment_value, event_date, previous_event_date
 
 ),
 
@@ -22,7 +30,7 @@ day_periods as (
 
 ),
 
--- A person's first active day in each period, and the period in which they were active before.
+-- First active days of people in each period, and the period in which they were active before.
 active_periods as (
 
     select
@@ -31,7 +39,8 @@ active_periods as (
         day_periods.period_index,
         person_days.segment,
         person_days.segment_value,
-        periods_before.period_index as previous_index
+        periods_before.period_index as previous_index,
+        person_days.people
     from person_days
     inner join day_periods on person_days.event_date = day_periods.day
     left join day_periods as periods_before
@@ -50,10 +59,10 @@ states as (
         period_index,
         segment,
         segment_value,
-        count(*) as active,
-        sum(case when previous_index is null then 1 else 0 end) as people_new,
-        sum(case when previous_index = period_index - 1 then 1 else 0 end) as people_returning,
-        sum(case when previous_index < period_index - 1 then 1 else 0 end) as people_resurrecting
+        sum(people) as active,
+        sum(case when previous_index is null then people else 0 end) as people_new,
+        sum(case when previous_index = period_index - 1 then people else 0 end) as people_returning,
+        sum(case when previous_index < period_index - 1 then people else 0 end) as people_resurrecting
     from active_periods
     group by grain, period_start, period_index, segment, segment_value
 

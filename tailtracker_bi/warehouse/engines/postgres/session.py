@@ -135,13 +135,10 @@ class PostgresSession(Session):
 
     def _forget(self, table: str, day: date | None, is_daily: bool) -> None:
         """Remove what was copied of a day, or of a table that has none."""
-        self._run(
-            f"delete from {self.named(table)}" + (f" where day is not distinct from {_date(day)}" if is_daily else "")
-        )
-        self._run(
-            f"delete from {self.named('lake.copied')} "
-            f"where table_name = {literal(table)} and day is not distinct from {_date(day)}"
-        )
+        # An index finds what is equal; of `is not distinct from` it knows nothing.
+        of_day = f"day = {_date(day)}" if day else "day is null"
+        self._run(f"delete from {self.named(table)}" + (f" where {of_day}" if is_daily else ""))
+        self._run(f"delete from {self.named('lake.copied')} where table_name = {literal(table)} and {of_day}")
 
     def load(self, schema: str, name: str, table: pa.Table) -> None:
         wanted = [(field.name, type_of(field.type), False) for field in table.schema]
