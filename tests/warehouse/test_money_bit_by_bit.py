@@ -16,7 +16,6 @@ from tailtracker_bi.settings.environment import load_settings
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.app_db.reading import AppDb
 from tailtracker_bi.warehouse import Engine
-from tailtracker_bi.warehouse.models import TEST, nodes_of
 from tailtracker_bi.warehouse.warehouse import LAYERS, Warehouse
 from tests.worlds.both_engines import Both
 from tests.worlds.random_worlds import InMemory, land_objects
@@ -30,7 +29,8 @@ PEOPLE = ["trial", "annual", "price", "forever", "cancel", "switch", "yen", "str
 
 
 def changed(dice: random.Random, item: Object) -> Object:
-    """An object as it may be found later: what it says of itself, or whose it is."""
+    """An object as it may be found later, also as Stripe would not let it change: what it says of itself, or whose it
+    is."""
     item = copy.deepcopy(item)
     customer, when = f"cus_{dice.choice(PEOPLE)}", seconds(dice.choice(["01-20", "02-20", "03-20", "04-15"]))
     changes: dict[str, list[Object]] = {
@@ -119,15 +119,6 @@ def landings(seed: int, lake: Lake, spool: Path) -> Iterator[datetime]:
             ]
             land_objects(lake, AppDb, {"user_profiles": profiles, "subscriptions": []}, now, spool)
         yield now
-
-
-@pytest.fixture(autouse=True)
-def _without_data_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Objects change here as Stripe would not let them."""
-    monkeypatch.setattr(
-        "tailtracker_bi.warehouse.warehouse.nodes_of",
-        lambda manifest: [node for node in nodes_of(manifest) if node.kind != TEST],
-    )
 
 
 class BrokenOffError(Exception):

@@ -107,12 +107,24 @@ ranked as (
             and item_spells.to_date = explained.stop_date
     where explained.recency = 1
 
+),
+
+reasons as (
+
+    select * from ranked
+    where place = 1
+
 )
 
+-- Of a stop before the first version that is known, as bills tell of it, nobody tells why.
 select
-    currency,
-    customer_id,
-    change_date as churn_date,
-    kind
-from ranked
-where place = 1
+    churned.currency,
+    churned.customer_id,
+    churned.change_date as churn_date,
+    coalesce(reasons.kind, 'unknown') as kind
+from churned
+left join reasons
+    on
+        churned.currency = reasons.currency
+        and churned.customer_id = reasons.customer_id
+        and churned.change_date = reasons.change_date
