@@ -8,18 +8,9 @@
 
 {%- set longest_window = 30 %}
 
--- How many people have an active day with the same one before: no more of a person is asked for.
 with person_days as (
 
-    select
-        segment,
-        segment_value,
-        event_date,
-        previous_event_date,
-        count(*) as people
-    from {{ ref('fct_person_days') }}
-    where true {{ and_from_rebuilt_period('event_date', days_before=longest_window) }}
-    group by segment, segment_value, event_date, previous_event_date
+    {{ people_by_active_day(days_before=longest_window) }}
 
 ),
 

@@ -9,18 +9,9 @@
 -- The month before the first that is done again is read, too.
 {%- set days_before = 62 %}
 
--- How many people have an active day with the same one before: no more of a person is asked for.
 with person_days as (
 
-    select
-        segment,
-        segment_value,
-        event_date,
-        previous_event_date,
-        count(*) as people
-    from {{ ref('fct_person_days') }}
-    where true {{ and_from_rebuilt_period('event_date', days_before=days_before) }}
-    group by segment, segment_value, event_date, previous_event_date
+    {{ people_by_active_day(days_before=days_before) }}
 
 ),
 
