@@ -72,10 +72,12 @@ def counts(versions: list[tuple[datetime, Version]], end: datetime) -> Object | 
 def as_billed(subscription: Object, versions: list[tuple[datetime, Version]], end: datetime) -> Object:
     """A subscription with the items that were billed for just before an instant of which its versions do not tell.
 
-    That is 30 days before the first of them. By the bills of whole periods: since the last period began, of each item
+    That is before the first of them, and 30 days before it was read first. By the bills of whole periods: since the last period began, of each item
     the last bill that covers that moment; nothing where that period is over, or the price of one is not known.
     """
-    first_told = in_order(versions)[0][0] - timedelta(days=30)
+    ordered = in_order(versions)
+    read_first = min((at for at, version in ordered if version.origin == "list"), default=ordered[0][0])
+    first_told = min(ordered[0][0], read_first - timedelta(days=30))
     lines = [
         (moment(line["period"]["start"]), version.item["created"], line)
         for _, version in versions

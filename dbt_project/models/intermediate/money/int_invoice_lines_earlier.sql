@@ -7,12 +7,13 @@ with lines as (
 
 ),
 
--- Of the 30 days before a subscription was read first, Stripe's events would have told.
+-- Of the 30 days before a subscription was read first, Stripe's events would have told; of what was before its first version
+-- nothing else does.
 first_readings as (
 
     select
         subscription_id,
-        {{ add_seconds('min(observed_at)', -30 * 86400) }} as known_from
+        least(min(effective_at), {{ add_seconds('min(observed_at)', -30 * 86400) }}) as known_from
     from {{ ref('stg_stripe__subscriptions') }}
     group by subscription_id
 
