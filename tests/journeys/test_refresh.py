@@ -320,7 +320,8 @@ def test_a_rebuild_gives_the_warehouse_that_was_there_in_all_that_it_stores_and_
         assert was.keys() == now.keys()
         for table in was:
             assert was[table] == now[table], table
-    assert all(before[1][name] for family in FAMILIES.values() for name in family)
+    # Of Stripe there is nothing.
+    assert all(before[1][name] for family in FAMILIES.keys() - {"objects"} for name in FAMILIES[family])
     # No value is another: nothing is restated by it.
     assert rows(tmp_path, "from restatements") == restated
 
