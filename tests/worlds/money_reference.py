@@ -72,8 +72,9 @@ def counts(versions: list[tuple[datetime, Version]], end: datetime) -> Object | 
 def as_billed(subscription: Object, versions: list[tuple[datetime, Version]], end: datetime) -> Object:
     """A subscription with the items that were billed for just before an instant of which its versions do not tell.
 
-    That is before the first of them, and 30 days before it was read first. By the bills of whole periods: since the last period began, of each item
-    the last bill that covers that moment; nothing where that period is over, or the price of one is not known.
+    That is before the first of them, and 30 days before it was read first. By the bills of whole periods: since the
+    last period began, of each item the last bill that covers that moment; nothing where that period is over, or the
+    price of one is not known.
     """
     ordered = in_order(versions)
     read_first = min((at for at, version in ordered if version.origin == "list"), default=ordered[0][0])
