@@ -35,7 +35,7 @@ STORY = Scenario(60_000, 730, date(2025, 12, 31))
 FIRST = STORY.until - 729 * DAY
 FOR_A_LARGER_COMPANY = "registrations_low"
 """Its floor is that of forty times as many people."""
-FALSE_ALARMS = 5
+FALSE_ALARMS = 2
 """In two years, of all shipped alerts; docs/operations.md says so."""
 
 
