@@ -513,6 +513,7 @@ def test_notes_and_views_are_written_and_removed_by_keys_in_a_browser(page: Page
     views.click()
     settled(page)
     page.get_by_text("Rename or remove").click()
+    settled(page)  # what opens moves the button
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_role("link", name="By day")).to_have_count(0)
     page.keyboard.press("Escape")
