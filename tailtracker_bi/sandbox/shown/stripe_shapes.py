@@ -23,6 +23,8 @@ from tailtracker_bi.sandbox.story.plot import NEVER
 
 Object = dict[str, Any]
 """As Stripe gives it in JSON."""
+COUPONS_MADE = 1_577_836_800
+"""2020: before any of them was given."""
 
 
 def product(tier: str, created: int, at: int) -> Object:
@@ -225,6 +227,7 @@ def _discount(of: Subscription, coupon: Coupon) -> Object:
                 "id": coupon.coupon_id,
                 "object": "coupon",
                 "amount_off": coupon.cents or None,
+                "created": COUPONS_MADE,
                 "currency": of.customer.currency if coupon.cents else None,
                 "duration": coupon.duration,
                 "duration_in_months": coupon.months or None,
