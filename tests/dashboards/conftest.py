@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,20 @@ from typing import TYPE_CHECKING
 import pytest
 from streamlit import config
 from streamlit.components.v2.component_manager import BidiComponentManager
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.testing.v1 import local_script_runner
 
 from dashboards import access
-from tests.dashboards import NOW, ROLES, SIGN_IN
+from tests.dashboards import APP, NOW, ROLES, SIGN_IN
 from tests.worlds import sample_bundle
+
+COMPILED = ScriptCache()
+AS_SERVED = {
+    f"{section}.{name}": value
+    for section, options in tomllib.loads((APP.parent / ".streamlit" / "config.toml").read_text("utf-8")).items()
+    for name, value in options.items()
+    if section in {"runner", "browser"}
+}
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -56,8 +66,11 @@ def environment(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr(local_script_runner, "require_widgets_deltas", lambda runner, _: runner.join())
     # Looks through all installed packages at each start of a page; there are no components.
     monkeypatch.setattr(BidiComponentManager, "discover_and_register_components", lambda *_, **__: None)
+    # Compiles each page once, as the server does, and not at each opening.
+    monkeypatch.setattr(local_script_runner, "ScriptCache", lambda: COMPILED)
     # As where the dashboard is served, whose settings are not read here.
-    config.set_option("runner.postScriptGC", value=False)
+    for name, value in AS_SERVED.items():
+        config.set_option(name, value)
 
 
 @pytest.fixture
