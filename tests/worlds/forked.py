@@ -71,6 +71,8 @@ def main() -> None:
     from tailtracker_bi.figures import json_output, not_counted  # noqa: F401
 
     if "--builds" in sys.argv:
+        from statsmodels.stats import proportion  # noqa: F401
+
         from tailtracker_bi.runs import pipeline  # noqa: F401
         from tailtracker_bi.shipped import DBT_PROJECT
         from tailtracker_bi.warehouse import DuckDb, compiled_manifest
