@@ -47,9 +47,12 @@ _DIGEST = f"""
 """
 
 _PREPARE = """
+    create table versions as
+    select object_id, origin, effective_at, landing, content_hash, is_deleted from known;
+
     create table latest as
     select object_id, content_hash, is_deleted
-    from known
+    from versions
     where not ({history})
     qualify row_number() over (partition by object_id order by landing desc) = 1;
 
@@ -58,7 +61,7 @@ _PREPARE = """
     from (
         select object_id, content_hash
         from (
-            select object_id, content_hash, origin, effective_at, landing from known
+            select object_id, content_hash, origin, effective_at, landing from versions
             union all
             select object_id, content_hash, origin, effective_at, $landing from told where is_history
         )
@@ -89,7 +92,7 @@ _PREPARE = """
 
     insert into fresh
     select told.* from told
-    anti join known using (object_id, origin, effective_at, content_hash)
+    anti join versions using (object_id, origin, effective_at, content_hash)
     where told.is_history
     qualify row_number() over (
         partition by told.object_id, told.origin, told.effective_at, told.content_hash order by told.position
@@ -101,32 +104,31 @@ _PREPARE = """
     anti join told using (object_id)
     anti join unreadable using (object_id)
     where $is_snapshot and not is_deleted;
+
+    create table deletions as
+    select object_id, origin from fresh where is_deleted and not is_history
+    union all
+    select object_id, 'snapshot' from gone;
 """
 
-# Deletions carry the content that the object had last.
 _NEW = """
     select object_id, coalesce(effective_at, $as_of) as effective_at, origin, is_deleted, $landing as landing,
         $as_of as observed_at, content_hash, {own_columns}
     from fresh
     where not (is_deleted and not is_history)
-    union all
-    select told.object_id, $as_of, told.origin, true, $landing, $as_of, last.content_hash, {last_columns}
-    from (
-        select object_id, origin from fresh where is_deleted and not is_history
-        union all
-        select object_id, 'snapshot' from gone
-    ) as told
+"""
+
+# Deletions carry the content that the object had last: for them alone all columns of what is known are read.
+_DELETED = """
+    select deletions.object_id, $as_of, deletions.origin, true, $landing, $as_of, last.content_hash, {last_columns}
+    from deletions
     left join (
         select * from (
             select object_id, origin, landing, effective_at, content_hash, {own_columns} from known
             union all
             select object_id, origin, $landing, effective_at, content_hash, {own_columns} from fresh where is_history
         )
-        where object_id in (
-            select object_id from gone
-            union all
-            select object_id from fresh where is_deleted and not is_history
-        )
+        where object_id in (select object_id from deletions)
         qualify row_number() over (partition by object_id order by {history}, landing desc, effective_at desc) = 1
     ) as last using (object_id)
 """
@@ -168,7 +170,7 @@ class Comparison:
         finally:
             for name in ("candidates", "known", "unreadable"):
                 self._connection.unregister(name)
-            for name in ("told", "latest", "in_force", "fresh", "gone"):
+            for name in ("told", "versions", "latest", "in_force", "fresh", "gone", "deletions"):
                 self._connection.execute(f"drop table if exists {name}")
 
 
@@ -207,23 +209,26 @@ class Told:
             self.connection.execute(
                 statement, {name: value for name, value in given.items() if f"${name}" in statement}
             )
-        counts, had, gone = self._account()
-        sql = _NEW.format(**texts)
+        counts, had, gone, deletions = self._account()
+        parts = [_NEW.format(**texts)]
+        if deletions:
+            parts.append(_DELETED.format(**texts))
         if with_known:
-            sql += f" union all select {', '.join(schema.names)} from known"
-        result = self.connection.execute(sql, {"as_of": moment, "landing": landing})
+            parts.append(f"select {', '.join(schema.names)} from known")
+        result = self.connection.execute(" union all ".join(parts), {"as_of": moment, "landing": landing})
         return result.to_arrow_reader(BATCH_ROWS).cast(schema), counts, had, gone
 
-    def _account(self) -> tuple[Counts, int, int]:
-        fresh, gone, had, deleted = _one(
+    def _account(self) -> tuple[Counts, int, int, int]:
+        """What became of all that was told, how many objects there were, how many of these are gone, and deletions."""
+        fresh, gone, had, ended, deletions = _one(
             self.connection,
             "select (select count(*) from fresh), (select count(*) from gone), "
             "(select count(*) from latest where not is_deleted), "
-            "(select count(*) from fresh semi join latest using (object_id) where is_deleted and not is_history)",
+            "(select count(*) from deletions semi join latest using (object_id)), (select count(*) from deletions)",
         )
         said = self.versions.counts
         counts = replace(said, received=said.received + gone, loaded=fresh + gone, deduplicated=self.objects - fresh)
-        return counts, had, gone + deleted
+        return counts, had, ended, deletions
 
 
 def ids_now(known: Sequence[str], schema: pa.Schema, condition: str, spool: Path) -> set[str]:
