@@ -111,7 +111,8 @@ def check() -> None:
     for metric, values in found.compared.items():
         wrong = [item for item in found.differences if item.metric_id == metric]
         first = (
-            f"{wrong[0].grain} {wrong[0].period_start}: {wrong[0].published} published, {wrong[0].truth} true"
+            f"{wrong[0].grain} {wrong[0].period_start}, {wrong[0].currency}: "
+            f"{wrong[0].published} published, {wrong[0].truth} true"
             if wrong
             else ""
         )
@@ -168,7 +169,7 @@ def _print_running(running: Running, plan: Plan, was_up: bool) -> None:
     state = "up already" if was_up else "up"
     print(f"the sandbox is {state}, with {_control().subject(plan)}; it is {load_settings().now:%Y-%m-%d %H:%M}Z there")
     for name, url in running.urls.items():
-        print(f"  {name:<11} {url}")
+        print(f"  {name:<14} {url}")
     if plan.day_seconds:
         print(f"  a day passes every {plan.day_seconds:g} s")
     if plan.is_faulty:

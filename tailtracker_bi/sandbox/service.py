@@ -1,4 +1,5 @@
-"""The process of a sandbox: serves Mixpanel, Stripe, the app's database and Prometheus here, and lets its days pass.
+"""The process of a sandbox: serves its sources here (Mixpanel, Stripe, the app's database, Prometheus, exchange rates),
+and lets its days pass.
 
 `python -m tailtracker_bi.sandbox.service HOME`, started by `tailtracker-bi sandbox up`, serves the plan that stands in
 HOME until it is told to end.
@@ -23,11 +24,12 @@ from pydantic import TypeAdapter
 
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.sandbox.home import Running, SandboxHome, replace
-from tailtracker_bi.sandbox.servers import app_database, export_api, faults, prometheus_api, stripe_api
+from tailtracker_bi.sandbox.servers import app_database, export_api, faults, prometheus_api, rates_file, stripe_api
 from tailtracker_bi.sandbox.servers.app_database import AppDatabase, AppServer
 from tailtracker_bi.sandbox.servers.stripe_api import StripeApi
 from tailtracker_bi.sandbox.shown.monitoring import Monitoring
 from tailtracker_bi.sandbox.shown.recording import record
+from tailtracker_bi.sandbox.story import rates
 from tailtracker_bi.sandbox.story.plot import Plot
 from tailtracker_bi.sandbox.story.story import Scenario, tell
 from tailtracker_bi.settings import load_own_settings
@@ -135,6 +137,7 @@ def serving(place: SandboxHome, plan: Plan, database_url: str | None = None) -> 
             _serve_stripe(sandbox, stack)
         if plan.story:
             _serve_prometheus(sandbox, plan.story, plan.is_faulty, stack)
+            _serve_rates(sandbox, plan.story, stack)
             if (annotations := place.folder / "story" / "annotations.json").exists():  # not of older stories
                 sandbox.settings["TAILTRACKER_ANNOTATIONS_FILE"] = annotations
         sandbox.say_settings()
@@ -191,6 +194,12 @@ def _serve_prometheus(sandbox: Sandbox, story: Scenario, is_faulty: bool, stack:
     )
     sandbox.urls["prometheus"] = api.url
     sandbox.settings["PROMETHEUS_URL"] = api.url
+
+
+def _serve_rates(sandbox: Sandbox, story: Scenario, stack: ExitStack) -> None:
+    known = rates.invent(Plot(story.until, story.days, story.ahead), story.seed)
+    url = stack.enter_context(rates_file.serve(known, sandbox.today))
+    sandbox.urls["exchange_rates"] = sandbox.settings["EXCHANGE_RATES_URL"] = url
 
 
 def _serve_database(sandbox: Sandbox, stack: ExitStack, server: AppServer | None, url: str | None) -> None:

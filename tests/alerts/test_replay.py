@@ -25,7 +25,7 @@ from tailtracker_bi.inference import SERIES, infer
 from tailtracker_bi.sandbox.story import behaviour
 from tailtracker_bi.sandbox.story.plot import NEVER
 from tailtracker_bi.sandbox.story.story import Scenario, tell
-from tailtracker_bi.sandbox.truth.frame import Frame, sums_of
+from tailtracker_bi.sandbox.truth.frame import Frame, Truth, sums_of
 from tailtracker_bi.sandbox.truth.money import of_payments, of_subscriptions
 from tailtracker_bi.sandbox.truth.people import of_accounts, of_alerts
 from tailtracker_bi.sandbox.truth.voices import of_service_levels
@@ -101,7 +101,7 @@ def values() -> pd.DataFrame:
         *of_subscriptions(Frame(half, now, STORY.days, [now])),
         *of_service_levels(frame), *sums_of(frame, "subscription_conversions", converted),
     ]  # fmt: skip
-    found = pd.DataFrame(counted, columns=["metric_id", "grain", "period_start", "value"])
+    found = pd.DataFrame(counted, columns=Truth._fields).drop(columns="currency")
     found = found.assign(
         value=pd.to_numeric(found["value"]).astype(float), period_start=pd.to_datetime(found["period_start"])
     )

@@ -51,12 +51,14 @@ def test_bills_tell_what_a_first_reading_is_too_late_for(
     found = {
         (row["movement"], row["period_start"]): row["amount"]
         for row in tables["pub_mrr_movements"]
-        if (row["grain"], row["currency"], row["segment"]) == ("month", "all", "all")
+        if (row["grain"], row["currency"], row["segment"]) == ("month", "EUR", "all")
     }
     true = {
         (row.metric_id.removeprefix("mrr_"), row.period_start): Decimal(row.value)
         for row in truth(story, now)
-        if row.grain == "month" and row.metric_id in {"mrr_new", "mrr_expansion", "mrr_contraction"} and row.value
+        if (row.grain, row.currency) == ("month", "EUR")
+        and row.metric_id in {"mrr_new", "mrr_expansion", "mrr_contraction"}
+        and row.value
     }
     began = {month: value for (movement, month), value in true.items() if movement == "new"}
     assert len(began) > 15

@@ -78,9 +78,11 @@ def story() -> Story:
 
 
 def test_in_the_story_each_metric_has_values_that_a_wrong_reading_would_change(story: Story) -> None:
-    values: dict[str, dict[tuple[str, date], Value]] = defaultdict(dict)
+    of_currency: dict[str, dict[str, dict[tuple[str, date], Value]]] = defaultdict(lambda: defaultdict(dict))
     for row in truth(story, morning_after(UNTIL)):
-        values[row.metric_id][row.grain, row.period_start] = row.value
+        of_currency[row.currency][row.metric_id][row.grain, row.period_start] = row.value
+    assert of_currency.keys() == {"all", "EUR", "USD", "JPY"}
+    values = of_currency["all"]
     all_alike = [metric_id for metric_id, found in values.items() if len(set(found.values()) - {None}) < 2]
     assert all_alike == []
     # No metric passes for another one.
@@ -91,7 +93,7 @@ def test_in_the_story_each_metric_has_values_that_a_wrong_reading_would_change(s
         payment
         for customer in story.customers
         for _, invoice in customer.invoices()
-        if (payment := invoice.payment) and payment.paid_at < story.plot.end
+        if (payment := invoice.payment) and payment.paid_at < story.plot.end and payment.currency == "eur"
     ]
     refunded = [(payment, payment.refund) for payment in paid if payment.refund and payment.refund.at < story.plot.end]
     taken = [(payment, payment.dispute) for payment in paid if payment.dispute and payment.dispute.at < story.plot.end]
@@ -114,7 +116,8 @@ def test_in_the_story_each_metric_has_values_that_a_wrong_reading_would_change(s
             by_day = Counter[date]()
             for at, cents in reading:
                 by_day[datetime.fromtimestamp(at, UTC).date()] += cents
-            true = {start: value for (grain, start), value in values[metric_id].items() if grain == "day"}
+            of_days = of_currency["EUR"][metric_id].items()
+            true = {start: value for (grain, start), value in of_days if grain == "day"}
             assert {start: Decimal(by_day[start]) / 100 for start in true} != true, metric_id
 
 
@@ -186,7 +189,7 @@ def test_the_change_of_every_metric_is_what_its_segments_add_up_to(home_of_the_s
     # Each metric has changed, unless it is a median or percentile, which is not made of its parts.
     assert {*metrics} - changed == {"recovery_hours_median", "latency_p95_ms"}
     # In a small company nothing else is in the way.
-    assert {*why_not} == {"", "there is one value only"}
+    assert {*why_not} == {"", "there is one value only", "each amount is in a currency of its own"}
     assert why_not[""] > 300
 
 
@@ -253,7 +256,7 @@ def test_it_comes_up_and_goes_down_whole(
         assert (settings.now, settings.history_start) == (morning_after(UNTIL), date(2026, 9, 22))
         assert {
             source.name: source(settings).check().is_ok for source in SOURCES if source.is_on(settings)
-        } == dict.fromkeys(["mixpanel", "stripe", "app_db", "prometheus", "annotations"], True)
+        } == dict.fromkeys(["mixpanel", "stripe", "app_db", "prometheus", "annotations", "exchange_rates"], True)
         assert (place.folder / "settings.env").stat().st_mode & 0o777 == 0o600
         up = place.running
         commands.start()
@@ -285,7 +288,7 @@ def test_it_offers_a_warehouse_in_postgres_that_the_environment_may_name_otherwi
     commands.start(people=20, days=40, warehouse="postgres")
     place = SandboxHome(tmp_path / "home")
     try:
-        assert "warehouse   Postgres on a socket in " in capsys.readouterr().out
+        assert "warehouse      Postgres on a socket in " in capsys.readouterr().out
         settings = load_settings()
         engine = engine_of(settings)
         assert settings.warehouse == engine.name == "postgres"

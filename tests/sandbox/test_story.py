@@ -38,6 +38,7 @@ from tailtracker_bi.sandbox.story.story import Scenario, Story, tell
 from tailtracker_bi.sandbox.truth import metrics as truths
 from tailtracker_bi.sandbox.truth.frame import GRAINS, Truth
 from tailtracker_bi.sandbox.truth.metrics import truth
+from tailtracker_bi.sandbox.truth.money import FX
 
 CATALOGUE = Path(__file__).parents[2] / "dbt_project/models/metrics"
 UNTIL = date(2026, 10, 31)
@@ -75,10 +76,10 @@ def events(shown: Path) -> list[dict[str, Any]]:
     return [line for path in sorted((shown / "mixpanel").iterdir()) for line in lines(path)]
 
 
-def values(found: list[Truth], grain: str = "day") -> dict[str, dict[date, Any]]:
+def values(found: list[Truth], grain: str = "day", currency: str = "all") -> dict[str, dict[date, Any]]:
     by_metric: dict[str, dict[date, Any]] = defaultdict(dict)
     for row in found:
-        if row.grain == grain:
+        if row.grain == grain and row.currency == currency:
             by_metric[row.metric_id][row.period_start] = row.value
     return by_metric
 
@@ -192,6 +193,22 @@ def test_the_feed_tells_of_thirty_days_and_of_all_that_nothing_else_tells(story:
     assert all((each.subscription_id, at) in told for each, at in turns)
 
 
+def test_a_schedule_tells_what_its_subscription_costs(shown: Path) -> None:
+    subscriptions = {item["id"]: item for item in lines(shown / "stripe/subscriptions.jsonl.gz")}
+    schedules = {item["id"]: item for item in lines(shown / "stripe/subscription_schedules.jsonl.gz")}
+    running = [item for item in schedules.values() if item["status"] == "active"]
+    assert running
+    for schedule in running:
+        own = subscriptions[schedule["subscription"]]
+        begun = schedule["current_phase"]["start_date"]
+        (phase,) = (each for each in schedule["phases"] if each["start_date"] == begun)
+        assert own["schedule"] == schedule["id"]
+        assert own["items"]["data"][0]["price"]["id"] == phase["items"][0]["price"]
+    assert {item["schedule"] for item in subscriptions.values()} - {None} == {schedule["id"] for schedule in running}
+    types = {event["type"] for event in lines(shown / "stripe/events.jsonl.gz")}
+    assert {"subscription_schedule.created", "subscription_schedule.updated"} <= types
+
+
 def test_true_numbers_add_up(story: Story) -> None:
     found = list(truth(story, MORNING_AFTER))
     for grain in GRAINS:
@@ -205,9 +222,10 @@ def test_true_numbers_add_up(story: Story) -> None:
         opening = Decimal(0)
         for start, closing in of["mrr"].items():
             risen = of["mrr_new"][start] + of["mrr_reactivation"][start] + of["mrr_expansion"][start]
-            assert closing == opening + risen - of["mrr_contraction"][start] - of["mrr_churn"][start]
+            net_new = risen - of["mrr_contraction"][start] - of["mrr_churn"][start]
+            assert closing == opening + net_new + of["mrr_fx"][start]
             assert of["arr"][start] == 12 * closing
-            assert of["mrr_net_new"][start] == closing - opening
+            assert of["mrr_net_new"][start] == net_new
             opening = closing
         for start, churned in of["subscribers_churned"].items():
             assert churned == sum(of[f"churn_{kind}"][start] for kind in ("voluntary", "involuntary", "unknown"))
@@ -228,7 +246,7 @@ def test_each_metric_of_the_catalogue_has_a_truth(story: Story) -> None:
     rows = list(truth(story, MORNING_AFTER))
     for row in [*rows, *truths.quotients(rows, of)]:
         grains[row.metric_id].add(row.grain)
-    assert declared == grains.keys() | truths.UNKNOWABLE.keys()
+    assert declared | {FX} == grains.keys() | truths.UNKNOWABLE.keys()
     for metric in metrics:
         if metric["id"] in grains:
             assert grains[metric["id"]] == set(metric["grains"].split(",")), metric["id"]
@@ -301,7 +319,7 @@ def test_truth_of_people_that_can_be_counted_by_hand(small: Story) -> None:
 
 def test_truth_of_items_and_cycles_that_can_be_counted_by_hand(small: Story) -> None:
     """A plan with what comes on top of it; and those of the cycles that few have."""
-    customer = Customer("cus_1", 0, at(1), "DE", "eur", ("visa", "debit"))
+    customer = Customer("cus_1", 0, at(1), "DE", ("visa", "debit"))
 
     def begun(day: int, cycle: str, *extras: Extra, **more: Any) -> Subscription:
         terms = [(at(day), PRICES["eur", "premium", cycle])]
@@ -330,16 +348,61 @@ def test_truth_of_items_and_cycles_that_can_be_counted_by_hand(small: Story) -> 
     assert values(found)["churn_involuntary"][date(2026, 10, 6)] == 1
 
 
+def test_truth_of_currencies_that_can_be_counted_by_hand(small: Story) -> None:
+    """6.49 dollars a month from the 2nd, 5.99 euros in their place from the 7th, and 980 yen beside."""
+    small.rates = {
+        date(2026, 10, 1): {"usd": Decimal("1.25"), "jpy": Decimal(140)},
+        date(2026, 10, 5): {"usd": Decimal("1.60"), "jpy": Decimal(140)},
+        **{date(2026, 10, day): {"usd": Decimal("1.60"), "jpy": Decimal(160)} for day in (12, 19, 26)},
+    }
+    ends = {"usd": (at(2), at(7)), "eur": (at(7, 13), at(20)), "jpy": (at(3), at(18))}
+    small.customers = [Customer(f"cus_{number}", number, at(1), "DE", ("visa", "debit")) for number in (0, 1)]
+    for currency, (begins, ended) in ends.items():
+        customer = small.customers[currency == "jpy"]
+        customer.subscriptions.append(
+            Subscription(
+                f"sub_{currency}", customer, begins, [(begins, PRICES[currency, "premium", "monthly"])], "onboarding",
+                paid_first=begins, ended=ended,
+            )
+        )  # fmt: skip
+    payment = Payment("pi_1", at(2), 649, "usd", [Attempt("ch_1", at(2), "succeeded")], Refund("re_1", at(6), 160))
+    lines = (Line(0, PRICES["usd", "premium", "monthly"], 1, 649),)
+    invoice = Invoice("in_1", at(2), "subscription_create", lines, (at(2), at(30)), payment=payment)
+    small.customers[0].subscriptions[0].invoices.append(invoice)
+    found = list(truth(small, MORNING_AFTER))
+    of, dollars, euros = (values(found, "day", currency) for currency in ("all", "USD", "EUR"))
+    day = {number: date(2026, 10, number) for number in range(1, 32)}
+    seven = Decimal(7)
+    assert [of["mrr"][day[n]] for n in (2, 3, 4, 5, 7, 12)] == [
+        Decimal("5.192"), Decimal("5.192") + seven, Decimal("5.192") + seven, Decimal("4.05625") + seven,
+        Decimal("5.99") + seven, Decimal("5.99") + Decimal("6.125"),
+    ]  # fmt: skip
+    assert {n: of["mrr_fx"][day[n]] for n in day if of["mrr_fx"][day[n]]} == {
+        5: Decimal("-1.13575"),
+        12: Decimal("-0.875"),
+    }
+    assert (of["mrr_expansion"][day[7]], of["mrr_churn"][day[18]]) == (Decimal("1.93375"), Decimal("6.125"))
+    assert [(of["subscribers_churned"][day[n]], dollars["subscribers_churned"][day[n]]) for n in (7, 18)] == [
+        (0, 1),
+        (1, 0),
+    ]
+    assert (dollars["mrr"][day[6]], euros["mrr_new"][day[7]]) == (Decimal("6.49"), Decimal("5.99"))
+    assert [of[metric][day[n]] for metric, n in (("gross_volume", 2), ("refunds", 6))] == [Decimal("5.192"), 1]
+    assert dollars["refunds"][day[6]] == Decimal("1.6")
+    in_dollars = values(list(truth(small, MORNING_AFTER, currency="usd")))
+    assert (in_dollars["mrr"][day[3]], in_dollars["mrr_fx"][day[5]]) == (Decimal("15.24"), Decimal("2.45"))
+
+
 def test_truth_of_money_that_can_be_counted_by_hand(small: Story) -> None:
     """On trial from the 1st, 5.99 a month from the 5th, 80 a year from the 10th, both less 20 %; ended on the 20th."""
-    customer = Customer("cus_1", 0, at(1), "DE", "eur", ("visa", "debit"))
+    customer = Customer("cus_1", 0, at(1), "DE", ("visa", "debit"))
     terms = [(at(1), PRICES["eur", "premium", "monthly"]), (at(10), PRICES["eur", "pro", "annual"])]
     subscription = Subscription(
         "sub_1", customer, at(1), terms, "onboarding", COUPONS[0], at(5), at(1),
         pauses=[(at(12), at(14))], ended=at(20), end_reason="payment_failed",
     )  # fmt: skip
     attempts = [Attempt("ch_1", at(6), "failed", "lost_card"), Attempt("ch_2", at(8), "succeeded")]
-    payment = Payment("pi_1", at(6), 6400, attempts, Refund("re_1", at(9), 1000))
+    payment = Payment("pi_1", at(6), 6400, "eur", attempts, Refund("re_1", at(9), 1000))
     price = PRICES["eur", "pro", "annual"]
     lines = (Line(0, price, 1, 8000, 1600),)
     invoice = Invoice("in_1", at(6), "subscription_cycle", lines, (at(6), at(30)), payment=payment)
@@ -384,24 +447,36 @@ def test_what_is_deleted_counts_where_a_reading_showed_it(story: Story) -> None:
 
 
 def test_a_comparison_finds_what_is_not_true(story: Story, tmp_path: Path) -> None:
-    published = [(*row[:3], None if row[3] is None else float(row[3]), True) for row in truth(story, MORNING_AFTER)]
-    wrong = next(n for n, row in enumerate(published) if row[0] == "dau")
-    metric_id, grain, start, value, _ = published[wrong]
-    assert value is not None
-    published[wrong] = (metric_id, grain, start, value + 1, True)
-    unfinished = ("mau", "day", start, -1.0, False)
+    true = list(truth(story, MORNING_AFTER))
+    start = UNTIL - timedelta(days=3)
+    dau, dollars, fx = (
+        next(row for row in true if (*row[:3], row.currency) == (metric, "day", start, currency))
+        for metric, currency in (("dau", "all"), ("mrr", "USD"), ("mrr_fx", "all"))
+    )
+    wrong = [row._replace(value=float(row.value or 0) + 1) for row in (dau, dollars, fx)]
+    published = [row for row in true if row.metric_id in {"dau", "mrr"} and row not in (dau, dollars)]
+    columns = "grain text, period_start date, amount double, is_complete boolean"
     path = tmp_path / "build.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute(
+            "create table bundle_info as select 'EUR' as currency; "
             "create table metric_catalog (metric_id text, quotient_of text); "
+            f"create table mrr_movements ({columns}, movement text default 'fx', segment text default 'all'); "
             "create table metric_values (metric_id text, grain text, period_start date, value double, "
-            "is_complete boolean, segment text default 'all')"
+            "segment_value text, is_complete boolean, segment text)"
         )
         connection.executemany(
-            "insert into metric_values (metric_id, grain, period_start, value, is_complete) values (?, ?, ?, ?, ?)",
-            [*published[wrong - 50 : wrong + 50], unfinished, ("luck", "day", start, 1.0, True)],
+            "insert into metric_values values (?, ?, ?, ?, ?, ?, ?)",
+            [
+                *((*row, True, "all" if row.currency == "all" else "currency") for row in [*published, *wrong[:2]]),
+                ("mau", "day", start, -1.0, "all", False, "all"),
+                ("luck", "day", start, 1.0, "all", True, "all"),
+            ],
         )
+        connection.execute("insert into mrr_movements values ('day', ?, ?, true, 'fx', 'all')", [start, wrong[2].value])
     found = differences(story, MORNING_AFTER, Bundle("build", path))
-    assert found.differences == [Difference("dau", "day", start, Decimal(int(value)), value + 1)]
-    assert sum(found.compared.values()) == 100
+    assert found.differences == [
+        Difference(*row[:4], float(row.value or 0) + 1, row.currency) for row in (dau, dollars, fx)
+    ]
+    assert sum(found.compared.values()) == len(published) + 3
     assert found.unknown.keys() == {"luck"}

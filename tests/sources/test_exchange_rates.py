@@ -19,6 +19,7 @@ from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.runs.planning import plan
 from tailtracker_bi.runs.pulling import pull
 from tailtracker_bi.runs.report import Progress, new_report
+from tailtracker_bi.sandbox.servers.rates_file import document
 from tailtracker_bi.sandbox.servers.server import HTML, Handler, serving
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources import exchange_rates
@@ -30,24 +31,6 @@ NOW = "2024-01-10T12:00:00Z"
 TABLE = ExchangeRates.tables[0]
 
 MakeSettings = Callable[..., Settings]
-
-
-def document(*days: tuple[str, dict[str, str]]) -> bytes:
-    """A file of the bank's, newest day first, as it writes them."""
-    cubes = "".join(
-        f'<Cube time="{day}">'
-        + "".join(f'<Cube currency="{currency}" rate="{rate}"/>' for currency, rate in rates.items())
-        + "</Cube>"
-        for day, rates in days
-    )
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        '<gesmes:Envelope xmlns:gesmes="http://www.gesmes.org/xml/2002-08-01" '
-        'xmlns="http://www.ecb.int/vocabulary/2002-08-01/eurofxref">'
-        "<gesmes:subject>Reference rates</gesmes:subject>"
-        "<gesmes:Sender><gesmes:name>European Central Bank</gesmes:name></gesmes:Sender>"
-        f"<Cube>{cubes}</Cube></gesmes:Envelope>"
-    ).encode()
 
 
 TWO_DAYS = document(

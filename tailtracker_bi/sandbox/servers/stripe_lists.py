@@ -16,6 +16,7 @@ SELECTORS = {
     "products": ("active",),
     "prices": ("active", "product", "type", "currency"),
     "subscriptions": ("customer", "status"),
+    "subscription_schedules": ("customer",),
     "invoices": ("customer", "status", "subscription"),
     "invoice_payments": ("invoice", "status"),
     "payment_intents": ("customer",),

@@ -19,7 +19,7 @@ from tailtracker_bi.sandbox.story import chance
 from tailtracker_bi.sandbox.story.behaviour import FEATURES, FREE_FEATURES, FUNNEL_STEPS, KINDS, NOBODY, TESTER, Events
 from tailtracker_bi.sandbox.story.billing import TRIAL_DAYS
 from tailtracker_bi.sandbox.story.chance import between, is_chosen, picked
-from tailtracker_bi.sandbox.story.money import TIERS, failed_attempts
+from tailtracker_bi.sandbox.story.money import TIERS, failed_attempts, major_units
 from tailtracker_bi.sandbox.story.people import CHANNELS, COUNTRIES, PLATFORMS
 from tailtracker_bi.sandbox.story.pets import BREEDS, CHANNELS_OF_SHARES, SPECIES
 from tailtracker_bi.sandbox.story.plot import CHECKLIST, DAY, PAYWALL, VARIANTS, dates_of
@@ -252,7 +252,7 @@ class _Words:
             "subscription_id": pl.Series([subscription.subscription_id for subscription in begun]),
             "plan_type": pl.Series([price.tier for price in prices]),
             "billing_cycle": pl.Series([price.cycle_in_app for price in prices]),
-            "price": pl.Series([price.cents / 100 for price in prices]),
+            "price": pl.Series([float(major_units(price.cents, price.currency)) for price in prices]),
             "currency": pl.Series([price.currency.upper() for price in prices]),
             "payment_method": "card",
             "trial_days": pl.Series([TRIAL_DAYS if subscription.trial_ends else 0 for subscription in begun]),
@@ -270,8 +270,8 @@ class _Words:
             "payment_id": pl.Series([payment.payment_id for _, payment, _ in failed]),
             "failure_reason": pl.Series([payment.attempts[number].code for _, payment, number in failed]),
             "payment_method": "card",
-            "amount": pl.Series([payment.cents / 100 for _, payment, _ in failed]),
-            "currency": pl.Series([customer.currency.upper() for customer, _, _ in failed]),
+            "amount": pl.Series([float(major_units(each.cents, each.currency)) for _, each, _ in failed]),
+            "currency": pl.Series([payment.currency.upper() for _, payment, _ in failed]),
             "retry_count": pl.Series([number for _, _, number in failed]),
         }
 

@@ -32,7 +32,7 @@ def invoice_payment(bill: Invoice, payment: Payment, at: int) -> Object:
         "amount_paid": payment.cents if is_paid else None,
         "amount_requested": payment.cents,
         "created": payment.created,
-        "currency": bill.lines[0].price.currency,
+        "currency": payment.currency,
         "invoice": bill.invoice_id,
         "is_default": True,
         "livemode": True,
@@ -61,7 +61,7 @@ def payment_intent(who: Customer, bill: Invoice, payment: Payment, at: int) -> O
         "capture_method": "automatic",
         "confirmation_method": "automatic",
         "created": payment.created,
-        "currency": who.currency,
+        "currency": payment.currency,
         "customer": who.customer_id,
         "last_payment_error": None if last.outcome == "succeeded" else _error(last),
         "latest_charge": last.charge_id,
@@ -105,7 +105,7 @@ def charge(who: Customer, payment: Payment, attempt: Attempt, at: int) -> Object
         },
         "captured": is_paid,
         "created": attempt.at,
-        "currency": who.currency,
+        "currency": payment.currency,
         "customer": who.customer_id,
         "description": "Subscription update",
         "disputed": is_paid and payment.dispute is not None and payment.dispute.at <= at,
@@ -157,7 +157,7 @@ def refund(who: Customer, payment: Payment, given_back: Refund, at: int) -> Obje
         "balance_transaction": f"txn_{given_back.refund_id[3:]}",
         "charge": payment.attempts[-1].charge_id,
         "created": given_back.at,
-        "currency": who.currency,
+        "currency": payment.currency,
         "destination_details": {"card": {"type": "refund"}, "type": "card"},
         "metadata": {},
         "payment_intent": payment.payment_id,
@@ -175,7 +175,7 @@ def dispute(who: Customer, payment: Payment, taken: Dispute, at: int) -> Object:
         "balance_transactions": [],
         "charge": payment.attempts[-1].charge_id,
         "created": taken.at,
-        "currency": who.currency,
+        "currency": payment.currency,
         "evidence": {"customer_email_address": f"user{who.person}@example.com", "customer_name": name_of(who.person)},
         "evidence_details": {
             "due_by": taken.at + 10 * DAY,
@@ -198,7 +198,7 @@ def dispute(who: Customer, payment: Payment, taken: Dispute, at: int) -> Object:
 
 def balance_transaction(change: BalanceChange, at: int) -> Object:
     available = change.at - change.at % DAY + 7 * DAY
-    source = change.source[3:] if change.source else f"{change.category}{change.at}"
+    source = change.source[3:] if change.source else f"{change.category}{change.currency}{change.at}"
     return {
         "id": f"txn_{source}{'won' if change.category == 'dispute_reversal' else ''}",
         "object": "balance_transaction",

@@ -16,7 +16,7 @@ from tailtracker_bi.sandbox.shown import payment_shapes, stripe_shapes
 from tailtracker_bi.sandbox.shown.files import write_lines
 from tailtracker_bi.sandbox.shown.stripe_shapes import Object
 from tailtracker_bi.sandbox.story.money import (
-    PRICES,
+    PRICE_LIST,
     BalanceChange,
     Customer,
     Invoice,
@@ -106,24 +106,26 @@ def _event_type(item: Object, previous: Object | None) -> str:
             "uncollectible": "marked_uncollectible",
             "won": "closed",
             "lost": "closed",
+            "released": "released",
             "requires_payment_method": "payment_failed",
         }.get(item["status"] if "status" in previous else "", "updated")
     return f"{kind}.{happened}"
 
 
 def _products(story: Story) -> Iterator[_Thing]:
-    for tier in dict.fromkeys(price.tier for price in PRICES.values()):
+    for tier in dict.fromkeys(price.tier for price in PRICE_LIST):
         yield _Thing([story.plot.start], partial(stripe_shapes.product, tier, story.plot.start))
 
 
 def _prices(story: Story) -> Iterator[_Thing]:
-    for price in PRICES.values():
+    for price in PRICE_LIST:
         yield _Thing([story.plot.start], partial(stripe_shapes.listed_price, price, story.plot.start))
 
 
 def _customers(story: Story) -> Iterator[_Thing]:
     for customer in story.customers:
         turns = {at for each in customer.subscriptions for spell in each.late for at in spell}
+        turns |= {each.created for each in customer.subscriptions}
         user = story.people.user_id[customer.person]
         yield _Thing(sorted({customer.created, *turns}), partial(stripe_shapes.customer, customer, user))
 
@@ -141,11 +143,20 @@ def _subscriptions(story: Story) -> Iterator[_Thing]:
                 subscription.paid_first,
                 subscription.asked_to_end,
                 subscription.unpaid,
+                subscription.released,
                 subscription.ended,
             ]
             last = min(subscription.ended, NEVER - 1)
             moments = {at for at in [*starts, *turns, *terms, *single] if subscription.created <= at <= last}
             yield _Thing(sorted(moments), partial(stripe_shapes.subscription, subscription, user, story.plot.start))
+
+
+def _schedules(story: Story) -> Iterator[_Thing]:
+    for customer in story.customers:
+        for each in customer.subscriptions:
+            if plan := each.schedule:
+                begun = {at for at, _ in plan.phases if at < each.released}
+                yield _Thing(sorted({*begun, each.released}), partial(stripe_shapes.schedule, each, plan))
 
 
 def _invoices(story: Story) -> Iterator[_Thing]:
@@ -218,6 +229,7 @@ _TABLES: dict[str, Callable[[Story], Iterator[_Thing]]] = {
     "prices": _prices,
     "customers": _customers,
     "subscriptions": _subscriptions,
+    "subscription_schedules": _schedules,
     "invoices": _invoices,
     "invoice_payments": _invoice_payments,
     "payment_intents": _payment_intents,

@@ -15,6 +15,7 @@ from tailtracker_bi.sandbox.story.money import (
     Invoice,
     Line,
     Price,
+    Schedule,
     Subscription,
     months_later,
 )
@@ -56,7 +57,7 @@ def price(of: Price, created: int, at: int) -> Object:
         "created": created,
         "currency": of.currency,
         "livemode": True,
-        "lookup_key": f"{of.tier}_{of.cycle.replace(' ', '_')}",
+        "lookup_key": of.price_id.removeprefix("price_1TailTracker").lower(),
         "metadata": {},
         "nickname": f"{of.tier.title()} {of.cycle}",
         "product": _product_id(of.tier),
@@ -100,7 +101,7 @@ def customer(who: Customer, user_id: str, at: int) -> Object:
         "address": {"city": None, "country": who.country, "line1": None, "postal_code": None},
         "balance": 0,
         "created": who.created,
-        "currency": who.currency,
+        "currency": next((each.currency for each in reversed(who.subscriptions) if each.created <= at), None),
         "delinquent": any(each.is_late(at) or each.unpaid <= at for each in who.subscriptions),
         "discount": next(
             (
@@ -143,7 +144,7 @@ def subscription(of: Subscription, user_id: str, products_created: int, at: int)
         },
         "collection_method": "charge_automatically",
         "created": of.created,
-        "currency": of.customer.currency,
+        "currency": of.currency,
         "customer": of.customer.customer_id,
         "default_payment_method": _payment_method(of, at),
         "default_source": None,
@@ -176,12 +177,45 @@ def subscription(of: Subscription, user_id: str, products_created: int, at: int)
         "pause_collection": {"behavior": "void", "resumes_at": pause[1] if of.says_when_it_resumes else None}
         if pause
         else None,
-        "schedule": None,
+        "schedule": of.schedule.schedule_id if of.schedule and at < of.released else None,
         "start_date": of.created,
         "status": subscription_status(of, at),
         "trial_end": of.trial_ends or None,
         "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
         "trial_start": of.created if of.trial_ends else None,
+    }
+
+
+def schedule(of: Subscription, plan: Schedule, at: int) -> Object:
+    is_released = at >= of.released
+    starts = [begins for begins, _ in plan.phases]
+    phases: list[Object] = [
+        {
+            "currency": of.currency,
+            "end_date": ends,
+            "items": [{"price": each.price_id, "quantity": 1}],
+            "proration_behavior": "none",
+            "start_date": begins,
+        }
+        for (begins, each), ends in zip(plan.phases, [*starts[1:], plan.ends], strict=True)
+    ]
+    now = next(phase for phase in reversed(phases) if phase["start_date"] <= at)
+    return {
+        "id": plan.schedule_id,
+        "object": "subscription_schedule",
+        "canceled_at": None,
+        "completed_at": None,
+        "created": of.created,
+        "current_phase": None if is_released else {name: now[name] for name in ("end_date", "start_date")},
+        "customer": of.customer.customer_id,
+        "end_behavior": "release",
+        "livemode": True,
+        "metadata": {},
+        "phases": phases,
+        "released_at": of.released if is_released else None,
+        "released_subscription": of.subscription_id if is_released else None,
+        "status": "released" if is_released else "active",
+        "subscription": None if is_released else of.subscription_id,
     }
 
 
@@ -228,7 +262,7 @@ def _discount(of: Subscription, coupon: Coupon) -> Object:
                 "object": "coupon",
                 "amount_off": coupon.cents or None,
                 "created": COUPONS_MADE,
-                "currency": of.customer.currency if coupon.cents else None,
+                "currency": of.currency if coupon.cents else None,
                 "duration": coupon.duration,
                 "duration_in_months": coupon.months or None,
                 "livemode": True,
@@ -263,7 +297,7 @@ def invoice(of: Subscription, bill: Invoice, user_id: str, at: int) -> Object:
         "billing_reason": bill.reason,
         "collection_method": "charge_automatically",
         "created": bill.created,
-        "currency": of.customer.currency,
+        "currency": of.currency,
         "customer": of.customer.customer_id,
         "customer_address": {"country": of.customer.country},
         "customer_email": f"user{of.customer.person}@example.com",
@@ -324,7 +358,7 @@ def _invoice_line(of: Subscription, bill: Invoice, line: Line) -> Object:
         "id": f"il_{bill.invoice_id[3:]}{line.place or ''}",
         "object": "line_item",
         "amount": line.cents,
-        "currency": of.customer.currency,
+        "currency": of.currency,
         "description": f"{line.quantity} × {line.price.tier.title()}",  # noqa: RUF001 - as Stripe writes it
         "discount_amounts": _taken_off(of, line.off),
         "discountable": True,

@@ -74,7 +74,7 @@ class Lives:
     def customer(self, person: int, at: int, country: Country, deleted: int, source: str) -> Customer:
         """A customer with all subscriptions, one after the other; `source` led to the first, where it is known."""
         currency, card = country.currency, self._random.choice(_CARDS)
-        customer = Customer(self._id("cus"), person, at - 2 * MINUTE, country.code, currency, card)
+        customer = Customer(self._id("cus"), person, at - 2 * MINUTE, country.code, card)
         price = self._price(currency)
         while at < min(self._plot.end, deleted - DAY):
             has_trial = not customer.subscriptions and self._is(0.45)
@@ -114,8 +114,8 @@ class Lives:
                 following = self._decide(subscription, settled, ends, deleted)
                 if following is not None:
                     return following
-            switched_at, now = subscription.terms[-1]
-            if switched_at > begins and now.cycle != price.cycle:  # another cycle begins at once
+            others = (at for at, other in subscription.terms if begins < at <= ends and other.cycle != price.cycle)
+            if switched_at := next(others, 0):  # another cycle begins at once
                 anchor, periods, begins, reason = switched_at, 0, switched_at, "subscription_update"
             else:
                 begins, periods, reason = ends, periods + 1, ""
@@ -146,7 +146,7 @@ class Lives:
             return
         # Stripe leaves an hour to change the bill of a renewal.
         at = begins + HOUR if is_cycle else begins
-        payment = invoice.payment = Payment(self._id("pi"), at, invoice.cents, [])
+        payment = invoice.payment = Payment(self._id("pi"), at, invoice.cents, price.currency, [])
         if is_cycle:
             self._collect(subscription, invoice, payment)
         else:
@@ -261,7 +261,8 @@ class Lives:
             return
         line = Line(0, after, 1, cents, is_proration=True)
         invoice = Invoice(self._id("in"), at, "subscription_update", (line,), (at, ends))
-        invoice.payment = Payment(self._id("pi"), at, cents, [Attempt(self._id("ch"), at, "succeeded")])
+        attempts = [Attempt(self._id("ch"), at, "succeeded")]
+        invoice.payment = Payment(self._id("pi"), at, cents, after.currency, attempts)
         subscription.invoices.append(invoice)
 
     def _ask_to_end(self, subscription: Subscription, earliest: int, ends: int) -> None:

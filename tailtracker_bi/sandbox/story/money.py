@@ -100,9 +100,13 @@ _PRICE_LIST = {
         ("premium", "weekly"): 179, ("premium", "every 4 weeks"): 569, ("premium", "quarterly"): 1599,
         ("tracker", "monthly"): 149, ("tracker", "annual"): 1490, ("badge", "monthly"): 0,
         ("storage", "monthly"): 0, ("messages", "monthly"): 0,
-    }
+    },
+    "usd": {("premium", "monthly"): 649, ("pro", "monthly"): 949},
+    "jpy": {("premium", "monthly"): 980},
 }  # fmt: skip
-"""Cents, by currency. A second currency makes totals unknown where there is no rate."""
+"""Cents, or yen, by currency."""
+MINOR_UNITS = {"eur": 100, "usd": 100, "jpy": 1}
+"""How many of them the currency's unit has."""
 _STORAGE = ((2, 50, 30), (None, 35, 0))
 PRICES = {
     (currency, tier, cycle): Price(
@@ -112,6 +116,9 @@ PRICES = {
     for currency, prices in _PRICE_LIST.items()
     for (tier, cycle), cents in prices.items()
 }  # fmt: skip
+LAUNCH = Price("price_1TailTrackerPremiumLaunchEur", "premium", "monthly", 399, "eur")
+"""What the plan costs at first those who were promised so."""
+PRICE_LIST = (*PRICES.values(), LAUNCH)
 COUPONS = (
     Coupon("FOUNDERS20", "forever", percent=20),
     Coupon("SUMMER50", "repeating", percent=50, months=3),
@@ -154,6 +161,7 @@ class Payment:
     payment_id: str
     created: int
     cents: int
+    currency: str
     attempts: list[Attempt]
     refund: Refund | None = None
     dispute: Dispute | None = None
@@ -211,6 +219,15 @@ class Extra:
         return next((quantity for since, quantity in reversed(self.quantities) if since <= at), self.quantities[0][1])
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What is known beforehand of a subscription: from when on it is to have which price, and when that is all."""
+
+    schedule_id: str
+    phases: tuple[tuple[int, Price], ...]
+    ends: int
+
+
 @dataclass(slots=True)
 class Subscription:
     """One subscription from its beginning to its end."""
@@ -241,6 +258,16 @@ class Subscription:
     """Or the `customer`, or the `item` that is the plan, so that it takes nothing off the others."""
     says_when_it_resumes: bool = True
     """Of a pause."""
+    schedule: Schedule | None = None
+
+    @property
+    def currency(self) -> str:
+        return self.terms[0][1].currency
+
+    @property
+    def released(self) -> int:
+        """When its schedule lets go of it: as that ends, or as somebody cancels; 0 where it has none."""
+        return min(self.schedule.ends, self.asked_to_end, self.ended) if self.schedule else 0
 
     @property
     def begins_to_pay(self) -> int:
@@ -277,7 +304,6 @@ class Customer:
     person: int
     created: int
     country: str
-    currency: str
     card: tuple[str, str]
     """Brand and funding."""
     subscriptions: list[Subscription] = field(default_factory=list)
@@ -355,7 +381,7 @@ def balance_changes(customers: Sequence[Customer], until: int) -> list[BalanceCh
         for customer in customers
         for _, invoice in customer.invoices()
         if invoice.payment
-        for change in _changes_of(invoice.payment, customer.currency)
+        for change in _changes_of(invoice.payment)
         if change.at < until
     ]
     found.sort(key=lambda change: (change.at, change.source or ""))
@@ -363,7 +389,8 @@ def balance_changes(customers: Sequence[Customer], until: int) -> list[BalanceCh
     return sorted([*found, *_payouts(found, until)], key=lambda change: change.at)
 
 
-def _changes_of(payment: Payment, currency: str) -> Iterator[BalanceChange]:
+def _changes_of(payment: Payment) -> Iterator[BalanceChange]:
+    currency = payment.currency
     for attempt in payment.attempts:
         if attempt.outcome == "succeeded":
             fee = payment.cents * 15 // 1000 + 25
@@ -397,6 +424,11 @@ def _payouts(changes: Sequence[BalanceChange], until: int) -> Iterator[BalanceCh
     for (currency, monday), cents in weeks.items():
         if cents > 0 and monday < until:
             yield BalanceChange(monday, "payout", f"po_{currency}{monday:x}", currency, -cents)
+
+
+def major_units(cents: int, currency: str) -> Decimal:
+    """What so many of its smallest unit are in a currency."""
+    return Decimal(cents) / MINOR_UNITS[currency]
 
 
 def payday(at: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from tailtracker_bi.sandbox.story import behaviour, billing, money, people, pets, rarities
+from tailtracker_bi.sandbox.story import behaviour, billing, money, people, pets, rarities, rates
 from tailtracker_bi.sandbox.story.plot import Plot
 
 Progress = Callable[[str, int, int], None]
@@ -49,6 +49,7 @@ class Story:
         customers += rarities.invent(self.people, plot, seed, {customer.person for customer in customers})
         self.customers = sorted(customers, key=lambda customer: customer.created)
         self.plans = money.Plans(self.customers)
+        self.rates = rates.invent(plot, seed)
         progress("pets", 2, 4)
         self.pets = pets.invent_pets(self.people, self.plans, plot, seed)
         owners = money.spells_on("pro", self.customers)
