@@ -402,7 +402,9 @@ def bridge(steps: pd.DataFrame, *, label: str, form: str) -> Spec:
         shown=[number(value, form) for value in values],
         over=pd.concat([starts, ends], axis="columns").max(axis="columns"),
     )
-    x = field("name:N", title=None, sort=None, axis={"labelAngle": 0, "labelLimit": 90}, scale={"paddingInner": 0.3})
+    # Slanted, there is room for the name of each.
+    axis = {"labelAngle": -30, "labelLimit": 90, "labelOverlap": False}
+    x = field("name:N", title=None, sort=None, axis=axis, scale={"paddingInner": 0.3})
     colors = {"domain": ["Amount", "Gained", "Lost"], "range": [BLUE, GREEN, VERMILION]}
     encoding = {
         "x": x,

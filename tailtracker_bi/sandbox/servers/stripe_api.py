@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -162,15 +162,15 @@ class StripeApi(Api[Request, str]):
     def answer(self, request: Request) -> Object:
         self._authorize(request.headers.get("authorization", ""))
         match [unquote(part) for part in request.path.removeprefix("/v1/").split("/")]:
+            case ["coupons", id_]:
+                self._permit("coupons")
+                return self._coupon(id_)
             case [table] if table in self.tables:
                 self._permit(table)
                 return self._list(table, request.query)
             case [table, id_] if table in self.tables:
                 self._permit(table)
                 return self._retrieve(table, id_, request.query)
-            case ["coupons", id_]:
-                self._permit("coupons")
-                return self._coupon(id_)
             case ["subscription_items"]:
                 self._permit("subscriptions")
                 return self._list_inner("subscriptions", request.query.get("subscription", ""), request)
@@ -204,12 +204,13 @@ class StripeApi(Api[Request, str]):
         return self._shown(table, item, expanded(query, ""))
 
     def _coupon(self, id_: str) -> Object:
-        """A coupon, which stands in the discounts of it."""
+        """A coupon: one that is there, else one that stands in a discount."""
         if id_ in self.coupons:
             return self.coupons[id_]
         with self._lock:
+            known = list(self.tables["coupons"].objects.values())
             holders = [item for table in ("customers", "subscriptions") for item in self.tables[table].objects.values()]
-        for coupon in _coupons(holders):
+        for coupon in chain(known, _coupons(holders)):
             if coupon.get("id") == id_:
                 return {"applies_to": None, "currency_options": None, **coupon}
         raise ApiError(404, f"No such coupon: '{id_}'", "resource_missing")

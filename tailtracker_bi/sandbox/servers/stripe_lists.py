@@ -14,6 +14,7 @@ Object = dict[str, Any]
 SELECTORS = {
     "customers": ("email",),
     "products": ("active",),
+    "coupons": (),
     "prices": ("active", "product", "type", "currency"),
     "subscriptions": ("customer", "status"),
     "subscription_schedules": ("customer",),

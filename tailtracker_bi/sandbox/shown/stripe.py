@@ -16,6 +16,7 @@ from tailtracker_bi.sandbox.shown import payment_shapes, stripe_shapes
 from tailtracker_bi.sandbox.shown.files import write_lines
 from tailtracker_bi.sandbox.shown.stripe_shapes import Object
 from tailtracker_bi.sandbox.story.money import (
+    COUPONS,
     PRICE_LIST,
     BalanceChange,
     Customer,
@@ -50,6 +51,7 @@ def write(story: Story, directory: Path, now: int, progress: Progress) -> None:
         if table != "balance_transactions":
             events += (event for thing in things for event in _events(thing, now))
     progress("stripe: events", len(_TABLES), len(_TABLES) + 1)
+    events += _events_of_discounts(story, now)
     events.sort(key=lambda event: (event["created"], event["id"]))
     write_lines(directory / "events.jsonl.gz", events)
 
@@ -60,25 +62,43 @@ def _events(thing: _Thing, now: int) -> Iterator[Object]:
             continue
         item = _as_sent(thing.shape(at))
         previous = _previous(_as_sent(thing.shape(at - 1)), item) if place else None
-        if previous == {}:
-            continue
-        yield {
-            "id": f"evt_{item['id'].replace('_', '')}{at:x}",
-            "object": "event",
-            "type": _event_type(item, previous),
-            "created": at,
-            "api_version": API_VERSION,
-            "livemode": True,
-            "pending_webhooks": 0,
-            "request": {"id": None, "idempotency_key": None},
-            "data": {"object": item} | ({} if previous is None else {"previous_attributes": previous}),
-        }
+        if previous != {}:
+            told = {} if previous is None else {"previous_attributes": previous}
+            yield _event(_event_type(item, previous), at, {"object": item} | told)
+
+
+def _events_of_discounts(story: Story, now: int) -> Iterator[Object]:
+    """No list has discounts: their events alone tell on what terms one was that is gone."""
+    for customer in story.customers:
+        for each in customer.subscriptions:
+            if each.coupon:
+                turns = {"created": each.created, "deleted": stripe_shapes.discount_ends(each)}
+                for happened, at in turns.items():
+                    if now - FEED_DAYS * DAY < at <= now:
+                        item = _as_sent(stripe_shapes.discount(each, each.coupon, at))
+                        yield _event(f"customer.discount.{happened}", at, {"object": item})
+
+
+def _event(type_: str, at: int, data: Object) -> Object:
+    return {
+        "id": f"evt_{data['object']['id'].replace('_', '')}{at:x}",
+        "object": "event",
+        "type": type_,
+        "created": at,
+        "api_version": API_VERSION,
+        "livemode": True,
+        "pending_webhooks": 0,
+        "request": {"id": None, "idempotency_key": None},
+        "data": data,
+    }
 
 
 def _as_sent(item: Object) -> Object:
     """In events nothing is expanded, and no payout tells what it holds."""
     if item["object"] == "subscription":
         return item | {"discounts": [discount["id"] for discount in item["discounts"]]}
+    if item["object"] == "discount":
+        return item | {"source": item["source"] | {"coupon": item["source"]["coupon"]["id"]}}
     return {name: value for name, value in item.items() if name != "holds"}
 
 
@@ -122,6 +142,11 @@ def _prices(story: Story) -> Iterator[_Thing]:
         yield _Thing([story.plot.start], partial(stripe_shapes.listed_price, price, story.plot.start))
 
 
+def _coupons(_: Story) -> Iterator[_Thing]:
+    for coupon in COUPONS:
+        yield _Thing([stripe_shapes.COUPONS_MADE], partial(stripe_shapes.coupon, coupon))
+
+
 def _customers(story: Story) -> Iterator[_Thing]:
     for customer in story.customers:
         turns = {at for each in customer.subscriptions for spell in each.late for at in spell}
@@ -144,6 +169,7 @@ def _subscriptions(story: Story) -> Iterator[_Thing]:
                 subscription.asked_to_end,
                 subscription.unpaid,
                 subscription.released,
+                stripe_shapes.discount_ends(subscription),
                 subscription.ended,
             ]
             last = min(subscription.ended, NEVER - 1)
@@ -227,6 +253,7 @@ def _payouts(story: Story) -> Iterator[_Thing]:
 _TABLES: dict[str, Callable[[Story], Iterator[_Thing]]] = {
     "products": _products,
     "prices": _prices,
+    "coupons": _coupons,
     "customers": _customers,
     "subscriptions": _subscriptions,
     "subscription_schedules": _schedules,

@@ -105,7 +105,7 @@ def customer(who: Customer, user_id: str, at: int) -> Object:
         "delinquent": any(each.is_late(at) or each.unpaid <= at for each in who.subscriptions),
         "discount": next(
             (
-                _discount(each, each.coupon)
+                discount(each, each.coupon, at)
                 for each in who.subscriptions
                 if each.coupon and each.coupon_on == "customer"
             ),
@@ -129,7 +129,7 @@ def subscription(of: Subscription, user_id: str, products_created: int, at: int)
     has_ended = at >= of.ended
     period = next(each.period for each in reversed(of.invoices) if each.created <= at)
     pause = of.pause_at(at)
-    discounts = [_discount(of, of.coupon)] if of.coupon and _is_discounted(of, of.coupon, at) else []
+    discounts = [discount(of, of.coupon, at)] if of.coupon and at < discount_ends(of) else []
     return {
         "id": of.subscription_id,
         "object": "subscription",
@@ -238,40 +238,40 @@ def subscription_status(of: Subscription, at: int) -> str:
     return "past_due" if of.is_late(at) else "active"
 
 
-def _is_discounted(of: Subscription, coupon: Coupon, at: int) -> bool:
-    """A discount is gone once it has been used up."""
-    match coupon.duration:
-        case "repeating":
-            return at < months_later(of.created, coupon.months)
-        case "once":
-            return not any(invoice.subtotal and invoice.created < at for invoice in of.invoices)
-    return True
+def discount_ends(of: Subscription) -> int:
+    """When its coupon has been used up."""
+    match of.coupon:
+        case Coupon(duration="repeating", months=months):
+            return months_later(of.created, months)
+        case Coupon(duration="once"):
+            return min((bill.created + 1 for bill in of.invoices if bill.subtotal), default=NEVER)
+    return NEVER
 
 
-def _discount(of: Subscription, coupon: Coupon) -> Object:
-    is_repeating = coupon.duration == "repeating"
+def coupon(of: Coupon, at: int) -> Object:
+    return {
+        "id": of.coupon_id,
+        "object": "coupon",
+        "amount_off": of.cents or None,
+        "created": COUPONS_MADE,
+        "currency": "eur" if of.cents else None,
+        "duration": of.duration,
+        "duration_in_months": of.months or None,
+        "livemode": True,
+        "name": of.coupon_id.title(),
+        "percent_off": float(of.percent) if of.percent else None,
+        "valid": True,
+    }
+
+
+def discount(of: Subscription, given: Coupon, at: int) -> Object:
     return {
         "id": f"di_{of.subscription_id[5:]}",
         "object": "discount",
         "customer": of.customer.customer_id,
-        "end": months_later(of.created, coupon.months) if is_repeating else None,
+        "end": months_later(of.created, given.months) if given.months else None,
         "promotion_code": None,
-        "source": {
-            "coupon": {
-                "id": coupon.coupon_id,
-                "object": "coupon",
-                "amount_off": coupon.cents or None,
-                "created": COUPONS_MADE,
-                "currency": of.currency if coupon.cents else None,
-                "duration": coupon.duration,
-                "duration_in_months": coupon.months or None,
-                "livemode": True,
-                "name": coupon.coupon_id.title(),
-                "percent_off": float(coupon.percent) if coupon.percent else None,
-                "valid": True,
-            },
-            "type": "coupon",
-        },
+        "source": {"coupon": coupon(given, at), "type": "coupon"},
         "start": of.created,
         "subscription": None if of.coupon_on == "customer" else of.subscription_id,
         "subscription_item": _item_id(of, 0) if of.coupon_on == "item" else None,
