@@ -185,6 +185,13 @@ def test_the_feed_tells_of_thirty_days_and_of_all_that_nothing_else_tells(story:
     assert len({event["id"] for event in feed}) == len(feed)
     types = {event["type"] for event in feed}
     assert {"customer.subscription.created", "customer.subscription.updated", "invoice.paid"} <= types
+    # What is used up is in no list: by its event one knows its coupon, and by that the terms.
+    used_up = [event["data"]["object"] for event in feed if event["type"] == "customer.discount.deleted"]
+    coupons = {item["id"] for item in lines(shown / "stripe/coupons.jsonl.gz")}
+    assert {discount["source"]["coupon"] for discount in used_up} <= coupons
+    listed = [each["id"] for item in lines(shown / "stripe/subscriptions.jsonl.gz") for each in item["discounts"]]
+    assert used_up
+    assert {discount["id"] for discount in used_up}.isdisjoint(listed)
     told = {(event["data"]["object"]["id"], event["created"]) for event in feed}
     every = [each for customer in story.customers for each in customer.subscriptions]
     turns = [(each, at) for each in every for at in [*(at for at, _ in each.terms[1:]), *(at for at, _ in each.pauses)]]
