@@ -40,6 +40,7 @@ select
     charges_of_sources.charge_id,
     charges.customer_id,
     balance_transactions.currency,
+    coalesce(charges.currency, balance_transactions.currency) as charged_currency,
     case when balance_transactions.kind = 'fee' then cast(0 as decimal(22, 3)) else balance_transactions.amount end as amount,
     cast(case
         when balance_transactions.kind = 'fee' then balance_transactions.fee_amount - balance_transactions.amount

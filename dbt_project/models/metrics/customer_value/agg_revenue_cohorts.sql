@@ -89,10 +89,11 @@ receipt_days as (
     select
         customer_id,
         currency,
+        charged_currency,
         change_date,
         cast(sum(amount) as decimal(38, 6)) as amount
     from receipts
-    group by customer_id, currency, change_date
+    group by customer_id, currency, charged_currency, change_date
 
 ),
 
@@ -110,7 +111,8 @@ converted_receipts as (
 
 ),
 
--- What was paid before the subscription began is of its first month.
+-- What was paid before the subscription began is of its first month. What was charged in one currency and came in as
+-- another is not known in the first.
 received as (
 
     select
@@ -119,19 +121,19 @@ received as (
         members.cohort_month,
         greatest(month_days.period_start, members.cohort_month) as period_start,
         sum(case
-            when members.segment = 'currency' then converted_receipts.amount
-            else converted_receipts.converted_amount
+            when members.segment <> 'currency' then converted_receipts.converted_amount
+            when converted_receipts.currency = members.segment_value then converted_receipts.amount
         end) as amount,
         sum(case
             when members.segment <> 'currency' and converted_receipts.converted_amount is null then 1
+            when members.segment = 'currency' and converted_receipts.currency <> members.segment_value then 1
             else 0
         end) as unconverted
     from converted_receipts
     inner join members
         on
             converted_receipts.customer_id = members.customer_id
-            and case members.segment when 'currency' then members.segment_value else converted_receipts.currency end
-            = converted_receipts.currency
+            and (members.segment <> 'currency' or converted_receipts.charged_currency = members.segment_value)
     inner join month_days on converted_receipts.change_date = month_days.day
     group by
         members.segment,
