@@ -54,30 +54,22 @@ class Warehouse:
 
     def prepare(self, full_refresh: bool = False) -> list[str]:
         """Write what models read. Returns, in words, what will be rebuilt in full and why."""
-        try:
-            return self._prepare(full_refresh)
-        except self.engine.errors:
-            if not self.engine.is_damaged():
-                raise
-        self.drop()
-        return [DAMAGED, *self._prepare(full_refresh)]
+        if self.engine.is_damaged():
+            self.drop()
+            return [DAMAGED, *self._prepare(full_refresh)]
+        return self._prepare(full_refresh)
 
     def check_is_of_lake(self) -> None:
         """Raise LakeError where the warehouse took in what the ledger does not have: one of both is not this HOME's.
 
         Landings are numbered: those that come would pass for those that were taken in.
         """
-        if not self.engine.is_there:
+        if not self.engine.is_there or self.engine.is_damaged():
             return
-        try:
-            with self.engine.session() as session:
-                if not session.has("marks", "ledger"):
-                    return
-                taken_in = session.rows(f"select landing, chain from {session.named('marks.ledger')}")
-        except self.engine.errors:
-            if self.engine.is_damaged():
+        with self.engine.session() as session:
+            if not session.has("marks", "ledger"):
                 return
-            raise
+            taken_in = session.rows(f"select landing, chain from {session.named('marks.ledger')}")
         ledger = self._lake.ledger.landings()
         known = set(zip(ledger["landing"].to_pylist(), ledger["chain"].to_pylist(), strict=True))
         if taken_in and taken_in[0] not in known:
