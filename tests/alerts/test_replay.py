@@ -6,6 +6,7 @@ others are put into its figures here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ STORY = Scenario(60_000, 730, date(2025, 12, 31))
 FIRST = STORY.until - 729 * DAY
 FOR_A_LARGER_COMPANY = "registrations_low"
 """Its floor is that of forty times as many people."""
-FALSE_ALARMS = 2
+FALSE_ALARMS = {"sign_ups_low": 2, "new_subscribers_gone": 2}
 """In two years, of all shipped alerts; docs/operations.md says so."""
 
 
@@ -74,9 +75,11 @@ INCIDENTS = [
 ITS_OWN = [
     Incident("payment_success_rate", 510, 2, frozenset({"payments_fail"})),
     Incident("availability", 510, 1, frozenset({"availability_missed"})),
-    *(Incident("lost_pet_alerts", day, 1, frozenset({"lost_pet_alerts_high"})) for day in (364, 729)),
+    Incident("lost_pet_alerts", 729, 1, frozenset({"lost_pet_alerts_high"})),
 ]
 """What the story tells of: cards are declined and servers fail; pets run from the fireworks of New Year's Eve."""
+MISSED = [Incident("lost_pet_alerts", 364, 1, frozenset({"lost_pet_alerts_high"}))]
+"""A year earlier these are 12 where 2 are expected, and up to 16 usual. docs/operations.md says so."""
 
 
 @pytest.fixture(scope="module")
@@ -190,13 +193,13 @@ def test_each_incident_of_two_years_is_found_once_and_false_alarms_are_few(
         book.note(as_of_day(found, as_of), f"{as_of:%Y%m%d}", as_of)
     episodes = book.episodes()
     explained: set[Episode] = set()
-    for one in [*INCIDENTS, *ITS_OWN]:
+    for one in [*INCIDENTS, *ITS_OWN, *MISSED]:
         began = FIRST + one.day * DAY
         for alert in one.told_by:
             own = [each for each in episodes if each.alert == alert and began <= each.began < began + one.days * DAY]
-            assert len(own) == 1, (one, alert, own)
+            assert len(own) == (one not in MISSED), (one, alert, own)
             explained.update(own)
-    assert len([episode for episode in episodes if episode not in explained]) == FALSE_ALARMS
+    assert Counter(episode.alert for episode in episodes if episode not in explained) == FALSE_ALARMS
 
 
 def spans(found: Iterable[Firing]) -> list[tuple[str, date, date | None]]:
