@@ -123,7 +123,7 @@ def yaml_with_lines(name: str, text: str) -> tuple[dict[str, Any], dict[tuple[Ha
     """
     try:
         lines: dict[tuple[Hashable, ...], int] = {}
-        loader = yaml.SafeLoader(text)
+        loader = yaml.CSafeLoader(text)  # six times as quick as the one in Python
         root = loader.get_single_node()
         if root is None:
             return {}, lines

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import duckdb
 
+Described: TypeAlias = Mapping[str, tuple[str, Mapping[str, str]]]
+"""By table, what it is, and what its columns are of which that is said."""
 
-def comment_on(connection: duckdb.DuckDBPyConnection, table: str, about: str, columns_about: Mapping[str, str]) -> None:
-    """Say what a table is, and its columns by their names."""
-    columns = {f'column {table}."{column}"': text for column, text in columns_about.items()}
-    for on, text in {f"table {table}": about, **columns}.items():
-        # Takes no parameters.
-        connection.execute(f"comment on {on} is {literal(' '.join(text.split()))}")
+
+def comment_on(connection: duckdb.DuckDBPyConnection, described: Described) -> None:
+    """Say what each of these tables is, and its columns by their names."""
+    # To commit hundreds of them one by one takes longer than all else.
+    connection.begin()
+    for table, (about, columns_about) in described.items():
+        columns = {f'column {table}."{column}"': text for column, text in columns_about.items()}
+        for on, text in {f"table {table}": about, **columns}.items():
+            # Takes no parameters.
+            connection.execute(f"comment on {on} is {literal(' '.join(text.split()))}")
+    connection.commit()
 
 
 def literal(text: str) -> str:

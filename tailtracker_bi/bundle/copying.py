@@ -23,6 +23,7 @@ def copy_of(build: Bundle, folder: Path, seen: Callable[[str, pd.DataFrame], pd.
     """
     copy = Bundle(build.build, folder / build.path.name)
     described = describe(build)
+    comments = {}
     with closing(duckdb.connect(str(copy.path))) as connection:
         connection.execute("set enable_progress_bar = false")
         connection.execute(f"attach {literal(str(build.path))} as original (read_only)")
@@ -31,8 +32,8 @@ def copy_of(build: Bundle, folder: Path, seen: Callable[[str, pd.DataFrame], pd.
             told = seen(table.name, rows)
             if told is not None:
                 _copy(connection, table.name, rows, told)
-                comments = {column.name: column.description for column in table.columns}
-                comment_on(connection, table.name, table.description, comments)
+                comments[table.name] = table.description, {each.name: each.description for each in table.columns}
+        comment_on(connection, comments)
     return copy
 
 

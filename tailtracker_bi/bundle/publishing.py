@@ -12,14 +12,14 @@ from contextlib import closing, suppress
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 
 from tailtracker_bi import durable
 from tailtracker_bi.bundle import inferences, restatements
-from tailtracker_bi.bundle.comments import comment_on, literal
+from tailtracker_bi.bundle.comments import Described, comment_on, literal
 from tailtracker_bi.bundle.events import HASHES, drop_events, events_of, keyed_hash, write_events
 from tailtracker_bi.bundle.inferences import INFERRED, add_inferences
 from tailtracker_bi.bundle.pointer import Bundle, BundleError, NoBundleError, builds, current, drop_old, point_to
@@ -35,9 +35,6 @@ SORTED_BY = {"metric_values": "metric_id, grain, segment, segment_value, period_
 HASHED = {"not_counted": "example", "reconciliation": "example"}
 """By table, the column that holds raw ids. Readers get keyed hashes: one is known again, and nobody is found by it."""
 
-
-Described: TypeAlias = Mapping[str, tuple[str, Mapping[str, str]]]
-"""By table, what it is, and what its columns are of which that is said."""
 OWN_TABLES: Described = {
     "bundle_info": ("One row: which build this is, when and of what it was made.", {}),
     "restatements": (
@@ -141,7 +138,7 @@ def _copy(
 ) -> dict[str, int]:
     """Row counts of the tables copied, and of those that only a bundle has; `readers` are the build they have now, and
     those before it, newest first."""
-    counts = {}
+    counts, told = {}, {**OWN_TABLES}
     connection = _opened(str(draft))
     try:
         wanted = {"published", "marks.finished", *inferences.READ, *restatements.READ}
@@ -156,7 +153,7 @@ def _copy(
             columns = _hashing(connection, origin, HASHED[table], hash_key) if table in HASHED else "*"
             connection.execute(f"create table {table} as select {columns} from warehouse.published.{origin} {order}")
             counts[table] = count_rows(connection, f"warehouse.published.{origin}")
-            comment_on(connection, table, *described.get(origin, ("", {})))
+            told[table] = described.get(origin, ("", {}))
         columns = ", ".join(f"${name} as {name}" for name in info)
         connection.execute(
             f"create table bundle_info as select {columns}, finished_at, landing, definition "
@@ -170,9 +167,8 @@ def _copy(
                 break
         restate(connection, info["build"], info["as_of"])
         add_inferences(connection, info["as_of"])
-        for table, (about, columns_about) in OWN_TABLES.items():
-            counts[table] = count_rows(connection, table)
-            comment_on(connection, table, about, columns_about)
+        counts |= {table: count_rows(connection, table) for table in OWN_TABLES}
+        comment_on(connection, told)
         connection.execute("detach warehouse")
         connection.execute("checkpoint")
     finally:

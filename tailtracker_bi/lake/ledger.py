@@ -96,8 +96,8 @@ class Ledger:
         self._head = root / "head.json"
         self._read: tuple[int, pa.Table] | None = None
         """The ledger as last read, and its version."""
-        self._of_table: dict[tuple[str, str], pa.Table] = {}
-        """Of the ledger as last read, the rows of each table that was asked for."""
+        self._of_table: dict[tuple[str, str], tuple[pa.Table, pa.Table]] = {}
+        """Of the ledger as last read, the rows of each table that was asked for, and those of them that landed."""
 
     def landings(self) -> pa.Table:
         """The whole ledger, in LANDINGS_SCHEMA, oldest first."""
@@ -185,17 +185,20 @@ class Ledger:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def _attempts(self, source: str, table: str) -> pa.Table:
+    def _rows_of(self, source: str, table: str) -> tuple[pa.Table, pa.Table]:
         rows = self.landings()
         if (source, table) not in self._of_table:
             is_of_table = pc.and_(pc.equal(rows["source"], source), pc.equal(rows["table_name"], table))
-            self._of_table[source, table] = rows.filter(is_of_table)
+            own = rows.filter(is_of_table)
+            self._of_table[source, table] = own, own.filter(pc.equal(own["status"], "landed"))
         return self._of_table[source, table]
+
+    def _attempts(self, source: str, table: str) -> pa.Table:
+        return self._rows_of(source, table)[0]
 
     def landed(self, source: str, table: str) -> pa.Table:
         """The landings of a table, oldest first."""
-        rows = self._attempts(source, table)
-        return rows.filter(pc.equal(rows["status"], "landed"))
+        return self._rows_of(source, table)[1]
 
     def days(self, source: str, table: str) -> dict[date, dict[str, Any]]:
         """By day, the latest landing of each that is there."""

@@ -240,18 +240,21 @@ def versions_of(connection: duckdb.DuckDBPyConnection, table: AppTable, rows: Te
     where = f"{rows.source}: {table.name}"
     connection.read_parquet(str(rows.file)).create_view("texts", replace=True)
     connection.execute(_typed(table, rows))
-    twice = connection.execute(
-        "select min(line), max(line) from typed where reason is null "
-        "group by object_id having count(*) > 1 order by 1 limit 1"
+    counted = connection.execute(
+        "select count(*), count(reason), count(distinct object_id) filter (where reason is null), "
+        "list(object_id) filter (where reason is not null and object_id is not null) from typed"
     ).fetchone()
-    if twice:
-        lines = f" in lines {twice[0]} and {twice[1]}" if rows.is_numbered else ""
+    received, quarantined, told_apart, unreadable = cast(tuple[int, int, int, list[str] | None], counted)
+    if told_apart < received - quarantined:
+        first, last = cast(
+            tuple[int | None, int | None],
+            connection.execute(
+                "select min(line), max(line) from typed where reason is null "
+                "group by object_id having count(*) > 1 order by 1 limit 1"
+            ).fetchone(),
+        )
+        lines = f" in lines {first} and {last}" if rows.is_numbered else ""
         raise BadResponseError(f"{where}: {', '.join(rows.key)} should tell rows apart, but does not{lines}")
-    counted = connection.execute("select count(*), count(reason) from typed").fetchone()
-    received, quarantined = cast(tuple[int, int], counted)
-    unreadable = connection.execute(
-        "select object_id from typed where reason is not null and object_id is not null"
-    ).fetchall()
 
     def reader(sql: str, schema: pa.Schema, **parameters: Any) -> pa.RecordBatchReader:
         return connection.cursor().execute(sql, parameters).to_arrow_reader(100_000).cast(schema)
@@ -267,11 +270,13 @@ def versions_of(connection: duckdb.DuckDBPyConnection, table: AppTable, rows: Te
             "where reason is not null",
             QUARANTINE_SCHEMA,
             day=day,
-        ),
+        )
+        if quarantined
+        else QUARANTINE_SCHEMA.empty_table().to_reader(),
         counts=Counts(received=received, quarantined=quarantined),
         withheld=rows.withheld,
         lacking=frozenset(table.kinds) - frozenset(rows.columns),
-        unreadable=[object_id for (object_id,) in unreadable],
+        unreadable=unreadable or [],
         shape=rows.shape,
         remarks=[Remark(f"withheld, as nobody has allowed it: {', '.join(unknown)}")] if unknown else [],
     )

@@ -37,6 +37,8 @@ class Warehouse:
         self.results: Sequence[Result] = ()
         """What became of each node in the build that this object made."""
         self._given: dict[str, Given] = {}
+        self._has_finished = False
+        """Whether a build that this object made came to its end, and nothing was prepared for another since."""
 
     @cached_property
     def _manifest(self) -> dict[str, Any]:
@@ -54,22 +56,24 @@ class Warehouse:
 
     def prepare(self, full_refresh: bool = False) -> list[str]:
         """Write what models read. Returns, in words, what will be rebuilt in full and why."""
-        if self.engine.is_damaged():
-            self.drop()
-            return [DAMAGED, *self._prepare(full_refresh)]
-        return self._prepare(full_refresh)
+        with self.engine.held() as is_sound:
+            if is_sound:
+                return self._prepare(full_refresh)
+        self.drop()
+        return [DAMAGED, *self._prepare(full_refresh)]
 
     def check_is_of_lake(self) -> None:
         """Raise LakeError where the warehouse took in what the ledger does not have: one of both is not this HOME's.
 
         Landings are numbered: those that come would pass for those that were taken in.
         """
-        if not self.engine.is_there or self.engine.is_damaged():
-            return
-        with self.engine.session() as session:
-            if not session.has("marks", "ledger"):
+        with self.engine.held() as is_sound:
+            if not is_sound or not self.engine.is_there:
                 return
-            taken_in = session.rows(f"select landing, chain from {session.named('marks.ledger')}")
+            with self.engine.session() as session:
+                if not session.has("marks", "ledger"):
+                    return
+                taken_in = session.rows(f"select landing, chain from {session.named('marks.ledger')}")
         ledger = self._lake.ledger.landings()
         known = set(zip(ledger["landing"].to_pylist(), ledger["chain"].to_pylist(), strict=True))
         if taken_in and taken_in[0] not in known:
@@ -101,10 +105,13 @@ class Warehouse:
             landing = pc.max(self._lake.ledger.landings()["landing"]).as_py()
             definition = marks.definition(self._settings, self._analytics)
             marks.finish(session, nodes, built, landing, definition, self.engine.version)
+        self._has_finished = True
         reached("build.finished")
 
     def check_finished(self) -> None:
         """Raise BuildError unless the last build came to its end: no other state may be published."""
+        if self._has_finished:
+            return
         if self.engine.is_there:
             with self.engine.session() as session:
                 if session.has("marks", "finished"):
@@ -150,6 +157,7 @@ class Warehouse:
             session.keep_only(known | {("marks", name, False) for name in marks.NAMES}, (*LAYERS, "marks"))
             session.create_schemas(["raw_lake", "config", "marks", *(f"raw_{source.name}" for source in SOURCES)])
             had_finished = marks.begin(session)
+            self._has_finished = False
             session.load("raw_lake", "landings", landings)
             for source in SOURCES:
                 schema = f"raw_{source.name}"

@@ -170,8 +170,9 @@ class InMemory(DuckDb):
     def is_there(self) -> bool:
         return True
 
-    def is_damaged(self, *, to_its_last_block: bool = False) -> bool:
-        return False
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        yield True
 
     def attach(self, connection: Any, alias: str, tables: Mapping[str, str]) -> None:
         """Copies, as there is no file; all of them, whatever their condition."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
@@ -174,6 +174,11 @@ class Engine(ABC):
         Found by trying, not by the client's words, in which a path may stand. Raises BuildError where another program
         holds it, or it may not be read: that is no damage.
         """
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Whether it is sound, by `is_damaged`; sessions within begin at once."""
+        yield not self.is_damaged()
 
     @abstractmethod
     def dbt_output(self) -> dict[str, Any]:

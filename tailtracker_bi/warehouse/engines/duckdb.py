@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -196,18 +196,32 @@ class DuckDb(Engine):
             file.unlink(missing_ok=True)
 
     def is_damaged(self, *, to_its_last_block: bool = False) -> bool:
-        if not self.is_there:
-            return False
-        self._check_is_free()
-        try:
-            with self.session() as session:
-                for table in session.tables() if to_its_last_block else ():
-                    session.digest(".".join(f'"{name}"' for name in table))
-        except duckdb.OutOfMemoryException:
-            return False
-        except duckdb.Error:
-            return True
-        return False
+        with self.held() as is_sound:
+            try:
+                if is_sound and to_its_last_block and self.is_there:
+                    with self.session() as session:
+                        for table in session.tables():
+                            session.digest(".".join(f'"{name}"' for name in table))
+            except duckdb.OutOfMemoryException:
+                return False
+            except duckdb.Error:
+                return True
+        return not is_sound
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        with ExitStack() as stack:
+            is_sound = True
+            if self.is_there:
+                self._check_is_free()
+                try:
+                    # To open the file takes longer than what most sessions do; a second one in a process shares it.
+                    stack.enter_context(self.session())
+                except duckdb.OutOfMemoryException:
+                    pass
+                except duckdb.Error:
+                    is_sound = False
+            yield is_sound
 
     def _check_is_free(self) -> None:
         """Raise BuildError where the file may not be read, or another process has it open: DuckDB then locks it so."""
