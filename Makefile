@@ -1,6 +1,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+# Where it is set, pytest rewrites every test module anew in each of its processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dagster test soak mutants bench lint lock clean

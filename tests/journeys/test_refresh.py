@@ -21,7 +21,7 @@ from tailtracker_bi.sandbox.servers.export_api import serve
 from tailtracker_bi.settings.model import Settings
 from tailtracker_bi.sources.http import TRIES
 from tailtracker_bi.sources.records import each_day
-from tailtracker_bi.warehouse import DuckDb, Warehouse
+from tailtracker_bi.warehouse import BuildError, DuckDb, Warehouse
 from tailtracker_bi.warehouse.dbt_runner import run_dbt
 from tailtracker_bi.warehouse.marks import FAMILIES
 from tailtracker_bi.warehouse.warehouse import LAYERS
@@ -108,8 +108,11 @@ def test_dbt_by_hand_builds_the_same_tables(make_settings: MakeSettings, tmp_pat
         warehouse = Warehouse(settings, load_analytics(), Lake(tmp_path))
         warehouse.prepare()
         warehouse.build()
+        warehouse.check_finished()
         land(settings, SATURDAY, MONDAY)
         warehouse.prepare()
+        with pytest.raises(BuildError, match="did not finish"):
+            warehouse.check_finished()
         by_hand = DuckDb(tmp_path / "by-hand")
         by_hand.home.mkdir()
         shutil.copy(DuckDb(tmp_path).path, by_hand.path)
