@@ -193,8 +193,9 @@
     {{ adapter.dispatch('json_elements')(json, path) }}
 {%- endmacro %}
 
+-- Found by a wildcard they are parsed once; a cast of the array would parse it again.
 {% macro default__json_elements(json, path) -%}
-    unnest(cast(json_extract({{ json }}, '/{{ path.replace('.', '/') }}') as json[]))
+    unnest(json_extract({{ json }}, '$.{{ path }}[*]'))
 {%- endmacro %}
 
 {% macro postgres__json_elements(json, path) -%}

@@ -37,6 +37,11 @@
     {%- endif -%}
 {%- endmacro %}
 
+-- Whether only objects of which some versions landed are read, and not all.
+{% macro is_in_part() -%}
+    {{ is_run('in_part') if var('for_refresh', false) else is_incremental() | lower }}
+{%- endmacro %}
+
 -- Strategy `replace_landed`: delete the objects of `where_landed` and insert them anew. The unique key names the object.
 {% macro get_incremental_replace_landed_sql(arguments) -%}
     {%- set origin = config.get('meta')['replaces'].split('.') -%}

@@ -12,24 +12,51 @@
             is_deleted,
             created_at,
             {{ json_texts('content', fields.values() | list) }} as texts
-        from (
-            select
-                *,
-                row_number() over (
-                    partition by object_id
-                    order by
-                        case when origin in ('event', 'before') then 1 else 0 end,
-                        case when origin in ('event', 'before') then 0 else landing end desc,
-                        effective_at desc,
-                        case when origin = 'event' then 0 else 1 end,
-                        landing desc,
-                        content_hash
-                ) as recency
-            from {{ source('raw_stripe', table) }}
-            {{ where_landed('stripe', table) }}
-        ) as versions
-        where recency = 1
+        from ({{ stripe_current_versions(table) }}) as current_versions
     ) as current_objects
+{%- endmacro %}
+
+-- The version of each object that holds. Of nearly all there is one: to put the content of those in order, too, costs as
+-- much as to read it.
+{% macro stripe_current_versions(table) -%}
+    {%- set columns = ['object_id', 'is_deleted', 'created_at', 'content'] -%}
+    {%- set versions = source('raw_stripe', table) -%}
+    select versions.{{ columns | join(', versions.') }}
+    from {{ versions }} as versions
+    left join (select object_id from {{ versions }} group by object_id having count(*) > 1) as repeated
+        on versions.object_id = repeated.object_id
+    where not {{ is_in_part() }} and repeated.object_id is null
+
+    union all
+
+    select {{ columns | join(', ') }}
+    from (
+        select
+            versions.*,
+            row_number() over (
+                partition by versions.object_id
+                order by
+                    case when versions.origin in ('event', 'before') then 1 else 0 end,
+                    case when versions.origin in ('event', 'before') then 0 else versions.landing end desc,
+                    versions.effective_at desc,
+                    case when versions.origin = 'event' then 0 else 1 end,
+                    versions.landing desc,
+                    versions.content_hash
+            ) as recency
+        from {{ versions }} as versions
+        inner join (
+            select object_id from {{ versions }}
+            where not {{ is_in_part() }}
+            group by object_id
+            having count(*) > 1
+
+            union all
+
+            select distinct object_id from {{ ref('stg_stripe__objects_landed') }}
+            where {{ is_in_part() }} and table_name = '{{ table }}'
+        ) as in_order on versions.object_id = in_order.object_id
+    ) as ordered
+    where recency = 1
 {%- endmacro %}
 
 -- The columns of `fields`, out of `texts` that json_texts took from their paths.

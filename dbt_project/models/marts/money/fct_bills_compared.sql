@@ -1,5 +1,16 @@
 {{ config(materialized='view') }}
 
+{%- set bill %}
+        subscription_id,
+        subscription_item_id,
+        day,
+        max(currency) as currency,
+        max(billing_interval) as billing_interval,
+        max(interval_count) as interval_count,
+        cast(greatest(sum(amount), 0) as decimal(38, 15)) as listed,
+        cast(greatest(sum(amount - discount_amount), 0) as decimal(38, 15)) as billed
+{%- endset %}
+
 with lines as (
 
     select * from {{ ref('int_invoice_lines_recurring') }}
@@ -39,19 +50,20 @@ landed_days as (
 
 ),
 
--- Of an item that began two periods on one day, or was billed anew, the last bill counts.
 billed_lines as (
 
     select
-        lines.*,
-        {{ local_date('lines.period_start_at', 'context.timezone') }} as day,
-        dense_rank() over (
-            partition by
-                lines.subscription_id,
-                lines.subscription_item_id,
-                {{ local_date('lines.period_start_at', 'context.timezone') }}
-            order by lines.period_start_at desc, lines.invoiced_at desc, lines.invoice_id desc
-        ) as recency
+        lines.subscription_id,
+        lines.subscription_item_id,
+        lines.invoice_id,
+        lines.invoiced_at,
+        lines.period_start_at,
+        lines.currency,
+        lines.billing_interval,
+        lines.interval_count,
+        lines.amount,
+        lines.discount_amount,
+        {{ local_date('lines.period_start_at', 'context.timezone') }} as day
     from lines
     cross join context
     inner join invoices on lines.invoice_id = invoices.invoice_id
@@ -60,18 +72,48 @@ billed_lines as (
 
 ),
 
-bills as (
+items_of_days as (
+
+    select {{ bill }}, count(*) as lines
+    from billed_lines
+    group by subscription_id, subscription_item_id, day
+
+),
+
+repeated as (
+
+    select * from items_of_days
+    where lines > 1
+
+),
+
+-- Of an item that began two periods on one day, or was billed anew, the last bill counts; nearly all have one line.
+ranked as (
 
     select
-        subscription_id,
-        subscription_item_id,
-        day,
-        max(currency) as currency,
-        max(billing_interval) as billing_interval,
-        max(interval_count) as interval_count,
-        cast(greatest(sum(amount), 0) as decimal(38, 15)) as listed,
-        cast(greatest(sum(amount - discount_amount), 0) as decimal(38, 15)) as billed
+        billed_lines.*,
+        dense_rank() over (
+            partition by billed_lines.subscription_id, billed_lines.subscription_item_id, billed_lines.day
+            order by billed_lines.period_start_at desc, billed_lines.invoiced_at desc, billed_lines.invoice_id desc
+        ) as recency
     from billed_lines
+    inner join repeated
+        on
+            billed_lines.day = repeated.day
+            and coalesce(billed_lines.subscription_id, '') = coalesce(repeated.subscription_id, '')
+            and coalesce(billed_lines.subscription_item_id, '') = coalesce(repeated.subscription_item_id, '')
+
+),
+
+bills as (
+
+    select subscription_id, subscription_item_id, day, currency, billing_interval, interval_count, listed, billed
+    from items_of_days
+    where lines = 1
+
+    union all
+
+    select {{ bill }} from ranked
     where recency = 1
     group by subscription_id, subscription_item_id, day
 

@@ -42,25 +42,33 @@ volumes as (
 
 ),
 
-sides as (
-
-    select
-        charge_id,
-        max(case when charged <> 0 then day end) as charged_day,
-        max(case when charged <> 0 then currency end) as charged_currency,
-        min(case when settled <> 0 then day end) as settled_day,
-        min(case when settled <> 0 then currency end) as settled_currency
-    from volumes
-    where charge_id is not null
-    group by charge_id
-
-),
-
 of_charges as (
 
     select volumes.day, volumes.currency, volumes.charge_id, sum(volumes.charged) as charged, sum(volumes.settled) as settled
     from volumes
     group by volumes.day, volumes.currency, volumes.charge_id
+
+),
+
+differing as (
+
+    select distinct charge_id from of_charges
+    where charged <> settled
+
+),
+
+-- Nearly all agree: only of those that do not is it asked why.
+sides as (
+
+    select
+        volumes.charge_id,
+        max(case when volumes.charged <> 0 then volumes.day end) as charged_day,
+        max(case when volumes.charged <> 0 then volumes.currency end) as charged_currency,
+        min(case when volumes.settled <> 0 then volumes.day end) as settled_day,
+        min(case when volumes.settled <> 0 then volumes.currency end) as settled_currency
+    from volumes
+    inner join differing on volumes.charge_id = differing.charge_id
+    group by volumes.charge_id
 
 ),
 

@@ -1,9 +1,20 @@
 {%- set segments = ['currency', 'card_brand', 'country', 'wallet', 'three_d_secure'] -%}
 {%- set columns = segments | join(', ') %}
 
+-- Many payments are told apart by nothing that is asked of them here: they are counted once, and not for each metric.
 with payments as (
 
-    select * from {{ ref('fct_payments') }}
+    select
+        first_attempt_date,
+        {{ columns }},
+        outcome,
+        first_attempt_outcome,
+        is_recurring,
+        count(*) as payments,
+        sum(succeeded_attempts) as succeeded_attempts,
+        sum(failed_attempts) as failed_attempts
+    from {{ ref('fct_payments') }}
+    group by 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 ),
 
@@ -36,26 +47,33 @@ day_periods as (
 captured_charges as (
 
     select
-        attempts.*,
-        disputed_charges.charge_id is not null as is_disputed
+        attempts.attempt_date,
+        {{ columns }},
+        count(*) as charges,
+        sum(case when attempts.refunded_amount > 0 then 1 else 0 end) as refunded,
+        count(disputed_charges.charge_id) as disputed
     from attempts
     left join disputed_charges on attempts.charge_id = disputed_charges.charge_id
     where attempts.captured_amount > 0
+    group by 1, 2, 3, 4, 5, 6
 
 ),
 
--- Each fact counts as so many of so many; a count has no second number.
+-- So many of so many; a count has no second number.
 facts as (
 
-    select 'payments' as metric_id, first_attempt_date as day, {{ columns }}, 1 as numerator, cast(null as bigint) as denominator
+    select
+        'payments' as metric_id, first_attempt_date as day, {{ columns }},
+        payments as numerator,
+        cast(null as bigint) as denominator
     from payments
 
     union all
 
     select
         'payment_success_rate', first_attempt_date, {{ columns }},
-        case when outcome in ('first_attempt', 'recovered') then 1 else 0 end,
-        1
+        case when outcome in ('first_attempt', 'recovered') then payments else 0 end,
+        payments
     from payments
     where outcome in ('first_attempt', 'recovered', 'failed')
 
@@ -63,8 +81,8 @@ facts as (
 
     select
         'first_attempt_success_rate', first_attempt_date, {{ columns }},
-        case when first_attempt_outcome = 'succeeded' then 1 else 0 end,
-        1
+        case when first_attempt_outcome = 'succeeded' then payments else 0 end,
+        payments
     from payments
     where first_attempt_outcome in ('succeeded', 'failed')
 
@@ -80,19 +98,19 @@ facts as (
 
     select
         'recovery_rate', first_attempt_date, {{ columns }},
-        case when outcome = 'recovered' then 1 else 0 end,
-        1
+        case when outcome = 'recovered' then payments else 0 end,
+        payments
     from payments
     where is_recurring and first_attempt_outcome = 'failed'
 
     union all
 
-    select 'refund_rate', attempt_date, {{ columns }}, case when refunded_amount > 0 then 1 else 0 end, 1
+    select 'refund_rate', attempt_date, {{ columns }}, refunded, charges
     from captured_charges
 
     union all
 
-    select 'dispute_rate', attempt_date, {{ columns }}, case when is_disputed then 1 else 0 end, 1
+    select 'dispute_rate', attempt_date, {{ columns }}, disputed, charges
     from captured_charges
 
 ),

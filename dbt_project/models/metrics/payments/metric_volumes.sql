@@ -7,9 +7,18 @@ with attempts as (
 
 ),
 
+-- Each day's in sum: what is asked of them below is asked of few rows.
 balance_changes as (
 
-    select * from {{ ref('fct_balance_changes') }}
+    select
+        kind,
+        change_date,
+        {{ columns }},
+        cast(sum(amount) as decimal(38, 3)) as amount,
+        cast(sum(fee_amount) as decimal(38, 3)) as fee_amount,
+        cast(sum(net_amount) as decimal(38, 3)) as net_amount
+    from {{ ref('fct_balance_changes') }}
+    group by 1, 2, 3, 4, 5
 
 ),
 

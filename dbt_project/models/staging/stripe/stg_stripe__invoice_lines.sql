@@ -38,7 +38,7 @@
 
 with invoices as (
 
-    {{ stripe_objects('invoices', {'lines': 'lines'}) }}
+    {{ stripe_current_versions('invoices') }}
 
 ),
 
@@ -47,7 +47,7 @@ elements as (
     select
         object_id,
         created_at,
-        {{ json_elements('lines', 'data') }} as element
+        {{ json_elements('content', 'lines.data') }} as element
     from invoices
     where not is_deleted
 
