@@ -45,7 +45,7 @@ bench: setup ## Measure what the speed claims rest on
 lint: setup ## Style, types and SQL
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --disable-progress-bar -q dbt_project/models dbt_project/tests
+	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar -q dbt_project/models dbt_project/tests
 
 lock: ## Pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --group dev --extra sandbox --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade -o requirements.lock
