@@ -159,6 +159,7 @@ FUNNEL = "funnels:\n  - id: f\n    steps: [a, b]\n    window: {days: 1}\n"
         ("x: !!python/object:os.system {}", "line 1: not YAML"),
         ("x: \x07", "not YAML"),
         ("{}\n---\n{}", "not YAML"),
+        pytest.param("x: " + "[" * 100_000, "not YAML: maximum recursion depth exceeded", id="lists in lists"),
     ],
 )
 def test_mistake_is_named_with_file_line_and_field(text: str, told: str) -> None:
