@@ -16,7 +16,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboards import access, data, printed
-from dashboards.controls import NOTES, PAGE, Narrowing, here
+from dashboards.controls import NOTES, PAGE, Narrowing, here, read_link
 from dashboards.saved_views import saved_views
 from tailtracker_bi.access import Right
 from tailtracker_bi.bundle import Bundle, NoBundleError
@@ -76,6 +76,7 @@ def open_page(title: str, summary: str, needs: Sequence[str] = ()) -> Bundle:
 def find_build(title: str, summary: str) -> Bundle:
     """Title, what the page is for, and how far the data of the current build goes, which opens to say more."""
     st.session_state[PAGE] = title
+    read_link()
     head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
     head.title(title, help=summary, width="content")
     try:

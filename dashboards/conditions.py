@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 import streamlit as st
 from pydantic import ValidationError
 
-from dashboards.controls import go, print_choice, say_unknown, way_back
+from dashboards.controls import LINK, go, print_choice, say_unknown, way_back
 from tailtracker_bi.analytics import PropertyFilter
 from tailtracker_bi.figures.wording import plain
 
@@ -64,7 +64,7 @@ def _keep(found: Conditions) -> None:
     except ValidationError as error:
         st.session_state[WRONG] = error.errors()[0]["msg"].removeprefix("Value error, ")
         return
-    kept = st.query_params.get_all(WHERE)
+    kept = st.session_state[LINK].get(WHERE, [])
     go({WHERE: [*dict.fromkeys([*kept, "/".join((place, how, quote(name, safe=""), quote(value, safe="")))])]})
     st.session_state[VALUE] = ""
 

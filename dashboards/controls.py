@@ -26,6 +26,8 @@ NAME, OPEN = "page file", "pages open"
 those that are open to who is here."""
 PAGE, NOTES = "page", "notes"
 """Kept for the controls: the page that they are on, and the place above them where a link can be spoken of."""
+LINK = "link"
+"""Kept of a session: what the address bar says, or will as soon as the browser hears of it."""
 LONGEST_ASKED = 60
 MOST_VALUES = 7
 """Lines of one chart that can be told apart."""
@@ -119,8 +121,19 @@ def here() -> str:
 
 def go(changed: Mapping[str, list[str]]) -> None:
     """To a link that has other values for some keys, in one step, so that one step back leads here again."""
-    link = {key: st.query_params.get_all(key) for key in st.query_params} | dict(changed)
+    link = st.session_state[LINK] | dict(changed)
     st.query_params.from_dict({key: ids for key, ids in link.items() if ids})
+    read_link()
+
+
+def read_link() -> None:
+    """Keep the link that the page is shown by."""
+    st.session_state[LINK] = {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def _go_on() -> None:
+    """Who chooses while the page still runs sends the link of before: it would take back what was chosen first."""
+    go({})
 
 
 def segment_name(segment: str) -> str:
@@ -194,6 +207,7 @@ def _period(bounds: Dates) -> Dates:
         return date_range("Dates", DATES, (max(bounds[0], bounds[1] - timedelta(days=89)), bounds[1]), bounds)
     if is_own:
         del st.query_params[DATES]
+        read_link()
     if chosen == "all":
         return bounds
     return max(bounds[0], bounds[1] - timedelta(days=int(chosen) - 1)), bounds[1]
@@ -229,7 +243,13 @@ def select(
     is_known = _take_from_link(label, key, first, lambda ids: _only(ids, options), options.__getitem__)
     shown: Literal["collapsed", "visible"] = "collapsed" if width else "visible"
     chosen = st.selectbox(
-        label, list(options), format_func=options.__getitem__, key=key, label_visibility=shown, width=width or "stretch"
+        label,
+        list(options),
+        format_func=options.__getitem__,
+        key=key,
+        label_visibility=shown,
+        width=width or "stretch",
+        on_change=_go_on,
     )
     if chosen is None:
         return first
@@ -248,6 +268,7 @@ def switch(label: str, options: Mapping[str, str], key: str, default: str) -> st
         format_func=options.__getitem__,
         key=key,
         label_visibility="collapsed",
+        on_change=_go_on,
     )
     if chosen is None:
         return default
@@ -280,6 +301,7 @@ def several(
         placeholder=placeholder,
         label_visibility="collapsed",
         width=width,
+        on_change=_go_on,
     )
     _keep_in_link(key, [] if chosen == list(default) else chosen, is_known=is_known)
     print_choice(label, ", ".join(chosen))
@@ -289,7 +311,10 @@ def several(
 def find(label: str, key: str, placeholder: str) -> str:
     """A few words to look for; nothing is all."""
     is_known = _take_from_link(label, key, "", lambda ids: ids[0] if len(ids) == 1 else None, str)
-    asked = st.text_input(label, key=key, placeholder=placeholder, label_visibility="collapsed", width=360) or ""
+    shown = st.text_input(
+        label, key=key, placeholder=placeholder, label_visibility="collapsed", width=360, on_change=_go_on
+    )
+    asked = shown or ""
     _keep_in_link(key, [asked] if asked else [], is_known=is_known)
     print_choice(label, asked)
     return asked
@@ -314,6 +339,7 @@ def date_range(label: str, key: str, default: Dates, bounds: Dates) -> Dates:
         format="YYYY-MM-DD",
         label_visibility="collapsed",
         width=220,
+        on_change=_go_on,
     )
     if not isinstance(chosen, tuple) or len(chosen) != 2:  # The second of the two is still to be chosen.
         return default
@@ -365,4 +391,5 @@ def _keep_in_link(key: str, ids: list[str], *, is_known: bool) -> None:
         st.query_params[key] = ids
     else:
         del st.query_params[key]
+    read_link()
     st.session_state[f"link {key}"] = [st.session_state[PAGE], *ids]

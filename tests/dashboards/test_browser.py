@@ -518,6 +518,7 @@ def test_notes_and_views_are_written_and_removed_by_keys_in_a_browser(page: Page
     expect(page.get_by_role("link", name="By day")).to_have_count(0)
     page.keyboard.press("Escape")
     notes.click()
+    settled(page)
     choose(page, "Write or change", title)
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_text("Nothing is noted on these days.")).to_be_visible()

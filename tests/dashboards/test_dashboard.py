@@ -184,6 +184,21 @@ def test_a_link_carries_ids_restores_the_view_and_stays_in_the_address_bar(title
     assert "not known here" not in said(page)
 
 
+def test_who_chooses_before_the_browser_knows_the_link_of_the_last_choice_keeps_both_and_back_undoes_both() -> None:
+    page = open_page("Overview")
+    page.selectbox(key="range").set_value("30").run()
+    page.query_params = {}  # as the browser, which sends the one that it has
+    page.selectbox(key="of").set_value("country=Japan").run()
+    assert page.query_params == {"range": "30", "of": "country=Japan"}
+    page.query_params = {"range": "30"}
+    page.button(key="only of").click().run()
+    assert page.query_params == {"range": "30"}
+    page.query_params = {}
+    page.run()
+    assert page.query_params == {}
+    assert controls(page)["range"] == "90"
+
+
 def test_an_unknown_id_in_a_link_is_told_until_something_else_is_chosen() -> None:
     page = open_page("Revenue", metric="ARR", dates="2025-02-01")
     first = "subscriber_churn_rate_30d"
