@@ -17,11 +17,13 @@ from tailtracker_bi.lake.check import (
 from tailtracker_bi.lake.lake import NEW_KEY, Lake
 from tailtracker_bi.lake.ledger import READ, RESTORE, LakeError
 from tailtracker_bi.lake.objects import ObjectLanding, landing_objects
+from tailtracker_bi.lake.versions import Comparison
 
 __all__ = [
     "NEW_KEY",
     "READ",
     "RESTORE",
+    "Comparison",
     "Finding",
     "Lake",
     "LakeError",

@@ -50,7 +50,7 @@ from tailtracker_bi.lake.tables import (
     sync_commit,
     version_of,
 )
-from tailtracker_bi.lake.versions import ids_now
+from tailtracker_bi.lake.versions import Comparison
 from tailtracker_bi.privacy import mask_text
 from tailtracker_bi.sources import Days, ObjectSource, Remark, Table
 
@@ -155,7 +155,7 @@ class Lake:
             set_aside = self.quarantine(source, table).draft_days(self.ledger.next_landing(), landing, records)
         reached("lake.day.set_aside")
         version = version_of(path) if landing else None
-        digests = self.digests_of_new(path, known) if landing else {}
+        digests = {} if version is None else self.digests_of_new(path, version, known)
         moment = as_of.replace(tzinfo=None) if as_of else None
         about = {"source": source, "table_name": table, "as_of": moment}
         read: dict[date, dict[str, object]] = {
@@ -194,7 +194,7 @@ class Lake:
         versions = self.ledger.landed(source, table)["version"]
         if not len(versions):
             return []
-        return files_of(DeltaTable(self.table_path(source, table), version=pc.max(versions).as_py()))
+        return files_of(self.table_path(source, table), pc.max(versions).as_py())
 
     def digests(self, source: str, table: str) -> dict[str, str]:
         """The SHA-256 of the files as they were written, by the names that `files` gives them."""
@@ -212,13 +212,13 @@ class Lake:
         """The records of a table that were set aside."""
         return Quarantine(self._quarantine / source / table)
 
-    def ids_now(self, source: type[ObjectSource], table: Table, condition: str, spool: Path) -> set[str]:
+    def ids_now(self, source: type[ObjectSource], table: Table, condition: str, comparison: Comparison) -> set[str]:
         """The objects of a table that are not deleted and, as they are now, meet an SQL condition on its columns.
 
         A condition that is empty is met by all.
         """
         files = self.files(source.name, table.name)
-        return ids_now(files, source.raw_schema(table), condition, spool) if files else set()
+        return comparison.ids_now(files, source.raw_schema(table), condition) if files else set()
 
     def keep(self, path: Path) -> None:
         """Have the disk keep a table's latest commit."""
@@ -260,10 +260,9 @@ class Lake:
         if recorded is None:
             if path.exists():
                 self._move_aside(path)
-        elif version is not None and version > recorded:
-            now, wanted = DeltaTable(path), DeltaTable(path, version=recorded)
-            if {*now.file_uris()} != {*wanted.file_uris()}:  # else it is rolled back already
-                now.restore(recorded)
+        elif version is not None and version > recorded and {*files_of(path, version)} != {*files_of(path, recorded)}:
+            # Else it is rolled back already.
+            DeltaTable(path).restore(recorded)
 
     def _is_whole(self, source: str, table: str, landed: Mapping[str, Any]) -> bool:
         """Whether a day is there as it landed: else it is mended by landing anew, as `verify` says."""
@@ -307,10 +306,10 @@ class Lake:
             where = f"quarantine/{source}/{table} has a folder where a file of records belongs"
             raise LakeError(where, f"move away {error.filename2}") from None
 
-    def digests_of_new(self, path: Path, known: Container[str]) -> dict[str, str]:
-        """The SHA-256 of the table's files that are not known: Parquet as it is written here has no checksums."""
+    def digests_of_new(self, path: Path, version: int, known: Container[str]) -> dict[str, str]:
+        """The SHA-256 of a version's files that are not known: Parquet as it is written here has no checksums."""
         found = {}
-        for name in files_of(DeltaTable(path)):
+        for name in files_of(path, version):
             if name not in known:
                 with Path(name).open("rb") as file:
                     found[str(Path(name).relative_to(path))] = hashlib.file_digest(file, "sha256").hexdigest()

@@ -108,7 +108,7 @@ class Ledger:
         # interpreter goes kill the process ("terminate called without an active exception").
         if self._read is None or self._read[0] != version:
             try:
-                files = files_of(DeltaTable(self._path, version=version))
+                files = files_of(self._path, version)
                 rows = dataset(files, schema=LANDINGS_SCHEMA, format="parquet").to_table()
             except (DeltaError, pa.ArrowException, OSError) as error:
                 raise LakeError(f"lake/_landings can't be read ({type(error).__name__})") from None

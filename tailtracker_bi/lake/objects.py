@@ -44,7 +44,7 @@ class ObjectLanding:
     """Tables of a source that are in the lake, and in the ledger once that is recorded."""
 
     def __init__(self, lake: Lake, source: type[ObjectSource], comparison: Comparison) -> None:
-        self._lake, self._source, self._comparison = lake, source, comparison
+        self._lake, self._source, self.comparison = lake, source, comparison
         self._rows: list[dict[str, object]] = []
 
     def land(self, table: Table, versions: Versions, as_of: datetime, accepted: str = "") -> Counts:
@@ -64,7 +64,7 @@ class ObjectLanding:
             doubt, noticed = changed_shape(versions.shape, ledger.shape(self._source, table), len(versions.unreadable))
             doubts.insert(0, doubt)
             remarks += noticed
-        with self._comparison.told(table, versions) as told:
+        with self.comparison.told(table, versions) as told:
             is_as_last_time = last is not None and self._is_as(last, told, as_of)
             if is_as_last_time:
                 counts = told.nothing_new
@@ -102,19 +102,21 @@ class ObjectLanding:
             )
             aside = {"set_aside": drafted.total(), "set_aside_for": reasons_of(drafted)}
         reached("lake.version.set_aside")
+        version = version_of(path)
+        digests = lake.digests_of_new(path, version, known) if counts.loaded and version is not None else {}
         self._rows.append(
             {
                 "source": source,
                 "table_name": name,
                 "day": as_of.date(),
-                "version": version_of(path),
+                "version": version,
                 **asdict(counts),
                 **aside,
                 "status": "landed",
                 "as_of": as_of.replace(tzinfo=None),
                 "shape": None if versions.shape is None else as_json(versions.shape),
                 "content": told.content,
-                "digests": as_json(lake.digests_of_new(path, set(known)) if counts.loaded else {}),
+                "digests": as_json(digests),
             }
             | remarked([*remarks, *accepted_against(doubt)])
         )

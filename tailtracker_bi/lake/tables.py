@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 from uuid import uuid4
@@ -122,9 +123,33 @@ def commit_of(path: Path, version: int) -> Path:
     return path / "_delta_log" / f"{version:020}.json"
 
 
-def files_of(table: DeltaTable) -> list[str]:
-    """The data files of a version, as the disk has their names: Delta gives a blank in the way to them as %20."""
-    return [unquote(name) for name in table.file_uris()]
+def files_of(path: Path, version: int) -> list[str]:
+    """The data files of a version, as the disk has their names: Delta gives a blank in the way to them as %20.
+
+    A version does not change: its log is read once a process, while its folder and commit are those of then.
+    """
+    log, commit = (_state(file) for file in (path / "_delta_log", commit_of(path, version)))
+    if log is None or commit is None:
+        return _files_of(path, version)
+    return [*_files_read(path, version, log, commit)]
+
+
+def _state(file: Path) -> tuple[int, ...] | None:
+    """What is another where a file or folder was changed or replaced; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=128)
+def _files_read(path: Path, version: int, *_: tuple[int, ...]) -> list[str]:
+    return _files_of(path, version)
+
+
+def _files_of(path: Path, version: int) -> list[str]:
+    return [unquote(name) for name in DeltaTable(path, version=version).file_uris()]
 
 
 def version_of(path: Path) -> int | None:

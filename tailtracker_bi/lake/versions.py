@@ -158,6 +158,8 @@ class Comparison:
         Raises BadResponseError where the rows told are not as many as their counts say.
         """
         said = versions.counts
+        # What is made of a table goes at its end, all at once.
+        self._connection.begin()
         try:
             self._connection.register("candidates", versions.rows)
             self._connection.execute(_TELL.format(**_texts(table)))
@@ -168,10 +170,27 @@ class Comparison:
             content = f"{'all' if versions.is_snapshot else 'some'} {digest(objects, *sums)}" if is_plain else None
             yield Told(self._connection, table, versions, objects, content)
         finally:
+            self._connection.rollback()
             for name in ("candidates", "known", "unreadable"):
                 self._connection.unregister(name)
-            for name in ("told", "versions", "latest", "in_force", "fresh", "gone", "deletions"):
-                self._connection.execute(f"drop table if exists {name}")
+
+    def ids_now(self, known: Sequence[str], schema: pa.Schema, condition: str) -> set[str]:
+        """The objects that are not deleted and, as they are now, meet an SQL condition on their columns; "" is met by
+        all.
+
+        `known` are the Parquet files of their versions, in `schema`.
+        """
+        with self._connection.cursor() as beside:
+            beside.register("known", dataset(list(known), schema=schema, format="parquet"))
+            found = beside.execute(
+                f"""
+                select object_id from known
+                where not ({_HISTORY})
+                group by object_id
+                having arg_max(coalesce(not is_deleted and ({condition or "true"}), false), landing)
+                """
+            )
+            return {object_id for (object_id,) in found.fetchall()}
 
 
 @dataclass(frozen=True)
@@ -229,24 +248,6 @@ class Told:
         said = self.versions.counts
         counts = replace(said, received=said.received + gone, loaded=fresh + gone, deduplicated=self.objects - fresh)
         return counts, had, ended, deletions
-
-
-def ids_now(known: Sequence[str], schema: pa.Schema, condition: str, spool: Path) -> set[str]:
-    """The objects that are not deleted and, as they are now, meet an SQL condition on their columns; "" is met by all.
-
-    `known` are the Parquet files of their versions, in `schema`.
-    """
-    with _engine(spool) as connection:
-        connection.register("known", dataset(list(known), schema=schema, format="parquet"))
-        found = connection.execute(
-            f"""
-            select object_id from known
-            where not ({_HISTORY})
-            group by object_id
-            having arg_max(coalesce(not is_deleted and ({condition or "true"}), false), landing)
-            """
-        )
-        return {object_id for (object_id,) in found.fetchall()}
 
 
 def _engine(spool: Path) -> duckdb.DuckDBPyConnection:

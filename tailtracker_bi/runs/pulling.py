@@ -147,11 +147,12 @@ class _Pull:
         outcomes: dict[str, Callable[[], None]] = {}
         self._step(source.name)
 
-        def known_ids(table: Table, condition: str) -> Collection[str]:
-            return self.lake.ids_now(item.source, table, condition, self.spool)
-
         try:
             with _workable(source.name), landing_objects(self.lake, item.source, self.spool) as landing:
+
+                def known_ids(table: Table, condition: str) -> Collection[str]:
+                    return self.lake.ids_now(item.source, table, condition, landing.comparison)
+
                 try:
                     with source.session(item.since, self.spool, known_ids) as read:
                         for table in source.tables:

@@ -19,6 +19,7 @@ from tailtracker_bi.bundle.parity import compare_engines
 from tailtracker_bi.errors import TailTrackerError
 from tailtracker_bi.lake import (
     RESTORE,
+    Comparison,
     Finding,
     Lake,
     LakeError,
@@ -98,9 +99,9 @@ def ask(source: Source, lake: Lake, tables: Sequence[LedgerTable]) -> Verdict:
     if counts is None:
         return Verdict("source", f"{source.name}: counts are not offered", [])
     own = [table for table in tables if table.source.name == source.name and table.name in counts]
-    with TemporaryDirectory() as spool:
+    with TemporaryDirectory() as spool, Comparison(Path(spool)) as comparison:
         live = {
-            table.name: len(lake.ids_now(table.source, table.table, "", Path(spool)))
+            table.name: len(lake.ids_now(table.source, table.table, "", comparison))
             for table in own
             if issubclass(table.source, ObjectSource)
         }

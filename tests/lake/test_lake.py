@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from tailtracker_bi.lake import Lake, LakeError
 from tailtracker_bi.lake import lake as lake_module
 from tailtracker_bi.lake.check import check_ledger
 from tailtracker_bi.lake.ledger import LANDINGS_SCHEMA
+from tailtracker_bi.lake.tables import files_of
 from tailtracker_bi.sources.records import BadResponseError, Days, Remark
 from tests.lake.days import FIRST, SCHEMA, SOURCE, day, rows, whole_days
 
@@ -51,6 +53,17 @@ def crash_after_commit(home: Path, days: dict[int, list[str]]) -> None:
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path)
+
+
+def test_the_files_of_a_version_are_read_anew_where_its_table_was_put_in_another_s_place(tmp_path: Path) -> None:
+    write_deltalake(tmp_path / "table", rows({1: ["a"]}))
+    before = files_of(tmp_path / "table", 0)
+    assert files_of(tmp_path / "table", 0) == before == [str(file) for file in (tmp_path / "table").glob("*.parquet")]
+    (tmp_path / "table").rename(tmp_path / "aside")
+    write_deltalake(tmp_path / "table", rows({1: ["b"]}))
+    assert files_of(tmp_path / "table", 0) == [str(file) for file in (tmp_path / "table").glob("*.parquet")] != before
+    with pytest.raises(DeltaError):
+        files_of(tmp_path / "table", 1)
 
 
 def test_an_untouched_lake_is_empty(lake: Lake) -> None:

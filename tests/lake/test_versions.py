@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.lake.ledger import Ledger, broken_links
 from tailtracker_bi.lake.objects import ObjectLanding, landing_objects
-from tailtracker_bi.lake.versions import Told
+from tailtracker_bi.lake.versions import Comparison, Told
 from tailtracker_bi.sources.base import ObjectSource
 from tailtracker_bi.sources.records import (
     QUARANTINE_SCHEMA,
@@ -95,7 +95,8 @@ def test_what_is_no_longer_in_a_snapshot_is_gone_once_and_may_come_back(lake: La
 
 def test_ids_are_those_of_what_is_there_now_and_meets_the_condition(lake: Lake, tmp_path: Path) -> None:
     def ids(condition: str) -> set[str]:
-        return lake.ids_now(Shelter, PETS, condition, tmp_path / "spool")  # type: ignore[type-abstract]
+        with Comparison(tmp_path / "spool") as comparison:
+            return lake.ids_now(Shelter, PETS, condition, comparison)  # type: ignore[type-abstract]
 
     assert ids("") == set()
     land(lake, told(pet("1", "Rex"), pet("2", "Rex"), pet("3", None), pet("4", "Mia")))
