@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tailtracker_bi.sandbox.servers.export_api import SECRET, USER
 from tailtracker_bi.settings.environment import load_settings
@@ -20,6 +21,9 @@ from tailtracker_bi.settings.model import Settings
 if TYPE_CHECKING:
     from tailtracker_bi.sandbox.servers.app_database import AppDatabase, AppServer
     from tests.worlds.stripe_worlds import Models
+
+# Tests run in directories of their own: what Hypothesis keeps, failures among it, would be made and lost in each.
+set_hypothesis_home_dir(Path(__file__).parents[1] / ".hypothesis")
 
 OF_THE_PROJECT = ("TAILTRACKER_", "MIXPANEL_", "STRIPE_", "APP_DATABASE", "EXCHANGE_RATES_", "PROMETHEUS_")
 """How the names of its settings begin."""

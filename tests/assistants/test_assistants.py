@@ -196,7 +196,7 @@ HOSTILE: list[tuple[str, dict[str, object]]] = [
     ("query", {"sql": "select current_setting('memory_limit')"}),
     ("query", {"sql": "set memory_limit = '100GB'"}),
     ("query", {"sql": "select 1 \0 from metric_values"}),
-    ("query", {"sql": "select count(*) from range(100000000000) a, range(100000000000) b"}),
+    ("query", {"sql": "select sleep_ms(60000)"}),
     ("query", {"sql": f"select '{'x' * 100_000}'"}),
     ("query", {"sql": ["select 1"]}),
     ("query", {}),

@@ -13,6 +13,7 @@ import pytest
 from tailtracker_bi import bundle
 from tailtracker_bi.analytics.mistakes import load_analytics
 from tailtracker_bi.analytics.rules import Analytics, Funnel, Retention
+from tailtracker_bi.bundle import exploring
 from tailtracker_bi.bundle.asking import QueryError
 from tailtracker_bi.bundle.events import events_of
 from tailtracker_bi.bundle.exploring import AskedRetention, Question, Trend, explore
@@ -81,8 +82,10 @@ def tiny(make_settings: MakeSettings) -> Callable[[dict[date, list[bytes]]], bun
 
 
 def test_answers_worked_out_by_hand_and_files_that_stay(
-    tiny: Callable[..., bundle.Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Callable[..., bundle.Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    answered_apart = exploring.answered
+    request.getfixturevalue("answered_here")
     build = tiny(TINY)
 
     # Those of Anna's device and Bob's two; the robot's is a test's.
@@ -139,6 +142,7 @@ def test_answers_worked_out_by_hand_and_files_that_stay(
     assert now[march.name].is_file() is (later.path in kept)
 
     # What can't be answered is told in a line, and leaves nothing behind.
+    monkeypatch.setattr(exploring, "answered", answered_apart)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailtracker_bi import durable
@@ -195,7 +195,8 @@ def test_which_of_equally_late_copies_stays_does_not_depend_on_the_order(tmp_pat
     assert process_lines(tmp_path, lines).rows == process_lines(tmp_path, lines[::-1]).rows
 
 
-def test_the_same_lines_in_any_order_and_any_batches_have_the_same_digest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", [10, pytest.param(60, marks=pytest.mark.slow)])
+def test_the_same_lines_in_any_order_and_any_batches_have_the_same_digest(examples: int, tmp_path: Path) -> None:
     changes: list[dict[str, Any]] = [
         {}, {}, {"mp_processing_time_ms": 2}, {"at": START + WHOLE_DAY}, {"_insert_id": None}, {"_insert_id": None},
         {"distinct_id": "a@b.de"}, {"at": "never"}, {"at": "never", "distinct_id": "a@b.de"},
@@ -203,7 +204,7 @@ def test_the_same_lines_in_any_order_and_any_batches_have_the_same_digest(tmp_pa
     lines = [*copies(*changes), b"{broken"]
     in_order = process_lines(tmp_path, lines, NEXT_DAY).content
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=examples, deadline=None)
     @given(shuffled=st.permutations(lines), cut=st.integers(0, len(lines)))
     def check(shuffled: list[bytes], cut: int) -> None:
         batches = [b"".join(line + b"\n" for line in part) for part in (shuffled[:cut], shuffled[cut:])]
@@ -568,23 +569,27 @@ SENT = st.dictionaries(
 )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(TEXT, SENT, st.booleans()), min_size=1, max_size=8))
-def test_lines_written_as_mixpanel_does_come_to_the_same_as_those_with_spaces(
-    tmp_path: Path, sent: list[tuple[str, dict[str, Any], bool]]
-) -> None:
+@pytest.mark.parametrize("examples", [15, pytest.param(100, marks=pytest.mark.slow)])
+def test_lines_written_as_mixpanel_does_come_to_the_same_as_those_with_spaces(examples: int, tmp_path: Path) -> None:
     good = json.loads(GOOD)["properties"]
-    events = [
-        {"event": name, "properties": (good if is_good else {}) | properties} for name, properties, is_good in sent
-    ]
 
-    def outcome(separators: tuple[str, str]) -> tuple[list[dict[str, Any]], list[tuple[str, Any]]]:
+    def outcome(
+        events: list[dict[str, Any]], separators: tuple[str, str]
+    ) -> tuple[list[dict[str, Any]], list[tuple[str, Any]]]:
         lines = [json.dumps(event, ensure_ascii=False, separators=separators).encode() for event in events]
         found = process_lines(tmp_path, lines)
         rows = [row | {"properties": json.loads(row["properties"])} for row in found.rows]
         return rows, [(row["reason"], json.loads(row["record"])) for row in found.quarantine]
 
-    assert outcome((",", ":")) == outcome((", ", ": "))
+    @settings(max_examples=examples, deadline=None)
+    @given(st.lists(st.tuples(TEXT, SENT, st.booleans()), min_size=1, max_size=8))
+    def come_to_the_same(sent: list[tuple[str, dict[str, Any], bool]]) -> None:
+        events = [
+            {"event": name, "properties": (good if is_good else {}) | properties} for name, properties, is_good in sent
+        ]
+        assert outcome(events, (",", ":")) == outcome(events, (", ", ": "))
+
+    come_to_the_same()
 
 
 def test_a_line_that_is_cut_at_any_byte_is_set_aside_and_its_neighbours_come_through(tmp_path: Path) -> None:
