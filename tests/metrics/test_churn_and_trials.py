@@ -34,7 +34,8 @@ from tests.worlds.stripe_worlds import Models, Object, Tables, Version, needed_f
 
 QUICK = {0, 5}
 """A few in Berlin, many in Auckland."""
-WORLDS = [seed if seed in QUICK else pytest.param(seed, marks=pytest.mark.slow) for seed in range(12)]
+WORLDS = [seed if seed in QUICK else pytest.param(seed, marks=pytest.mark.slow) for seed in (0, *range(1, 12, 2))]
+"""But for the first those with many: what becomes of a few is seen among them, and a world costs the same."""
 TIERS = [{**product, "metadata": {"tier": product["id"]}} for product in PRODUCTS]
 REASONS = ["cancellation_requested", "payment_failed", "payment_disputed", None]
 STATES = ("running", "converted", "ended_unpaid", "cancelled")
@@ -433,11 +434,13 @@ def slow_rates(
     return found
 
 
-@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 20))])
+@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 12, 2))])
 def test_who_signs_up_and_pays_is_who_the_slow_version_finds(seed: int, models: Models, tmp_path: Path) -> None:
     lives, dice = random_lives(seed), random.Random(seed)
     last = NOW.astimezone(ZoneInfo(lives.timezone)).date() - timedelta(days=1)
-    moments = {f"cus_{number}": at("01-01") + timedelta(hours=dice.randrange(2000)) for number in range(5)}
+    moments = {
+        f"cus_{number}": at("01-01") + timedelta(hours=dice.randrange(2000)) for number in range(5 + seed % 2 * 45)
+    }
     # Those whose 30 days are just over, and just not.
     noon = datetime.combine(last, datetime.min.time(), ZoneInfo(lives.timezone)) + timedelta(hours=12)
     moments |= {f"cus_before_{days}": (noon - timedelta(days=days)).astimezone(UTC) for days in (29, 30, 31)}
