@@ -167,7 +167,10 @@ def test_each_build_gives_what_one_in_full_does(seed: int, tmp_path: Path) -> No
             with pytest.raises(BrokenOffError):
                 built(kept, settings, lake, break_off)
             continue
-        in_part, in_full = built(kept, settings, lake), built(InMemory(tmp_path), settings, lake)
+        in_part = built(kept, settings, lake)
+        if number == 0:  # which is one in full
+            continue
+        in_full = built(InMemory(tmp_path), settings, lake)
         assert in_part.keys() == in_full.keys()
         assert [name for name in in_full if in_part[name] != in_full[name]] == [], f"landing {number}"
 
