@@ -6,6 +6,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from tailtracker_bi import bundle
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.runs.lock import locked
@@ -69,8 +71,16 @@ def rows(home: Path, sql: str) -> list[tuple[Any, ...]]:
 def published(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every table of the current bundle, sorted, less what tells one build from another.
 
-    Restatements tell of the builds before: they depend on which there were.
+    Restatements tell of the builds before: they depend on which there were. To open a build takes longer than to read
+    all of it: it is opened once.
     """
-    names = rows(home, "select table_name from duckdb_tables() where table_name not in ('bundle_info', 'restatements')")
     columns = {"data_status": "* exclude (loaded_at)"}
-    return {name: sorted(rows(home, f"select {columns.get(name, '*')} from {name}"), key=repr) for (name,) in names}
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(f"attach '{bundle.current(home).path}' as build (read_only); use build")
+        names = [name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()]
+        return {
+            name: sorted(connection.execute(f"select {columns.get(name, '*')} from {name}").fetchall(), key=repr)
+            for name in names
+            if name not in {"bundle_info", "restatements"}
+        }
