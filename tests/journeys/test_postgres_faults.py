@@ -61,7 +61,10 @@ def environment_of(home: Path, api: ExportApi) -> dict[str, str]:
 
 
 def built_in(url: str, home: Path, api: ExportApi) -> Settings:
-    """Those of a HOME whose warehouse is in this database, of which two days are built and published."""
+    """Those of a HOME whose warehouse is in this database, of which two days are built and published.
+
+    In a copy of what is built, DuckDB has them already.
+    """
     settings = in_postgres(load_settings(**environment_of(home, api)), url)
     assert run(settings, SATURDAY).errors == []
     return settings
@@ -319,6 +322,13 @@ STEPS = {
 """By what a build is about, the statement before which it dies, and which of those that begin so."""
 
 
+CLIENTS = multiprocessing.get_context("forkserver")
+# They need not import anything, and have none of the threads of this process.
+CLIENTS.set_forkserver_preload(
+    [__name__, "adbc_driver_postgresql.dbapi", "pyrate_limiter", "tailtracker_bi.sources.deadlines", "tenacity"]
+)
+
+
 def refresh_and_die(environment: dict[str, str], step: str) -> None:
     patch = pytest.MonkeyPatch()
     at_statement(patch, STEPS[step][0], lambda _: os.kill(os.getpid(), signal.SIGKILL), STEPS[step][1])
@@ -330,7 +340,7 @@ def test_a_client_that_is_killed(settings: Settings, other: Any, api: ExportApi,
     before = readers_see(settings, other)
     of_postgres = {"TAILTRACKER_WAREHOUSE": "postgres", "TAILTRACKER_WAREHOUSE_URL": warehouse_url}
     environment = environment_of(settings.home, api) | of_postgres
-    client = multiprocessing.get_context("spawn").Process(target=refresh_and_die, args=(environment, step))
+    client = CLIENTS.Process(target=refresh_and_die, args=(environment, step))
     client.start()
     client.join()
     assert client.exitcode == -signal.SIGKILL
@@ -346,11 +356,11 @@ def test_a_client_that_is_killed(settings: Settings, other: Any, api: ExportApi,
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_process_of_the_server_that_is_killed(
-    tmp_path: Path, api: ExportApi, monkeypatch: pytest.MonkeyPatch, step: str
+    built: tuple[Path, str], tmp_path: Path, api: ExportApi, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """The server takes all others down with it, and what is not logged."""
     with app_database.serve() as server, server.database() as database:
-        settings = built_in(database.owner_url, tmp_path / "home", api)
+        settings = built_in(database.owner_url, shutil.copytree(built[0], tmp_path / "home"), api)
         with another_session(database.owner_url) as other:
             before = readers_see(settings, other)
 
@@ -391,14 +401,14 @@ def again_up(url: str) -> Iterator[Any]:
             time.sleep(0.1)
 
 
-def test_a_disk_that_is_full(tmp_path: Path, api: ExportApi, app_server: AppServer) -> None:
+def test_a_disk_that_is_full(built: tuple[Path, str], tmp_path: Path, api: ExportApi, app_server: AppServer) -> None:
     """The database lies on a small disk of its own, of which others have taken what was left."""
     servers, url = (f"postgresql://postgres@/{name}?host={app_server.directory}" for name in ("postgres", "narrow"))
     with small_disk(app_server.directory.stat().st_uid) as disk, another_session(servers) as owner:
         owner.execute(f"create tablespace small location '{disk}'")
         owner.execute("create database narrow tablespace small")
         try:
-            settings = built_in(url, tmp_path / "home", api)
+            settings = built_in(url, shutil.copytree(built[0], tmp_path / "home"), api)
             with another_session(url) as other:
                 before = readers_see(settings, other)
                 filler = disk / "filler"
