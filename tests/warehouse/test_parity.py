@@ -123,20 +123,10 @@ def test_what_differs_is_named_and_what_was_read_again_and_had_not_changed_is_eq
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tests", ["test_money.py", "test_churn_and_trials.py", "test_subscription_items.py"])
-def test_what_tests_of_numbers_build_is_the_same_in_postgres(tests: str) -> None:
+def test_what_tests_of_numbers_build_is_the_same_in_postgres() -> None:
+    tests = [f"tests/metrics/test_{name}.py" for name in ("money", "churn_and_trials", "subscription_items")]
     run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "tests.worlds.both_engines",
-            "-m",
-            "not slow",
-            f"tests/metrics/{tests}",
-        ],
+        [sys.executable, "-m", "pytest", "-q", "-p", "tests.worlds.both_engines", "-m", "not slow", *tests],
         cwd=PROJECT,
         capture_output=True,
         text=True,
