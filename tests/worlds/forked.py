@@ -71,12 +71,18 @@ def main() -> None:
     from tailtracker_bi.figures import json_output, not_counted  # noqa: F401
 
     if "--builds" in sys.argv:
+        import adbc_driver_postgresql.dbapi  # noqa: F401
+        import pyrate_limiter  # noqa: F401
+        import stripe  # noqa: F401
+        import tenacity  # noqa: F401
         from statsmodels.stats import proportion  # noqa: F401
 
         from tailtracker_bi.runs import pipeline  # noqa: F401
         from tailtracker_bi.shipped import DBT_PROJECT
+        from tailtracker_bi.sources.http import client
         from tailtracker_bi.warehouse import DuckDb, compiled_manifest
 
+        client(1.0).close()  # certificates are read once a process
         compiled_manifest(DuckDb(DBT_PROJECT))
     # Else each command's collector would look through it, and make a copy of what it looks at.
     gc.collect()
