@@ -49,10 +49,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Given:
-    """What models are shown, as hashes: its columns, and its rows."""
+    """What models are shown, as hashes: its columns, and its rows; and how many these are at most."""
 
     shape: str
     version: str
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,15 @@ def run_models(
     there = {*session.tables(), *session.views()}
     shapes = {name: one.shape for name, one in given.items()}
     versions = {name: one.version for name, one in given.items()}
+    sizes = {name: one.rows for name, one in given.items()}
     results, built = list[Result](), dict[str, Built]()
     for number, node in enumerate(nodes, start=1):
         began = time.monotonic()
         own = [node.sql, repr(node.columns)]
         shapes[node.id] = hashed(*own, *(shapes[name] for name in node.reads))
         content = hashed(*own, *(versions[name] for name in node.reads))
+        # Of a view, that of the largest table below it.
+        sizes[node.id] = max((sizes[name] for name in node.reads), default=0)
         # A view stays as it is while only rows change below it.
         wanted = shapes[node.id] if node.kind == VIEW else content
         is_there = node.kind == TEST or (node.schema, node.name) in there
@@ -110,6 +114,7 @@ def run_models(
         status, message = "unchanged", None
         try:
             if now.input != wanted or not is_there:
+                session.expect(sizes[node.id])
                 status, message = _run(session, node, is_there)
                 now = Built(wanted, *(session.digest(node.table) if node.kind in {TABLE, INCREMENTAL} else ()))
         except failures as error:
@@ -120,6 +125,7 @@ def run_models(
             failed.results = results
             raise failed
         built[node.id] = now
+        sizes[node.id] = sizes[node.id] if now.rows is None else now.rows
         versions[node.id] = "" if node.tells_what_to_do else now.digest or content
         progress(node.name, number, len(nodes))
     return results, built

@@ -149,9 +149,14 @@ class Warehouse:
         manifest = self._manifest
         write_profile(self.engine)
         ledger = [(landings["landing"][-1].as_py(), landings["chain"][-1].as_py())] if len(landings) else []
-        given = {"raw_lake.landings": Given(hashed(str(landings.schema)), hashed(repr(ledger)))}
+        shape = hashed(str(landings.schema))
+        given = {"raw_lake.landings": Given(shape, hashed(repr(ledger)), len(landings))}
+        # All that ever landed: no less than what is there.
+        landed = landings.group_by(["source", "table_name"]).aggregate([("loaded", "sum")]).to_pylist()
+        rows_of = {f"raw_{one['source']}.{one['table_name']}": one["loaded_sum"] or 0 for one in landed}
         given |= {f"marks.{name}": Given("", "") for name in marks.READ_BY_MODELS}
         with self.engine.session() as session, session.transaction():  # a commit for each costs more than what it keeps
+            session.expect(0)
             # Models that have another name by now, or became views, left tables.
             known = {(node.schema, node.name, node.kind == VIEW) for node in nodes_of(manifest)}
             session.keep_only(known | {("marks", name, False) for name in marks.NAMES}, (*LAYERS, "marks"))
@@ -164,13 +169,15 @@ class Warehouse:
                 for table in source.tables:
                     columns, files = source.raw_schema(table), self._lake.files(source.name, table.name)
                     session.show(schema, table.name, columns, files, is_daily=issubclass(source, DaySource))
-                    given[f"{schema}.{table.name}"] = Given(hashed(str(columns)), hashed(*sorted(files)))
+                    given[f"{schema}.{table.name}"] = Given(
+                        hashed(str(columns)), hashed(*sorted(files)), rows_of.get(f"{schema}.{table.name}", 0)
+                    )
             began = {source.name: self._first_day_told(session, source) for source in SOURCES}
             tables = config_tables(self._settings, self._analytics, landings, began, manifest)
             for name, (columns, rows) in tables.items():
                 told = list(rows)
                 session.write("config", name, columns, told)
-                given[f"config.{name}"] = Given(hashed(str(columns)), hashed(*map(repr, told)))
+                given[f"config.{name}"] = Given(hashed(str(columns)), hashed(*map(repr, told)), len(told))
             if ledger:
                 session.write("marks", "ledger", marks.LEDGER, ledger)
             notes = marks.drop_outdated(

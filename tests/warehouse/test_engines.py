@@ -54,6 +54,19 @@ def test_what_takes_more_memory_than_it_may_goes_to_the_disk_below_home(tmp_path
     assert not [*tmp_path.glob("*.tmp/*")]
 
 
+def test_one_thread_reads_what_is_small_and_all_that_are_allowed_the_rest(tmp_path: Path) -> None:
+    with DuckDb(tmp_path, threads=3).session() as session:
+
+        def threads() -> object:
+            return session.rows("select current_setting('threads')")[0][0]
+
+        assert threads() == 3
+        session.expect(100_000)
+        assert threads() == 1
+        session.expect(2_000_000)
+        assert threads() == 3
+
+
 def test_a_transaction_that_breaks_off_leaves_nothing(engine: Engine) -> None:
     with engine.session() as session:
         session.create_schemas(["marks"])

@@ -168,3 +168,14 @@ def test_a_data_test_finds_rows_without_a_key_or_with_the_same(
         session.create_schemas([about.schema])
         session.fill(about.schema, about.name, f"select * from (values {rows}) as {table.replace(about.name, 'made')}")
         assert session.rows(f"select count(*) from ({asked.sql})") == [(failing,)]
+
+
+def test_an_engine_is_told_how_large_the_largest_table_is_that_a_node_reads(tmp_path: Path) -> None:
+    with DuckDb(tmp_path).session() as session, pytest.MonkeyPatch.context() as patch:
+        told: list[int] = []
+        patch.setattr(session, "expect", told.append)
+        session.create_schemas(["raw", "marts"])
+        session.fill("raw", "events", "select cast(range as varchar) as event, 1 as events from range(70)")
+        nodes = [*NODES, node("joined", "table", "from marts.renamed cross join marts.counted", "counted", "renamed")]
+        run_models(session, nodes, {EVENTS: Given("", "", 70)}, {}, DuckDb.errors, lambda *_: None)
+    assert told == [70, 70, 70, 70, 1, 70]

@@ -104,8 +104,12 @@ class Session(ABC):
     def digests(self, select: str, by: str) -> dict[Any, tuple[int, str]]:
         """The same of the rows that a SELECT gives, by the values of a column."""
 
+    def expect(self, rows: int) -> None:
+        """Be ready for statements that read tables of so many rows at most, by which an engine may spread its work."""
+        del rows
+
     def write(self, schema: str, name: str, columns: pa.Schema, rows: Iterable[Sequence[Any]]) -> None:
-        """The same, of a few rows."""
+        """Put a few rows in the place of a table."""
         self.load(
             schema, name, pa.Table.from_pylist([dict(zip(columns.names, row, strict=True)) for row in rows], columns)
         )

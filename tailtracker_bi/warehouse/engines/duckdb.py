@@ -16,14 +16,22 @@ from tailtracker_bi.errors import BuildError
 from tailtracker_bi.settings import Settings
 from tailtracker_bi.warehouse.engines.base import Engine, Session
 
+FEW_ROWS = 4 * 122_880
+"""Rows of a table that one thread reads in a moment, four of DuckDB's groups: to have others wait for so little takes
+more than they save."""
+
 
 class DuckDbSession(Session):
     """A connection to the file."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, threads: int | None = None) -> None:
+        """`threads` are those of what is large; None leaves them to DuckDB."""
         self._connection = connection
         self._is_within = False
         """A transaction, which what is done within it joins."""
+        self._all_threads = f"set threads = {threads}" if threads else "reset threads"
+        self._is_alone: bool | None = None
+        """Whether one thread works; None until it is known how large anything is."""
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql).fetchall()
@@ -140,6 +148,12 @@ class DuckDbSession(Session):
         ).fetchone()
         return (int(row[0]), str(row[1])) if row else (0, "")
 
+    def expect(self, rows: int) -> None:
+        is_alone = rows <= FEW_ROWS
+        if is_alone is not self._is_alone:
+            self._connection.execute("set threads = 1" if is_alone else self._all_threads)
+            self._is_alone = is_alone
+
     def digests(self, select: str, by: str) -> dict[Any, tuple[int, str]]:
         found = self._connection.execute(
             f"select {by}, count(*), cast(sum(hash(row_of_it)) as varchar) from ({select}) as row_of_it group by {by}"
@@ -158,6 +172,7 @@ class DuckDb(Engine):
     def __init__(self, home: Path, memory_limit: int | None = None, threads: int | None = None) -> None:
         """`memory_limit` in bytes, beyond which it spills to the disk; None leaves both to DuckDB."""
         super().__init__(home)
+        self._threads = threads
         self._config: dict[str, str | bool | int | float | list[str]] = {
             # Nobody relies on the order of rows that no ORDER BY names, and to keep it takes memory.
             "preserve_insertion_order": "false",
@@ -187,7 +202,7 @@ class DuckDb(Engine):
         connection = duckdb.connect(str(self.path), read_only=is_reader, config=self._config)
         try:
             connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
-            yield DuckDbSession(connection)
+            yield DuckDbSession(connection, self._threads)
         finally:
             connection.close()
 
