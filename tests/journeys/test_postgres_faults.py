@@ -7,12 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -336,7 +338,11 @@ def refresh_and_die(environment: dict[str, str], step: str) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_client_that_is_killed(settings: Settings, other: Any, api: ExportApi, warehouse_url: str, step: str) -> None:
+def test_a_client_that_is_killed(
+    settings: Settings, other: Any, api: ExportApi, warehouse_url: str, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    # A page of the dashboard may pass for the program that runs, which a client would begin with.
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     before = readers_see(settings, other)
     of_postgres = {"TAILTRACKER_WAREHOUSE": "postgres", "TAILTRACKER_WAREHOUSE_URL": warehouse_url}
     environment = environment_of(settings.home, api) | of_postgres
