@@ -30,7 +30,7 @@ test: setup ## Run the tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow" -o faulthandler_timeout=600
 
 soak: setup ## Run what takes long: further random worlds, time zones, screen widths, kinds of damage, 200 kills, the demo, a wheel
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow -o faulthandler_timeout=1800
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m slow -o faulthandler_timeout=1800
 
 mutants: setup ## Put in each of the plausible mistakes, and see a test fail (half an hour)
 	$(BIN)/python -m tests.mutants

@@ -33,7 +33,7 @@ LONGEST_FIRST = tuple(
     f"tests/{place}"
     for place in (
         "journeys/test_crash.py", "dashboards/", "journeys/", "warehouse/", "defs/", "metrics/", "sandbox/", "sources/",
-        "reports/", "delivery/", "cli/",
+        "reports/", "delivery/", "cli/", "bundle/",
     )
 )  # fmt: skip
 """Where the files are that take a minute: one that begins last leaves the other processes with nothing to do, and so do
