@@ -46,6 +46,7 @@ _DIGEST = f"""
     )
 """
 
+# Which rows are new is found by their positions: with all that they say it would take more memory than there is.
 _PREPARE = """
     create table versions as
     select object_id, origin, effective_at, landing, content_hash, is_deleted from known;
@@ -77,26 +78,30 @@ _PREPARE = """
     group by object_id;
 
     create table fresh as
-    select told.* from told
-    left join latest on told.object_id = latest.object_id
-    left join in_force on told.object_id = in_force.object_id
-    where
-        not told.is_history
-        and (
-            latest.object_id is null
-            or latest.is_deleted <> told.is_deleted
-            or (latest.content_hash <> told.content_hash and not told.is_deleted)
-            or (in_force.content_hash is distinct from told.content_hash and not told.is_deleted)
-        )
-    qualify row_number() over (partition by told.object_id order by told.position desc) = 1;
+    select * from told
+    where position in (
+        select max(told.position) from told
+        left join latest on told.object_id = latest.object_id
+        left join in_force on told.object_id = in_force.object_id
+        where
+            not told.is_history
+            and (
+                latest.object_id is null
+                or latest.is_deleted <> told.is_deleted
+                or (latest.content_hash <> told.content_hash and not told.is_deleted)
+                or (in_force.content_hash is distinct from told.content_hash and not told.is_deleted)
+            )
+        group by told.object_id
+    );
 
     insert into fresh
-    select told.* from told
-    anti join versions using (object_id, origin, effective_at, content_hash)
-    where told.is_history
-    qualify row_number() over (
-        partition by told.object_id, told.origin, told.effective_at, told.content_hash order by told.position
-    ) = 1;
+    select * from told
+    where position in (
+        select min(told.position) from told
+        anti join versions using (object_id, origin, effective_at, content_hash)
+        where told.is_history
+        group by told.object_id, told.origin, told.effective_at, told.content_hash
+    );
 
     create table gone as
     select object_id

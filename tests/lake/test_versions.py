@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tailtracker_bi.lake import versions
 from tailtracker_bi.lake.lake import Lake
 from tailtracker_bi.lake.ledger import Ledger, broken_links
 from tailtracker_bi.lake.objects import ObjectLanding, landing_objects
@@ -91,6 +93,14 @@ def test_what_is_no_longer_in_a_snapshot_is_gone_once_and_may_come_back(lake: La
     assert land(lake, told(pet("1", "Rex")), days=2) == (1, 0, 1)
     assert land(lake, told(pet("1", "Rex"), pet("2", "Mia")), days=3) == (2, 1, 1)
     assert kept(lake)[2:] == [("2", "Mia", True, 1), ("2", "Mia", False, 3)]
+
+
+def test_more_objects_than_there_is_memory_land(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "MEMORY_LIMIT", "60MB")
+    dice = random.Random(1)
+    herd = [pet(str(number), dice.randbytes(1000).hex()) for number in range(40_000)]
+    assert land(lake, told(*herd)) == (40_000, 40_000, 0)
+    assert land(lake, told(*herd[1:], pet("0", "Rex")), days=1) == (40_000, 1, 39_999)
 
 
 def test_ids_are_those_of_what_is_there_now_and_meets_the_condition(lake: Lake, tmp_path: Path) -> None:
